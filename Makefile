@@ -1,0 +1,41 @@
+# The project's commands. Everything runs in .venv, made from the lock files in requirements/.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: install demo test bench lock clean
+
+install: .venv/.installed
+
+.venv/.installed: requirements/runtime.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PIP) --require-hashes -r requirements/runtime.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/.developed: requirements/dev.txt .venv/.installed
+	$(PIP) --require-hashes -r requirements/dev.txt
+	touch $@
+
+demo: .venv/.installed
+	$(BIN)/bursar demo
+
+test: .venv/.developed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+bench: .venv/.developed
+	$(BIN)/python -m benchmarks
+
+# Needs uv on the machine; writes versions and hashes, never where they come from.
+lock:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra build pyproject.toml -o requirements/runtime.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra build --extra dev pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,54 @@
+"""Instants and half-open periods. Every instant is an aware datetime in UTC; every period is `[start, end)`."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+"""The start of an open-ended range."""
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+"""The end of an open-ended range."""
+
+
+def utc(moment: datetime) -> datetime:
+    """`moment` in UTC; a naive one is taken as UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def parse_instant(text: str) -> datetime:
+    """The instant of an ISO 8601 text (`2023-11-16T18:15:46.6805900Z`, an offset, or none for UTC; a date is midnight).
+
+    Digits beyond microseconds are cut. Raises `ValueError` for anything else.
+    """
+    head, _, rest = text.strip().partition(".")
+    if rest:
+        digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+        head = f"{head}.{digits[:6].ljust(6, '0')}{rest[len(digits) :]}"
+    try:
+        return utc(datetime.fromisoformat(head))
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
+
+
+def show_instant(moment: datetime) -> str:
+    """ISO 8601 in UTC with a `Z`, without a fraction where it is zero."""
+    return utc(moment).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Period:
+    """A span of time `[start, end)`; never empty."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if not self.start < self.end:
+            raise ValueError(f"a period must end after it starts: [{self.start}, {self.end})")
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
+    def overlap(self, other: "Period") -> "Period | None":
+        """The common part, or None."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return Period(start, end) if start < end else None
