@@ -1,0 +1,92 @@
+"""The pool and the transaction: the only ways for a room to reach PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import asyncpg
+
+from bursar.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+SCHEMA = "bursar"
+SESSION = {"search_path": SCHEMA, "timezone": "UTC", "application_name": "bursar"}
+
+Row = asyncpg.Record
+Connection: TypeAlias = "asyncpg.Connection[Row] | PoolConnectionProxy[Row]"
+"""A connection inside a transaction. Rooms pass it on; only this module opens or ends one."""
+
+T = TypeVar("T")
+
+_OUTAGES = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError,
+            asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError, asyncpg.InterfaceError, asyncpg.DiskFullError,
+            TimeoutError)  # fmt: skip
+_RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+class _Connection(asyncpg.Connection[Row] if TYPE_CHECKING else asyncpg.Connection):  # type: ignore[misc]
+    def get_reset_query(self) -> str:
+        # A pooled connection carries no session state, so there is nothing to reset: a round trip saved per use.
+        return ""
+
+
+class Database:
+    """A pool of connections to one PostgreSQL, and the transactions made with it."""
+
+    def __init__(self, pool: "asyncpg.Pool[Row]", dsn: str) -> None:
+        self._pool = pool
+        self._dsn = dsn
+
+    @classmethod
+    async def open(cls, dsn: str, *, size: int = 10, timeout: float = 4.0) -> "Database":
+        """Connect. `timeout` is in seconds and bounds waiting for a free connection and every statement alike."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            connection_class=_Connection,
+            server_settings=SESSION,
+            command_timeout=timeout,
+            timeout=timeout,
+        )
+        return cls(pool, dsn)
+
+    async def close(self) -> None:
+        """Wait for what runs, then close every connection."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def transaction(self, workspace: int | None) -> AsyncIterator[Connection]:
+        """One transaction on behalf of `workspace` (None: for all of them, as the worker and commands do).
+
+        Commits when the block ends, rolls back when it raises. Raises `Unavailable` when PostgreSQL cannot be reached.
+        """
+        try:
+            async with self._pool.acquire(timeout=4.0) as connection, connection.transaction():
+                yield connection
+        except _OUTAGES as error:
+            raise Unavailable("the database cannot be reached right now; try again shortly") from error
+
+    async def run(self, workspace: int | None, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """`work` in a transaction, again from the start (three times in all) where PostgreSQL broke a deadlock."""
+        for attempt in range(3):
+            try:
+                async with self.transaction(workspace) as connection:
+                    return await work(connection)
+            except _RETRYABLE:
+                if attempt == 2:
+                    raise
+                await asyncio.sleep(0.01 * (attempt + 1))
+        raise AssertionError("unreachable")
+
+    async def dedicated(self) -> Connection:
+        """A connection outside the pool that keeps session state (temporary tables): for the flushers."""
+        return await asyncpg.connect(self._dsn, server_settings=SESSION, command_timeout=60, timeout=4.0)
+
+
+def outage(error: BaseException) -> bool:
+    """Whether `error` says that PostgreSQL is away, rather than that a statement was wrong."""
+    return isinstance(error, _OUTAGES)

@@ -1,0 +1,66 @@
+"""Bring a database up to this release. Forward only; each migration is one transaction, so a killed one is redone."""
+
+from importlib import resources
+
+import asyncpg
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from bursar.core.errors import BursarError
+from bursar.db.database import SCHEMA, SESSION
+from bursar.db.queries import Queries
+
+_GATE = 7_215_001
+"""Advisory lock that lets one process migrate while others wait."""
+
+
+class DatabaseTooNew(BursarError):
+    """The database was migrated by a newer release of Bursar: start that release, or restore a backup of this one."""
+
+
+async def ready(dsn: str) -> bool:
+    """Whether the database stands at this release's newest migration, asked without loading the migration machinery."""
+    connection = await asyncpg.connect(dsn, server_settings=SESSION, timeout=10)
+    try:
+        return bool(await connection.fetchval(Queries("bursar.db").migration_version) == _head())
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        return False
+    finally:
+        await connection.close()
+
+
+def migrate(dsn: str) -> None:
+    """Run every migration that is missing. Raises `DatabaseTooNew` for a database ahead of this release."""
+    config = Config()
+    config.set_main_option("script_location", "bursar.db:migrations")
+    engine = sqlalchemy.create_engine(_sqlalchemy_url(dsn), connect_args={"options": f"-c search_path={SCHEMA}"})
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("select pg_advisory_lock(:gate)"), {"gate": _GATE})
+        connection.execute(sqlalchemy.text(f"create schema if not exists {SCHEMA}"))
+        connection.commit()
+        _refuse_newer(connection, ScriptDirectory.from_config(config))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+    engine.dispose()
+
+
+def _head() -> str:
+    names = [entry.name for entry in resources.files("bursar.db.migrations").joinpath("versions").iterdir()]
+    return max(name.removesuffix(".sql") for name in names if name.endswith(".sql"))
+
+
+def _refuse_newer(connection: sqlalchemy.Connection, scripts: ScriptDirectory) -> None:
+    if not sqlalchemy.inspect(connection).has_table("alembic_version", schema=SCHEMA):
+        return
+    current = connection.execute(sqlalchemy.text("select version_num from alembic_version")).scalar()
+    known = {script.revision for script in scripts.walk_revisions()}
+    connection.commit()
+    if current is not None and current not in known:
+        raise DatabaseTooNew
+
+
+def _sqlalchemy_url(dsn: str) -> str:
+    return "postgresql+psycopg://" + dsn.split("://", 1)[1]

@@ -1,0 +1,534 @@
+-- The foundation. Internal keys are bigint and never leave the server; every tenant table carries `workspace`.
+-- Text that orders a list is COLLATE "C". No statement here or elsewhere asks the database for the time.
+
+-- db ---------------------------------------------------------------------------------------------------------------
+
+create table audit (
+    key bigint generated always as identity primary key,
+    workspace int not null,
+    recorded_at timestamptz not null,
+    actor text not null,
+    action text not null,
+    kind text not null,
+    object text not null,
+    detail jsonb not null
+);
+create index audit_object on audit (workspace, kind, object);
+
+-- accounts ---------------------------------------------------------------------------------------------------------
+
+create table server_secret (
+    name text primary key,
+    secret bytea not null
+);
+
+create table workspace (
+    key int generated always as identity primary key,
+    name text collate "C" not null unique,
+    sandbox boolean not null,
+    currency text not null,
+    timezone text not null,
+    net_term_days int not null check (net_term_days >= 0),
+    grace_days int not null check (grace_days >= 0),
+    seller jsonb not null,
+    clock_at timestamptz,
+    version bigint not null default 0,
+    created_at timestamptz not null,
+    check (clock_at is null or sandbox)
+);
+comment on column workspace.clock_at is 'where a sandbox''s clock stands; null: wall time';
+comment on column workspace.version is 'raised under the workspace''s gate by every change that admission must see';
+
+create table currency (
+    workspace int not null references workspace,
+    code text collate "C" not null,
+    exponent int not null check (exponent between 0 and 6),
+    primary key (workspace, code)
+);
+
+create table token (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    name text not null,
+    prefix text collate "C" not null,
+    hash bytea not null unique,
+    scopes text[] not null,
+    created_at timestamptz not null,
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    last_used_at timestamptz
+);
+create index token_workspace on token (workspace, key);
+
+create table change_log (
+    workspace int not null references workspace,
+    version bigint not null,
+    kind text not null check (kind in ('catalog', 'account', 'name', 'token', 'clock')),
+    object bigint,
+    name text collate "C",
+    primary key (workspace, version)
+);
+
+create table customer (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    togai_id text collate "C" not null,
+    yeti_id bigint not null,
+    wire_id text collate "C" not null,
+    status text not null check (status in ('ACTIVE', 'ARCHIVED')),
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, togai_id),
+    unique (workspace, yeti_id),
+    unique (workspace, wire_id)
+);
+create index customer_recent on customer (workspace, key);
+
+create table customer_profile (
+    customer bigint primary key references customer,
+    workspace int not null references workspace,
+    name text not null,
+    primary_email text not null,
+    address jsonb not null
+);
+
+create table account (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    customer bigint not null references customer,
+    togai_id text collate "C" not null,
+    yeti_id bigint not null,
+    wire_id text collate "C" not null,
+    currency text not null,
+    timezone text,
+    net_term_days int check (net_term_days >= 0),
+    status text not null check (status in ('ACTIVE', 'DRAFT', 'ARCHIVED')),
+    metadata jsonb not null,
+    tags text[] not null,
+    closed_from timestamptz,
+    closed_until timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, togai_id),
+    unique (workspace, yeti_id),
+    unique (workspace, wire_id)
+);
+create index account_recent on account (workspace, key);
+create index account_customer on account (customer);
+comment on column account.closed_until is 'usage in [closed_from, closed_until) is invoiced: no event may enter it';
+
+create table account_profile (
+    account bigint primary key references account,
+    workspace int not null references workspace,
+    name text not null,
+    primary_email text,
+    address jsonb,
+    billing_information jsonb
+);
+
+-- Ids and aliases of accounts share one namespace: what an event may call its account, and from when until when.
+create extension if not exists btree_gist;
+create table account_name (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    value text collate "C" not null,
+    account bigint not null references account,
+    kind text not null check (kind in ('ID', 'ALIAS')),
+    wire_id text collate "C" not null,
+    effective tstzrange not null check (not isempty(effective)),
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id),
+    constraint account_name_one_account
+        exclude using gist (workspace with =, value with =, account with <>, effective with &&)
+);
+create index account_name_value on account_name (workspace, value);
+create index account_name_account on account_name (account, key);
+
+-- Alias values known to the workspace, attached to an account or not yet.
+create table alias (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    value text collate "C" not null,
+    created_at timestamptz not null,
+    unique (workspace, value)
+);
+
+-- How an account's billing periods run, for admission: written by purchases through the accounts service.
+create table account_calendar (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    account bigint not null references account,
+    starts_at timestamptz not null,
+    ends_at timestamptz not null,
+    calendar jsonb not null,
+    grace_days int not null check (grace_days >= 0),
+    check (starts_at < ends_at)
+);
+create index account_calendar_account on account_calendar (account, starts_at);
+
+create table contact (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    customer bigint not null references customer,
+    username text collate "C" not null,
+    preferred_username text collate "C",
+    name text not null,
+    email text not null,
+    phone text,
+    password_hash text,
+    login_access boolean not null,
+    verified boolean not null,
+    created_by text not null,
+    created_at timestamptz not null,
+    unique (workspace, username),
+    unique (preferred_username)
+);
+create index contact_customer on contact (customer);
+
+create table setting (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    namespace text collate "C" not null,
+    setting_id text collate "C" not null,
+    entity_type text collate "C" not null,
+    entity_id text collate "C" not null,
+    name text not null,
+    value text not null,
+    data_type text not null check (data_type in ('STRING', 'NUMERIC', 'JSON', 'JSON_LOGIC')),
+    unique (workspace, namespace, setting_id, entity_type, entity_id)
+);
+create index setting_entity on setting (workspace, entity_type, entity_id);
+
+-- catalog ----------------------------------------------------------------------------------------------------------
+
+create table event_schema (
+    key int generated always as identity primary key,
+    workspace int not null references workspace,
+    name text collate "C" not null,
+    status text not null check (status in ('DRAFT', 'ACTIVE', 'INACTIVE', 'ARCHIVED')),
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, name)
+);
+
+create table event_schema_version (
+    key int generated always as identity primary key,
+    workspace int not null references workspace,
+    event_schema int not null references event_schema,
+    version int not null check (version >= 1),
+    definition jsonb not null,
+    catalog_version bigint not null,
+    created_at timestamptz not null,
+    unique (event_schema, version)
+);
+
+create table usage_meter (
+    key int generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    name text collate "C" not null,
+    event_schema int not null references event_schema,
+    status text not null check (status in ('DRAFT', 'ACTIVE', 'INACTIVE', 'ARCHIVED')),
+    last_activated_at timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id)
+);
+create unique index usage_meter_name on usage_meter (workspace, name) where status <> 'ARCHIVED';
+create index usage_meter_schema on usage_meter (event_schema);
+
+create table usage_meter_version (
+    key int generated always as identity primary key,
+    workspace int not null references workspace,
+    usage_meter int not null references usage_meter,
+    version int not null check (version >= 1),
+    definition jsonb not null,
+    active_from bigint,
+    active_until bigint,
+    created_at timestamptz not null,
+    unique (usage_meter, version),
+    check (active_until is null or active_until > active_from)
+);
+comment on column usage_meter_version.active_from is 'the first catalog version at which admission applies this version of the meter';
+
+create table price_plan (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    name text collate "C" not null,
+    type text not null check (type in ('BILLING', 'PURCHASE')),
+    description text,
+    status text not null check (status in ('DRAFT', 'ACTIVE', 'ARCHIVED')),
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id)
+);
+create unique index price_plan_name on price_plan (workspace, name) where status <> 'ARCHIVED';
+create index price_plan_recent on price_plan (workspace, key);
+
+create table price_plan_version (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    price_plan bigint not null references price_plan,
+    wire_id text collate "C" not null,
+    version int not null check (version >= 1),
+    details jsonb not null,
+    created_at timestamptz not null,
+    unique (price_plan, version),
+    unique (workspace, wire_id)
+);
+
+create table price_plan_currency (
+    price_plan_version bigint not null references price_plan_version,
+    workspace int not null references workspace,
+    currency text collate "C" not null,
+    activated_at timestamptz not null,
+    primary key (price_plan_version, currency)
+);
+
+-- usage ------------------------------------------------------------------------------------------------------------
+
+create sequence event_chunk;
+
+-- One row per event id and workspace: this key decides what is new. Not partitioned by time, so that an id stays taken.
+create table event_key (
+    id_hash uuid not null,
+    body_hash bigint not null,
+    account bigint,
+    catalog_version bigint not null,
+    occurred_at timestamptz not null,
+    received_at timestamptz not null,
+    chunk bigint not null,
+    workspace int not null,
+    event_schema int,
+    position int not null,
+    state smallint not null,
+    reason text,
+    primary key (workspace, id_hash)
+);
+create index event_key_account on event_key (account, occurred_at);
+create index event_key_chunk on event_key using brin (chunk) with (pages_per_range = 16, autosummarize = on);
+create index event_key_refused on event_key (workspace, chunk, position) where state < 0;
+
+-- Deliveries of an id that was already taken, and attempts that a later one replaced.
+create table event_repeat (
+    key bigint generated always as identity primary key,
+    workspace int not null,
+    id_hash uuid not null,
+    body_hash bigint not null,
+    account bigint,
+    occurred_at timestamptz not null,
+    received_at timestamptz not null,
+    chunk bigint not null,
+    event_schema int,
+    position int not null,
+    state smallint not null,
+    conflict boolean not null,
+    reason text
+);
+create index event_repeat_id on event_repeat (workspace, id_hash);
+create index event_repeat_chunk on event_repeat (workspace, chunk, position);
+
+-- What was sent, as it was sent: the request bodies of one workspace and flush, zstd-compressed.
+create table event_body (
+    chunk bigint not null,
+    received_at timestamptz not null,
+    workspace int not null,
+    events int not null,
+    content bytea not null,
+    primary key (chunk, received_at)
+) partition by range (received_at);
+create table event_body_default partition of event_body default;
+alter table event_body_default alter column content set storage external;
+create index event_body_workspace on event_body (workspace, chunk);
+
+-- What was measured, in 15-minute buckets of UTC.
+create table usage_rollup (
+    account bigint not null,
+    bucket timestamptz not null,
+    workspace int not null,
+    meter_version int not null,
+    events bigint not null,
+    quantity numeric not null,
+    primary key (workspace, account, meter_version, bucket)
+) with (fillfactor = 70);
+
+create table usage_counter (
+    workspace int not null,
+    day date not null,
+    flusher smallint not null,
+    received bigint not null,
+    metered bigint not null,
+    unmetered bigint not null,
+    duplicate bigint not null,
+    rejected bigint not null,
+    pending bigint not null,
+    reverted bigint not null,
+    primary key (workspace, day, flusher)
+) with (fillfactor = 50);
+
+-- Meters that still have to measure events received before their activation.
+create table meter_catchup (
+    meter_version int primary key references usage_meter_version,
+    workspace int not null references workspace,
+    until_chunk bigint not null,
+    done_chunk bigint not null,
+    requested_at timestamptz not null,
+    finished_at timestamptz
+);
+
+-- ledger -----------------------------------------------------------------------------------------------------------
+
+create table ledger_account (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    kind text not null check (kind in ('wallet', 'receivable', 'deferred', 'credit', 'cash', 'revenue', 'tax',
+        'discount', 'rounding', 'breakage', 'write_off', 'payable')),
+    account bigint references account,
+    detail text collate "C" not null,
+    currency text collate "C" not null,
+    unique nulls not distinct (workspace, kind, account, detail, currency)
+);
+comment on column ledger_account.detail is 'what sets apart accounts of one kind: the plan line of revenue, the grant of credit; else empty';
+
+create table ledger_balance (
+    ledger_account bigint primary key references ledger_account,
+    workspace int not null references workspace,
+    balance numeric(38, 12) not null
+) with (fillfactor = 50);
+
+create table ledger_transaction (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    cause text not null,
+    cause_key bigint,
+    description text not null,
+    accounting_date date not null,
+    recorded_at timestamptz not null
+);
+create index ledger_transaction_cause on ledger_transaction (workspace, cause, cause_key);
+
+create table posting (
+    transaction bigint not null references ledger_transaction,
+    line int not null,
+    workspace int not null references workspace,
+    ledger_account bigint not null references ledger_account,
+    currency text collate "C" not null,
+    amount numeric(38, 12) not null check (amount <> 0),
+    primary key (transaction, line)
+);
+create index posting_account on posting (ledger_account, transaction);
+comment on column posting.amount is 'debit positive, credit negative';
+
+create function posting_balances() returns trigger language plpgsql as $$
+declare
+    offender record;
+begin
+    select transaction, currency, sum(amount) as total into offender
+    from inserted group by transaction, currency having sum(amount) <> 0 limit 1;
+    if found then
+        raise exception 'transaction % does not balance: % % is left over', offender.transaction, offender.total, offender.currency
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create trigger posting_balances after insert on posting
+    referencing new table as inserted for each statement execute function posting_balances();
+
+create function append_only() returns trigger language plpgsql as $$
+begin
+    raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'insufficient_privilege';
+end $$;
+create trigger posting_append_only before update or delete or truncate on posting
+    for each statement execute function append_only();
+create trigger ledger_transaction_append_only before update or delete or truncate on ledger_transaction
+    for each statement execute function append_only();
+create trigger price_plan_version_append_only before update or delete or truncate on price_plan_version
+    for each statement execute function append_only();
+create trigger event_schema_version_append_only before update or delete or truncate on event_schema_version
+    for each statement execute function append_only();
+
+-- purchases --------------------------------------------------------------------------------------------------------
+
+create table schedule (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    account bigint not null references account,
+    price_plan bigint not null references price_plan,
+    recorded_at timestamptz not null,
+    unique (workspace, wire_id)
+);
+
+create table schedule_segment (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    schedule bigint not null references schedule,
+    account bigint not null references account,
+    price_plan_version bigint not null references price_plan_version,
+    starts_at timestamptz not null,
+    ends_at timestamptz not null,
+    calendar jsonb not null,
+    grace_days int not null check (grace_days >= 0),
+    override jsonb,
+    recorded_at timestamptz not null,
+    superseded_at timestamptz,
+    check (starts_at < ends_at),
+    constraint schedule_segment_one_plan
+        exclude using gist (account with =, tstzrange(starts_at, ends_at) with &&) where (superseded_at is null)
+);
+create index schedule_segment_account on schedule_segment (account, starts_at);
+create index schedule_segment_schedule on schedule_segment (schedule);
+
+-- invoicing --------------------------------------------------------------------------------------------------------
+
+create table invoice (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    account bigint not null references account,
+    schedule bigint references schedule,
+    segment bigint references schedule_segment,
+    type text not null check (type in ('STANDARD', 'AD_HOC', 'CUSTOM', 'COMPOSITE', 'STANDARD_ADVANCED', 'ADHOC_ADVANCED')),
+    class text not null check (class in ('INVOICE', 'ORDER', 'BILLABLE')),
+    status text not null check (status in ('DRAFT', 'DUE', 'PAID', 'VOID', 'UN_COLLECTIBLE', 'REFUND_INITIATED',
+        'REFUND_COMPLETED', 'MERGED', 'PARTIALLY_PAID')),
+    starts_at timestamptz not null,
+    ends_at timestamptz not null,
+    due_at timestamptz not null,
+    paid_amount numeric(38, 12) not null default 0,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id),
+    check (starts_at < ends_at)
+);
+create unique index invoice_one_per_cycle on invoice (account, schedule, starts_at, type) where schedule is not null;
+create index invoice_account on invoice (account, starts_at);
+create index invoice_recent on invoice (workspace, key);
+create index invoice_due on invoice (workspace, due_at, key) where status = 'DRAFT' and schedule is not null;
+comment on column invoice.due_at is 'when grace has ended and the bill run may issue it';
+
+create table invoice_document (
+    invoice bigint primary key references invoice,
+    workspace int not null references workspace,
+    series text collate "C" not null,
+    number bigint not null,
+    currency text not null,
+    total numeric(38, 12) not null,
+    content text not null,
+    hash bytea not null,
+    issued_at timestamptz not null,
+    invoice_date timestamptz not null,
+    pay_by timestamptz not null,
+    unique (workspace, series, number)
+);
+create trigger invoice_document_append_only before update or delete or truncate on invoice_document
+    for each statement execute function append_only();
+
+create table invoice_series (
+    workspace int not null references workspace,
+    series text collate "C" not null,
+    next bigint not null,
+    primary key (workspace, series)
+);

@@ -1,0 +1,33 @@
+"""Named SQL statements, read from a room's `queries.sql`.
+
+A file holds statements headed by `-- name: verb_object` and one line of purpose. They are plain text with positional
+parameters ($1, $2 ...), so what stands in the file is what PostgreSQL prepares.
+"""
+
+import re
+from importlib import resources
+
+_HEAD = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
+
+
+class Queries:
+    """The statements of one room as attributes: `queries.insert_customer` is its text."""
+
+    def __init__(self, package: str, file: str = "queries.sql") -> None:
+        text = resources.files(package).joinpath(file).read_text(encoding="utf-8")
+        parts = _HEAD.split(text)
+        self._statements: dict[str, str] = {}
+        for name, body in zip(parts[1::2], parts[2::2], strict=True):
+            if name in self._statements:
+                raise ValueError(f"{package}/{file} names {name} twice")
+            self._statements[name] = body.strip().rstrip(";")
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return self._statements[name]
+        except KeyError:
+            raise AttributeError(f"no statement named {name}") from None
+
+    def names(self) -> list[str]:
+        """The names of all statements, in the file's order."""
+        return list(self._statements)
