@@ -58,6 +58,13 @@ class Database:
         """Wait for what runs, then close every connection."""
         await self._pool.close()
 
+    async def lookup(self, statement: str, *arguments: object) -> Row | None:
+        """The first row of one statement outside any workspace: for what comes before one is known (token, login)."""
+        try:
+            return await self._pool.fetchrow(statement, *arguments)
+        except _OUTAGES as error:
+            raise Unavailable("the database cannot be reached right now; try again shortly") from error
+
     @asynccontextmanager
     async def transaction(self, workspace: int | None) -> AsyncIterator[Connection]:
         """One transaction on behalf of `workspace` (None: for all of them, as the worker and commands do).

@@ -1,0 +1,23 @@
+"""Who uses Bursar and whom it bills.
+
+Owns: workspaces with their clocks and currencies, tokens, customers, accounts, their aliases, contacts and settings, and
+what admission must know of an account: its names, its calendar, what is closed; the gate through which such changes pass.
+Does not own: what an account uses, buys or owes.
+"""
+
+OWNS: tuple[str, ...] = (
+    "server_secret",
+    "workspace",
+    "currency",
+    "token",
+    "change_log",
+    "customer",
+    "customer_profile",
+    "account",
+    "account_profile",
+    "account_name",
+    "alias",
+    "account_calendar",
+    "contact",
+    "setting",
+)

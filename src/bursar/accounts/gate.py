@@ -1,0 +1,34 @@
+"""The gate of a workspace: what keeps admission and changes of the rules apart.
+
+A flush of events holds the gates of its workspaces in common; a change that admission must see (catalogue, account
+state, names already in use, tokens, the clock) holds its workspace's gate alone while it raises the version and commits.
+So when a change is in force, every event judged by the older version is already committed, and none comes later.
+"""
+
+from typing import Literal
+
+from bursar.db.database import Connection
+from bursar.db.queries import Queries
+
+queries = Queries("bursar.accounts", "gate.sql")
+
+Kind = Literal["catalog", "account", "name", "token", "clock"]
+
+
+async def change(
+    connection: Connection, workspace: int, kind: Kind, object_key: int | None = None, name: str | None = None
+) -> int:
+    """Close the gate until the transaction ends, raise the workspace's version by one and log what changed.
+
+    `object_key` and `name` tell caches what to drop: the account of `account`, the value of `name`, the token of
+    `token`. Returns the new version. Call it before the change reads what it decides on.
+    """
+    await connection.execute(queries.close_gate, workspace)
+    version: int = await connection.fetchval(queries.raise_version, workspace)
+    await connection.execute(queries.insert_change, workspace, version, kind, object_key, name)
+    return version
+
+
+async def enter(connection: Connection, workspaces: list[int]) -> None:
+    """Pass the gates in common, in a fixed order, until the transaction ends."""
+    await connection.execute(queries.enter_gates, sorted(workspaces))

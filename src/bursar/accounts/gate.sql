@@ -1,0 +1,15 @@
+-- name: close_gate
+-- Wait until no flush is inside, and let none in until the transaction ends.
+select pg_advisory_xact_lock(7215002, $1);
+
+-- name: enter_gates
+-- Pass in common with other flushes; waits while a change is being made.
+select pg_advisory_xact_lock_shared(7215002, workspace) from unnest($1::int[]) with ordinality as w (workspace, place) order by place;
+
+-- name: raise_version
+-- The next version of a workspace's rules.
+update workspace set version = version + 1 where key = $1 returning version;
+
+-- name: insert_change
+-- What a version changed.
+insert into change_log (workspace, version, kind, object, name) values ($1, $2, $3, $4, $5);

@@ -1,0 +1,29 @@
+"""Who sends a request: a bearer token, or the same token as `X-API-Key`."""
+
+from datetime import datetime
+
+from starlette.requests import Request
+
+from bursar.accounts.tokens import Access, authenticate
+from bursar.core.errors import Forbidden, Unauthenticated
+from bursar.db.database import Database
+
+
+def bearer(request: Request) -> str:
+    """The token that a request carries. Raises `Unauthenticated` where there is none."""
+    header = request.headers.get("authorization", "")
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    token = request.headers.get("x-api-key", "").strip()
+    if not token:
+        raise Unauthenticated
+    return token
+
+
+async def admit(db: Database, request: Request, scope: str, wall: datetime) -> Access:
+    """The access of a request's token, which must have `scope`."""
+    access = await authenticate(db, bearer(request), wall)
+    if not access.allows(scope):
+        raise Forbidden(f"the token lacks the scope '{scope}'")
+    return access

@@ -1,0 +1,106 @@
+"""Bytes to typed requests, with one clear sentence for whatever is wrong with them."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from bursar.core import decimals
+from bursar.core.errors import Invalid, TooLarge
+
+T = TypeVar("T")
+
+BODY_LIMIT = 1_000_000
+"""Bytes of a request body, ingest apart."""
+_AT = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_INT_LIMIT = 2**63
+
+
+async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
+    """The whole body. Raises `TooLarge` as soon as more than `limit` bytes have come."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"the body is larger than {limit} bytes")
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def decode_body(content: bytes, kind: type[T]) -> T:
+    """`content` as `kind`. Raises `Invalid` naming the field and the rule for anything that does not fit."""
+    try:
+        value: T = _decoder(kind).decode(content)  # type: ignore[arg-type]
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
+    except msgspec.DecodeError as error:
+        raise Invalid("", f"the body is not valid JSON: {error}") from None
+    except UnicodeDecodeError:
+        raise Invalid("", "the body is not valid UTF-8") from None
+    except RecursionError:
+        raise Invalid("", "the body is nested too deeply") from None
+    check(value, "")
+    return value
+
+
+def decode_query(parameters: Mapping[str, str], kind: type[T], *, refuse_unknown: bool) -> T:
+    """Query parameters as `kind`; numbers, booleans and instants are read from their text."""
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}  # type: ignore[arg-type]
+    unknown = [name for name in parameters if name not in known]
+    if unknown and refuse_unknown:
+        raise Invalid(unknown[0], "there is no such query parameter")
+    try:
+        value = msgspec.convert({k: v for k, v in parameters.items() if k in known}, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
+    check(value, "")
+    return value
+
+
+def explain(error: msgspec.ValidationError) -> Invalid:
+    """The field and the rule that a decoder's complaint names."""
+    match = _AT.match(str(error))
+    assert match is not None
+    path = (match["path"] or "").removeprefix("$").removeprefix(".")
+    rule = match["rule"].replace("`", "'")
+    return Invalid(path, rule[:1].lower() + rule[1:])
+
+
+def check(value: object, path: str) -> None:
+    """Refuse what JSON can carry and the database cannot: NUL characters, numbers beyond NUMERIC(38,12) or 64 bits."""
+    if isinstance(value, msgspec.Struct):
+        for field in msgspec.structs.fields(value):
+            check(getattr(value, field.name), f"{path}.{field.encode_name}" if path else field.encode_name)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            check(item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_scalar(key, f"{path}.<key>")
+            check(item, f"{path}.{key}" if path else str(key))
+    else:
+        _check_scalar(value, path)
+
+
+def _check_scalar(value: object, path: str) -> None:
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise Invalid(path, "must not contain a NUL character")
+    elif isinstance(value, Decimal):
+        if not decimals.fits(value):
+            raise Invalid(path, "must be a number below 10^26 with at most 12 decimals")
+    elif isinstance(value, int) and not -_INT_LIMIT <= value < _INT_LIMIT:
+        raise Invalid(path, "must be a whole number of at most 64 bits")
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)

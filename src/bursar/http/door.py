@@ -1,0 +1,113 @@
+"""A door is a dialect's table of operations: what each takes, what it answers, which scope it needs.
+
+The table is the single source for routing, decoding and the OpenAPI document.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bursar.core.caller import Caller
+from bursar.db.database import Database
+
+Handler = Callable[..., Awaitable[object]]
+H = TypeVar("H", bound=Handler)
+
+
+class Query(msgspec.Struct, kw_only=True, rename="camel"):
+    """Base of query parameter declarations: every field is optional text, number, boolean or instant."""
+
+
+class Body(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of request bodies: camelCase on the wire, unknown fields refused."""
+
+
+class Answer(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of answers: camelCase on the wire; an optional field that is None is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, authenticated and decoded."""
+
+    db: Database
+    caller: Caller
+    scopes: frozenset[str]
+    path: Mapping[str, str]
+    """Path parameters, percent-decoded."""
+    request: Request
+    services: Mapping[type, Any]
+    """What the process keeps running for its requests (the ingest pipeline ...), by type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of a door's table."""
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    status: int
+    scope: str | None
+    body: Any
+    answer: Any
+    query: type[Query] | None
+    handler: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error, ready to be put into a dialect's form."""
+
+    status: int
+    message: str
+    field: str | None = None
+    retry_after: int | None = None
+
+
+@dataclass(slots=True)
+class Door:
+    """A dialect: its operations, its form of an error, and how strict it is about query parameters."""
+
+    name: str
+    title: str
+    description: str
+    failure: Callable[[Failure], Response]
+    error: type[msgspec.Struct]
+    """The body of an error answer, for the OpenAPI document."""
+    refuse_unknown_query: bool = False
+    operations: list[Operation] = field(default_factory=list)
+
+    def operation(
+        self,
+        method: str,
+        path: str,
+        *,
+        id: str,  # noqa: A002 - OpenAPI calls it so
+        tag: str,
+        summary: str,
+        status: int = 200,
+        scope: str | None = "read",
+        body: Any = None,
+        answer: Any = None,
+        query: type[Query] | None = None,
+    ) -> Callable[[H], H]:
+        """Add a handler to the table.
+
+        The handler is called with the `Call`, then `body=` and `query=` where declared, and returns an answer to
+        encode as JSON, or a Starlette response. `scope` None leaves the operation open to everyone.
+        """
+
+        def add(handler: H) -> H:
+            self.operations.append(
+                Operation(method, path, id, tag, summary, status, scope, body, answer, query, handler)
+            )
+            return handler
+
+        return add

@@ -1,0 +1,84 @@
+"""OpenAPI 3.1 documents, made from the doors' tables."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from bursar import __version__
+from bursar.http.door import Door, Operation
+
+_PARAMETER = re.compile(r"{(\w+)}")
+_ERRORS = {
+    "400": "A value breaks a rule; the message names the field",
+    "401": "No valid token",
+    "403": "The token's scopes do not permit this",
+    "404": "There is no such object",
+    "503": "Try again shortly",
+}
+
+
+def document(door: Door) -> dict[str, Any]:
+    """The OpenAPI document of one door, ready for JSON."""
+    types = [door.error]
+    for operation in door.operations:
+        types += [kind for kind in (operation.body, operation.answer) if kind is not None]
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schema = dict(zip(map(_key, types), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in door.operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schema, door)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": door.title, "version": __version__, "description": door.description},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _key(kind: Any) -> str:
+    return repr(kind)
+
+
+def _operation(operation: Operation, schema: dict[str, Any], door: Door) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "parameters": _parameters(operation),
+        "responses": {str(operation.status): _content("Success", operation.answer, schema)}
+        | {status: _content(text, door.error, schema) for status, text in _ERRORS.items()},
+    }
+    if operation.body is not None:
+        entry["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema[_key(operation.body)]}},
+        }
+    if operation.scope:
+        entry["security"] = [{"bearer": []}]
+        entry["x-scope"] = operation.scope
+    return entry
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(operation.path)
+    ]
+    if operation.query is None:
+        return path
+    fields = msgspec.json.schema(operation.query)
+    definition = next(iter(fields.get("$defs", {"": fields}).values()))
+    return path + [
+        {"name": name, "in": "query", "required": name in definition.get("required", []), "schema": content}
+        for name, content in definition.get("properties", {}).items()
+    ]
+
+
+def _content(text: str, kind: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    if kind is None:
+        return {"description": text}
+    return {"description": text, "content": {"application/json": {"schema": schema[_key(kind)]}}}

@@ -1,0 +1,116 @@
+"""From a door's table to Starlette routes, and paths whose segments may contain an encoded slash."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bursar.core.errors import NotFound
+from bursar.db.database import Database
+from bursar.http.auth import admit
+from bursar.http.decode import check, decode_body, decode_query, read_body
+from bursar.http.door import Call, Door, Failure, Operation
+from bursar.http.encode import answer
+from bursar.http.errors import failure
+
+_SLASH = "\x00"
+"""Stands for an encoded slash while a path is matched; a path cannot contain NUL itself."""
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def path_of(raw_path: bytes) -> str | None:
+    """The decoded path with encoded slashes kept apart from real ones; None where it cannot name anything."""
+    segments: list[str] = []
+    for segment in raw_path.split(b"/"):
+        try:
+            text = unquote_to_bytes(segment).decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+        if _SLASH in text:
+            return None
+        segments.append(text.replace("/", _SLASH))
+    return "/".join(segments)
+
+
+def routes(door: Door, db: Database, services: Mapping[type, Any]) -> list[Route]:
+    """One route per path, in the table's order, that dispatches by method and answers 405 in the dialect's form."""
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for operation in door.operations:
+        paths.setdefault(operation.path, {})[operation.method] = _endpoint(door, operation, db, services)
+    return [
+        Route(path, _dispatch(door, methods), methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+        for path, methods in paths.items()
+    ]
+
+
+def _dispatch(door: Door, methods: dict[str, Endpoint]) -> Endpoint:
+    allowed = sorted({*methods, "HEAD"} if "GET" in methods else methods)
+
+    async def dispatch(request: Request) -> Response:
+        endpoint = methods.get("GET" if request.method == "HEAD" else request.method)
+        if endpoint is not None:
+            return await endpoint(request)
+        response = door.failure(Failure(405, f"{request.method} is not possible here, only {', '.join(allowed)}"))
+        response.headers["allow"] = ", ".join(allowed)
+        return response
+
+    return dispatch
+
+
+def _endpoint(door: Door, operation: Operation, db: Database, services: Mapping[type, Any]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await _perform(door, operation, db, services, request)
+        except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
+            return _failed(door, failure(error))
+
+    return endpoint
+
+
+def _failed(door: Door, reason: Failure) -> Response:
+    response = door.failure(reason)
+    if reason.retry_after is not None:
+        response.headers["retry-after"] = str(reason.retry_after)
+    if reason.status == 401:
+        response.headers["www-authenticate"] = "Bearer"
+    return response
+
+
+async def _perform(
+    door: Door, operation: Operation, db: Database, services: Mapping[type, Any], request: Request
+) -> Response:
+    arguments: dict[str, Any] = {}
+    wall = datetime.now(UTC)
+    access = await admit(db, request, operation.scope, wall) if operation.scope else None
+    path = {name: value.replace(_SLASH, "/") for name, value in request.path_params.items()}
+    check(path, "path")
+    if operation.query is not None:
+        arguments["query"] = decode_query(
+            request.query_params, operation.query, refuse_unknown=door.refuse_unknown_query
+        )
+    if operation.body is not None:
+        arguments["body"] = decode_body(await read_body(request), operation.body)
+    call = Call(
+        db=db,
+        caller=access.caller if access else None,  # type: ignore[arg-type]  # open operations do not read it
+        scopes=access.scopes if access else frozenset(),
+        path=path,
+        request=request,
+        services=services,
+    )
+    result = await operation.handler(call, **arguments)
+    return result if isinstance(result, Response) else answer(result, operation.status)
+
+
+def unknown_path(door: Door) -> Endpoint:
+    """The answer for a path that no table has."""
+
+    async def endpoint(request: Request) -> Response:
+        return _failed(door, failure(NotFound("path", request.url.path)))
+
+    return endpoint

@@ -1,0 +1,3 @@
+"""The Togai dialect: its REST API at the root path. Translates bytes to commands and results to bytes."""
+
+OWNS: tuple[str, ...] = ()
