@@ -1,7 +1,7 @@
 """Who uses Bursar and whom it bills.
 
-Owns: workspaces with their clocks and currencies, tokens, customers, accounts, their aliases, contacts and settings, and
-what admission must know of an account: its names, its calendar, what is closed; the gate through which such changes pass.
+Owns: workspaces with their clocks and currencies, tokens, customers, accounts, their aliases, contacts and settings,
+and what admission must know of an account (names, calendar, what is closed); the gate that such changes pass.
 Does not own: what an account uses, buys or owes.
 """
 

@@ -1,7 +1,7 @@
 """The gate of a workspace: what keeps admission and changes of the rules apart.
 
-A flush of events holds the gates of its workspaces in common; a change that admission must see (catalogue, account
-state, names already in use, tokens, the clock) holds its workspace's gate alone while it raises the version and commits.
+A flush of events holds the gates of its workspaces in common; a change that admission must see (catalogue, accounts,
+names in use, tokens, the clock) holds its workspace's gate alone while it raises the version and commits.
 So when a change is in force, every event judged by the older version is already committed, and none comes later.
 """
 

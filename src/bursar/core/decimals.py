@@ -4,6 +4,7 @@ Quantities and unrounded amounts have 12 decimals and at most 26 integer digits,
 """
 
 import decimal
+import math
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 SCALE = 12
@@ -27,13 +28,17 @@ def install() -> None:
 
 
 def to_scale(value: Decimal) -> Decimal:
-    """`value` rounded half-even to 12 decimals."""
-    return value.quantize(UNIT, rounding=ROUND_HALF_EVEN)
+    """`value` rounded half-even to 12 decimals; a zero has no sign. Meant for magnitudes below 10^100."""
+    return _unsigned_zero(value.quantize(UNIT, ROUND_HALF_EVEN, _CONTEXT))
 
 
 def divide(numerator: Decimal, denominator: Decimal) -> Decimal:
-    """The quotient, rounded half-even to 12 decimals. Raises `decimal.DivisionByZero` for a zero denominator."""
-    return to_scale(numerator / denominator)
+    """The quotient, rounded half-even to 12 decimals.
+
+    Exact as if rounded once, for operands of up to 38 digits and products of two: the quotient's 120 digits reach past
+    any distance that it can have from a tie. Raises `decimal.DivisionByZero`, or `decimal.InvalidOperation` for 0 / 0.
+    """
+    return to_scale(_CONTEXT.divide(numerator, denominator))
 
 
 def fits(value: Decimal) -> bool:
@@ -44,38 +49,60 @@ def fits(value: Decimal) -> bool:
 
 
 def round_line(amount: Decimal, exponent: int) -> Decimal:
-    """`amount` rounded toward zero to a currency's smallest unit; `exponent` is its number of decimals (ISO 4217)."""
-    return amount.quantize(Decimal(1).scaleb(-exponent), rounding=ROUND_DOWN)
+    """`amount` rounded toward zero to a currency's smallest unit; `exponent` is its number of decimals (ISO 4217).
+
+    A small negative amount becomes a zero without a sign.
+    """
+    return _unsigned_zero(amount.quantize(Decimal(1).scaleb(-exponent), ROUND_DOWN, _CONTEXT))
 
 
 def allocate(total: Decimal, weights: list[Decimal], exponent: int) -> list[Decimal]:
     """Split an already rounded `total` in proportion to non-negative `weights`; the parts add up to it exactly.
 
-    Largest remainder: every part is rounded down to the currency's unit, then the units left over go to the largest
-    remainders, earlier parts first on a tie. All weights zero puts the whole into the first part.
+    Largest remainder: every part is rounded toward zero to the currency's unit, then the units left over go to the
+    largest remainders, earlier parts first on a tie. All weights zero puts the whole into the first part. Raises
+    `ValueError` for no weights, a negative or infinite one, or a total that is not a whole number of units.
     """
-    unit = Decimal(1).scaleb(-exponent)
-    whole = sum(weights, Decimal(0))
     if not weights:
         raise ValueError("nothing to allocate to")
-    if not whole:
-        return [total, *([Decimal(0)] * (len(weights) - 1))]
-    sign = -1 if total < 0 else 1
-    units = int(abs(total) / unit)
+    if not all(weight.is_finite() and weight >= 0 for weight in weights):
+        raise ValueError("weights must be finite and not negative")
+    if total != round_line(total, exponent):
+        raise ValueError(f"{total} is not rounded to {exponent} decimals")
     # Integers throughout: a quotient of decimals could round at the last digit and hand out one unit too many.
-    scaled = [int(weight.scaleb(SCALE)) for weight in weights]
-    base = sum(scaled)
+    units = int(abs(total).scaleb(exponent))
+    scaled = _integers(weights)
+    base = sum(scaled) or 1
     parts = [units * weight // base for weight in scaled]
     remainders = [units * weight % base for weight in scaled]
     order = sorted(range(len(weights)), key=lambda i: (-remainders[i], i))
+    if not any(scaled):
+        parts[0] = units
     for i in order[: units - sum(parts)]:
         parts[i] += 1
-    return [sign * part * unit for part in parts]
+    unit = Decimal(-1 if total < 0 else 1).scaleb(-exponent)
+    return [_unsigned_zero(part * unit) for part in parts]
+
+
+def _unsigned_zero(value: Decimal) -> Decimal:
+    return value if value else value.copy_abs()
+
+
+def _integers(values: list[Decimal]) -> list[int]:
+    """Integers in the same proportion as `values`."""
+    ratios = [value.as_integer_ratio() for value in values]
+    common = math.lcm(*(denominator for _, denominator in ratios))
+    return [numerator * (common // denominator) for numerator, denominator in ratios]
 
 
 def plain(value: Decimal) -> Decimal:
-    """The same number without trailing zeros or exponent, for answers and documents: 1.500 -> 1.5, 1E+3 -> 1000."""
+    """The same number without trailing zeros, for answers: 1.500 -> 1.5, 1E+3 -> 1000. For text use `show`."""
     if not value:
         return Decimal(0)
-    trimmed = value.normalize()
-    return trimmed.quantize(Decimal(1)) if trimmed.as_tuple().exponent > 0 else trimmed  # type: ignore[operator]
+    trimmed = value.normalize(_CONTEXT)
+    return trimmed.quantize(Decimal(1), context=_CONTEXT) if trimmed == trimmed.to_integral_value() else trimmed
+
+
+def show(value: Decimal) -> str:
+    """The number as people write it, without trailing zeros and never with an exponent: 0.0000001, 1000, 1.5."""
+    return format(plain(value), "f")

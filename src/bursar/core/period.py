@@ -1,5 +1,6 @@
 """Instants and half-open periods. Every instant is an aware datetime in UTC; every period is `[start, end)`."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -7,6 +8,14 @@ FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 """The start of an open-ended range."""
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 """The end of an open-ended range."""
+
+
+# Python's own reader takes more (week dates, any separator, a point without digits), and not the same in each version.
+_INSTANT = re.compile(
+    r"\d{4}-\d\d-\d\d"
+    r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d+)?)?(Z|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)?)?",
+    re.ASCII,
+)
 
 
 def utc(moment: datetime) -> datetime:
@@ -17,14 +26,14 @@ def utc(moment: datetime) -> datetime:
 def parse_instant(text: str) -> datetime:
     """The instant of an ISO 8601 text (`2023-11-16T18:15:46.6805900Z`, an offset, or none for UTC; a date is midnight).
 
-    Digits beyond microseconds are cut. Raises `ValueError` for anything else.
+    Digits beyond microseconds are cut. Raises `ValueError` for anything else, a leap second (`:60`) included, and for
+    what lies outside the years 1 to 9999.
     """
-    head, _, rest = text.strip().partition(".")
-    if rest:
-        digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-        head = f"{head}.{digits[:6].ljust(6, '0')}{rest[len(digits) :]}"
+    stripped = text.strip()
+    if not _INSTANT.fullmatch(stripped):
+        raise ValueError(f"not an ISO 8601 date and time: {text[:64]!r}")
     try:
-        return utc(datetime.fromisoformat(head))
+        return utc(datetime.fromisoformat(stripped))
     except OverflowError as error:
         raise ValueError(str(error)) from error
 

@@ -1,0 +1,166 @@
+"""`var`, `missing`, `missing_some`: how a rule reads its data."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from bursar.core.jsonlogic.reading import Refused
+from bursar.core.jsonlogic.terms import Operator, Run, Scope, Term
+from bursar.core.jsonlogic.values import EvaluationError, Steps, charge, is_list, kind, operand
+
+MAX_PATH = 300
+MAX_DOTS = 20
+"""Limits of a variable's name; every dot is a place where a key may end."""
+
+_PLURAL = {"attribute": "attributes", "dimension": "dimensions", "dependency": "dependencies"}
+_GROUPS = frozenset(_PLURAL.values())
+_LOOKUP_COST = 5
+_ABSENT: Any = object()
+
+
+def canonical(path: str) -> str:
+    """`path` with its root in the plural: `attribute.x` -> `attributes.x`."""
+    root, dot, rest = path.partition(".")
+    return _PLURAL.get(root, root) + dot + rest
+
+
+def find(data: object, path: str) -> Any:
+    """What stands at the dotted `path`, the longest fitting key first, or the marker for absent."""
+    if not path:
+        return data
+    if isinstance(data, Mapping):
+        end = len(path)
+        while end >= 0:
+            key = path[:end]
+            if key in data:
+                found = data[key] if end == len(path) else find(data[key], path[end + 1 :])
+                if found is not _ABSENT:
+                    return found
+            end = path.rfind(".", 0, end)
+        return _ABSENT
+    if is_list(data):
+        head, dot, rest = path.partition(".")
+        index = int(head) if head.isascii() and head.isdigit() and len(head) <= 9 else len(data)  # type: ignore[arg-type]
+        if index < len(data):  # type: ignore[arg-type]
+            return find(data[index], rest) if dot else data[index]  # type: ignore[index]
+    return _ABSENT
+
+
+def _path_of(value: object) -> str | None:
+    """The path that a name means, "" for the data itself, or None where it is no name."""
+    if value is None:
+        return ""
+    if isinstance(value, Decimal) and value == value.to_integral_value() and 0 <= value < 10**9:
+        return str(int(value))
+    if isinstance(value, str) and len(value) <= MAX_PATH and value.count(".") <= MAX_DOTS:
+        return value
+    return None
+
+
+def _path(value: object, scope: Scope) -> str:
+    path = _path_of(value)
+    if path is None:
+        raise EvaluationError(
+            f"a variable's name must be text of at most {MAX_PATH} characters and {MAX_DOTS} dots, not {kind(value)}"
+        )
+    return path if scope.item else canonical(path)
+
+
+def _note(value: object, scope: Scope) -> str:
+    """The path of a name known when the rule is saved, recorded as read. Raises `Refused`."""
+    try:
+        path = _path(value, scope)
+    except EvaluationError as error:
+        raise Refused(error.message) from error
+    if path and not scope.item:
+        scope.variables.add(path)
+    return path
+
+
+def _var(terms: Sequence[Term], scope: Scope) -> Run:
+    default: Run = terms[1].run if len(terms) > 1 else lambda _data, _left: None
+    if terms and not terms[0].constant:
+        return _dynamic(terms[0].run, default, scope)
+    path = _note(terms[0].value, scope) if terms else ""
+    if not path:
+        return lambda data, _left: data
+    root, _, rest = path.partition(".")
+    if rest and root in _GROUPS and not scope.item:
+        return _member(path, root, rest, default)
+
+    def read(data: Any, left: Steps) -> Any:
+        found = find(data, path)
+        return default(data, left) if found is _ABSENT else found
+
+    return read
+
+
+def _member(path: str, root: str, rest: str, default: Run) -> Run:
+    # Nearly every variable of a matcher or computation is one of these: two look-ups and nothing else.
+    def read(data: Any, left: Steps) -> Any:
+        try:
+            return data[root][rest]
+        except (KeyError, TypeError, IndexError):
+            found = find(data, path)
+            return default(data, left) if found is _ABSENT else found
+
+    return read
+
+
+def _dynamic(name: Run, default: Run, scope: Scope) -> Run:
+    def read(data: Any, left: Steps) -> Any:
+        charge(left, _LOOKUP_COST)
+        found = find(data, _path(name(data, left), scope))
+        return default(data, left) if found is _ABSENT else found
+
+    return read
+
+
+def _lacking(data: object, names: Sequence[object], scope: Scope, left: Steps) -> tuple[object, ...]:
+    charge(left, _LOOKUP_COST * len(names))
+    absent = (_ABSENT, None, "")
+    return tuple(
+        name
+        for name in names
+        if any(find(data, _path(name, scope)) is value for value in absent[:2]) or find(data, _path(name, scope)) == ""
+    )
+
+
+def _note_names(terms: Sequence[Term], scope: Scope) -> None:
+    for term in terms:
+        if term.constant:
+            for name in term.value if is_list(term.value) else (term.value,):
+                _note(name, scope)
+
+
+def _missing(terms: Sequence[Term], scope: Scope) -> Run:
+    _note_names(terms, scope)
+    runs = [term.run for term in terms]
+
+    def missing(data: Any, left: Steps) -> tuple[object, ...]:
+        names = [run(data, left) for run in runs]
+        return _lacking(data, names[0] if names and is_list(names[0]) else names, scope, left)
+
+    return missing
+
+
+def _missing_some(terms: Sequence[Term], scope: Scope) -> Run:
+    _note_names(terms[1:], scope)
+    wanted, choice = terms[0].run, terms[1].run
+
+    def missing_some(data: Any, left: Steps) -> tuple[object, ...]:
+        need = operand("missing_some", wanted(data, left))
+        names = choice(data, left)
+        if not is_list(names):
+            raise EvaluationError(f'"missing_some" needs a list of names, not {kind(names)}')
+        lacking = _lacking(data, names, scope, left)
+        return () if len(names) - len(lacking) >= need else lacking
+
+    return missing_some
+
+
+OPERATORS = {
+    "var": Operator(_var, 0, 2, cost=2, reads=True),
+    "missing": Operator(_missing, 0, reads=True),
+    "missing_some": Operator(_missing_some, 2, 2, reads=True),
+}

@@ -1,0 +1,68 @@
+"""The two routes that events come in by, answered without a router: they are most of a billing server's requests."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from starlette.requests import Request
+
+from bursar.accounts.tokens import Access, authenticate
+from bursar.core.errors import Forbidden, TooLarge
+from bursar.db.database import Database
+from bursar.http.auth import bearer
+from bursar.http.decode import read_body
+from bursar.http.errors import failure
+from bursar.http.togai.ingest import BODY_LIMIT, batch, refusal, single
+from bursar.usage.pipeline import Pipeline
+
+Handler = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
+
+REMEMBER = timedelta(seconds=10)
+"""How long a token's look-up serves ingest. A revocation works at once all the same: the flush sees it."""
+TOKENS_LIMIT = 10_000
+
+
+class IngestRoutes:
+    """The raw handlers of one process."""
+
+    def __init__(self, db: Database, pipeline: Pipeline) -> None:
+        self._db = db
+        self._pipeline = pipeline
+        self._tokens: dict[str, tuple[datetime, Access]] = {}
+        self._handlers: dict[str, Handler] = {"/ingest": self._single, "/ingestBatch": self._batch}
+
+    def route(self, method: str, path: str) -> Handler | None:
+        """The handler of a request, where it is one of these."""
+        return self._handlers.get(path) if method == "POST" else None
+
+    async def _single(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        await self._answer(scope, receive, send, single)
+
+    async def _batch(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        await self._answer(scope, receive, send, batch)
+
+    async def _answer(self, scope: MutableMapping[str, Any], receive: Any, send: Any, admit: Any) -> None:
+        request = Request(scope, receive)
+        try:
+            access = await self._access(request)
+            if not access.allows("ingest"):
+                raise Forbidden("the token lacks the scope 'ingest'")
+            response = await admit(self._pipeline, access, await read_body(request, BODY_LIMIT))
+        except TooLarge as error:
+            response = refusal(422, error.message)
+        except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
+            reason = failure(error)
+            response = refusal(reason.status, reason.message, reason.retry_after)
+        await response(scope, receive, send)
+
+    async def _access(self, request: Request) -> Access:
+        text = bearer(request)
+        wall = datetime.now(UTC)
+        kept = self._tokens.get(text)
+        if kept is not None and wall - kept[0] < REMEMBER:
+            return kept[1]
+        access = await authenticate(self._db, text, wall)
+        if len(self._tokens) >= TOKENS_LIMIT:
+            self._tokens.clear()
+        self._tokens[text] = (wall, access)
+        return access

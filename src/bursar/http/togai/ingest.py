@@ -1,0 +1,113 @@
+"""Ingest in the Togai dialect: what a body of events becomes, and what its sender is told."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from bursar.accounts.tokens import Access
+from bursar.http.decode import read_body
+from bursar.http.door import Answer, Body, Call
+from bursar.http.encode import answer
+from bursar.http.togai.door import MESSAGE_LIMIT, door
+from bursar.usage.event import Event, Parsed, Refused, parse_batch, parse_single
+from bursar.usage.flush import Submission
+from bursar.usage.pipeline import Pipeline
+
+BODY_LIMIT = 8_000_000
+"""Bytes of a request with events; larger ones are answered 422, as the contract has it."""
+
+
+class IngestEventRequest(Body):
+    """One event."""
+
+    event: Event
+
+
+class IngestBatchEventRequest(Body):
+    """Up to 1,000 events."""
+
+    events: list[Event]
+
+
+class IngestEventResponse(Answer):
+    """What became of the request. `details.rejected` lists events of the wrong shape, which were not stored."""
+
+    success: bool
+    status_code: int | None = None
+    message: str | None = None
+    details: dict[str, Any] | None = None
+
+
+_ACCEPTED = b'{"success":true}'
+
+
+async def single(pipeline: Pipeline, access: Access, body: bytes) -> Response:
+    """Admit one event."""
+    return await _admit(pipeline, access, parse_single(body))
+
+
+async def batch(pipeline: Pipeline, access: Access, body: bytes) -> Response:
+    """Admit a batch; 207 where some of its events have the wrong shape."""
+    return await _admit(pipeline, access, parse_batch(body))
+
+
+def refusal(status: int, message: str, retry_after: int | None = None) -> Response:
+    """A request that was refused whole."""
+    headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    response = answer(IngestEventResponse(success=False, status_code=status, message=message[:MESSAGE_LIMIT]), status)
+    response.headers.update(headers)
+    return response
+
+
+async def _admit(pipeline: Pipeline, access: Access, parsed: Parsed) -> Response:
+    await pipeline.submit(Submission(access.caller.workspace, access.token, parsed))
+    if not parsed.refused:
+        return Response(_ACCEPTED, 202, media_type="application/json")
+    return answer(
+        IngestEventResponse(
+            success=False,
+            status_code=207,
+            message="Some events have the wrong shape and were not stored; the others were accepted",
+            details={"rejected": [_refused(refused) for refused in parsed.refused]},
+        ),
+        207,
+    )
+
+
+def _refused(refused: Refused) -> dict[str, Any]:
+    return {"index": refused.index, "id": refused.id, "message": refused.message}
+
+
+# The application answers these paths before any router sees them; the table documents them and catches odd spellings.
+@door.operation(
+    "POST",
+    "/ingest",
+    id="ingest",
+    tag="Event Ingestion",
+    summary="Ingest one event",
+    status=202,
+    scope="ingest",
+    answer=IngestEventResponse,
+)
+async def ingest(call: Call) -> Response:
+    """Admit one event."""
+    access = Access(call.caller, call.scopes, None)
+    return await single(call.services[Pipeline], access, await read_body(call.request, BODY_LIMIT))
+
+
+@door.operation(
+    "POST",
+    "/ingestBatch",
+    id="ingestBatch",
+    tag="Event Ingestion",
+    summary="Ingest up to 1,000 events",
+    status=202,
+    scope="ingest",
+    answer=IngestEventResponse,
+)
+async def ingest_batch(call: Call) -> Response:
+    """Admit a batch of events."""
+    access = Access(call.caller, call.scopes, None)
+    return await batch(call.services[Pipeline], access, await read_body(call.request, BODY_LIMIT))

@@ -1,0 +1,14 @@
+"""An event enters exactly once and is measured.
+
+Owns: admission of events, their states and bodies, repeats, the 15-minute rollups, counters, quantities of any period.
+Does not own: what an event costs, which plan an account has, when a period is billed.
+"""
+
+OWNS: tuple[str, ...] = (
+    "event_key",
+    "event_repeat",
+    "event_body",
+    "usage_rollup",
+    "usage_counter",
+    "meter_catchup",
+)

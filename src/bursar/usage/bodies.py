@@ -1,0 +1,57 @@
+"""The keep of event bodies: a narrow port, and its PostgreSQL adapter.
+
+`append` writes what a flush received under its chunk number, once; `read` gives back the events of chunks in the order in
+which they came. Which events of an account lie where is told by `event_key`, never by this port.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import zstandard
+
+from bursar.db.database import Connection
+from bursar.db.queries import Queries
+from bursar.usage.event import raws_of
+
+queries = Queries("bursar.usage", "bodies.sql")
+
+_LEVEL = 1
+_pack = msgspec.msgpack.Encoder()
+_unpack = msgspec.msgpack.Decoder(list[bytes])
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The request bodies of one workspace in one flush."""
+
+    number: int
+    workspace: int
+    events: int
+    bodies: list[bytes]
+
+
+async def append(connection: Connection, received_at: datetime, chunks: list[Chunk]) -> None:
+    """Keep the chunks of a flush."""
+    compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    await connection.execute(
+        queries.insert_bodies,
+        [chunk.number for chunk in chunks],
+        received_at,
+        [chunk.workspace for chunk in chunks],
+        [chunk.events for chunk in chunks],
+        [compressor.compress(_pack.encode(chunk.bodies)) for chunk in chunks],
+    )
+
+
+async def read(connection: Connection, workspace: int, numbers: Iterable[int]) -> dict[int, list[bytes]]:
+    """The events of chunks by chunk number, each as it was sent."""
+    rows = await connection.fetch(queries.read_bodies, workspace, sorted(set(numbers)))
+    return {row["chunk"]: unpack(row["content"]) for row in rows}
+
+
+def unpack(content: bytes) -> list[bytes]:
+    """The events of one kept chunk."""
+    bodies = _unpack.decode(zstandard.ZstdDecompressor().decompress(content))
+    return [raw for body in bodies for raw in raws_of(body)]

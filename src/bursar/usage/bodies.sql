@@ -1,0 +1,17 @@
+-- name: insert_bodies
+-- Keep what was sent: one chunk per workspace and flush.
+insert into event_body (chunk, received_at, workspace, events, content)
+select chunk, $2, workspace, events, content
+from unnest($1::bigint[], $3::int[], $4::int[], $5::bytea[]) as b (chunk, workspace, events, content);
+
+-- name: read_bodies
+-- What was sent in some chunks of a workspace.
+select chunk, content from event_body where workspace = $1 and chunk = any($2::bigint[]);
+
+-- name: chunks_before
+-- The newest chunks of a workspace below a number.
+select chunk, events from event_body where workspace = $1 and chunk < $2 order by chunk desc limit $3;
+
+-- name: chunks_after
+-- The oldest chunks of a workspace above a number, up to another.
+select chunk, events from event_body where workspace = $1 and chunk > $2 and chunk <= $3 order by chunk limit $4;

@@ -1,0 +1,181 @@
+"""The shape of an event as it is sent and kept, and the request bodies that carry events."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from bursar.core.errors import Invalid
+from bursar.core.period import utc
+
+T = TypeVar("T")
+
+BATCH_LIMIT = 1000
+
+
+class Attribute(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A number that the event carries, as exact decimal text."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=50)]
+    value: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,512}(\.[0-9]{1,512})?$")]
+    unit: Annotated[str, msgspec.Meta(min_length=1, max_length=50)] | None = None
+
+
+class Event(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False):
+    """One event. `account_id` is an account's id or one of its aliases; a naive timestamp is UTC."""
+
+    schema_name: Annotated[str, msgspec.Meta(min_length=1, max_length=50)]
+    timestamp: datetime
+    account_id: Annotated[str, msgspec.Meta(max_length=512)]
+    attributes: Annotated[list[Attribute], msgspec.Meta(max_length=10)]
+    dimensions: Annotated[
+        dict[Annotated[str, msgspec.Meta(max_length=50)], Annotated[str, msgspec.Meta(min_length=1, max_length=200)]],
+        msgspec.Meta(max_length=50),
+    ]
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=512)] | None = None
+
+
+class _Single(msgspec.Struct, forbid_unknown_fields=True):
+    event: Event
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True):
+    events: Annotated[list[Event], msgspec.Meta(min_length=1, max_length=BATCH_LIMIT)]
+
+
+class _RawBatch(msgspec.Struct, forbid_unknown_fields=True):
+    events: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=BATCH_LIMIT)]
+
+
+class _Either(msgspec.Struct):
+    event: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    events: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Id(msgspec.Struct):
+    id: str | None = None
+
+
+_single = msgspec.json.Decoder(_Single)
+_batch = msgspec.json.Decoder(_Batch)
+_raw_batch = msgspec.json.Decoder(_RawBatch)
+_either = msgspec.json.Decoder(_Either)
+_event = msgspec.json.Decoder(Event)
+_id = msgspec.json.Decoder(_Id)
+_pack = msgspec.msgpack.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An event of a batch that has the wrong shape: where it stood, its id if it can be read, and why."""
+
+    index: int
+    id: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A request body: its well-formed events with their places among all that it holds, and the ill-formed ones."""
+
+    body: bytes
+    events: list[tuple[int, Event]]
+    refused: list[Refused]
+    size: int
+    """How many events the body holds, ill-formed ones included."""
+
+
+def parse_single(body: bytes) -> Parsed:
+    """The body of one event. Raises `Invalid` for a wrong shape."""
+    event = _decode(_single, body).event
+    _settle(event)
+    return Parsed(body, [(0, event)], [], 1)
+
+
+def parse_batch(body: bytes) -> Parsed:
+    """The body of up to 1,000 events. Raises `Invalid` for a wrong envelope, or where no event has the right shape."""
+    try:
+        events = _batch.decode(body).events
+        for event in events:
+            _settle(event)
+        return Parsed(body, list(enumerate(events)), [], len(events))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Invalid):
+        return _parse_one_by_one(body)
+
+
+def _parse_one_by_one(body: bytes) -> Parsed:
+    raws = _decode(_raw_batch, body).events
+    events: list[tuple[int, Event]] = []
+    refused: list[Refused] = []
+    for index, raw in enumerate(raws):
+        try:
+            event = _decode(_event, bytes(raw))
+            _settle(event)
+            events.append((index, event))
+        except Invalid as error:
+            refused.append(Refused(index, _id_of(bytes(raw)), error.message))
+    if not events:
+        raise Invalid(f"events[{refused[0].index}]", refused[0].message)
+    return Parsed(body, events, refused, len(raws))
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        rule, _, path = str(error).partition(" - at `$")
+        raise Invalid(path.rstrip("`").removeprefix("."), rule.replace("`", "'")) from None
+    except msgspec.DecodeError as error:
+        raise Invalid("", f"the body is not valid JSON: {error}") from None
+    except UnicodeDecodeError:
+        raise Invalid("", "the body is not valid UTF-8") from None
+    except RecursionError:
+        raise Invalid("", "the body is nested too deeply") from None
+
+
+def _settle(event: Event) -> None:
+    """Bring the timestamp to UTC and refuse what text columns cannot hold."""
+    try:
+        event.timestamp = utc(event.timestamp)
+    except OverflowError:
+        raise Invalid("timestamp", "must lie between the years 1 and 9999 in UTC") from None
+    for field, text in (("id", event.id), ("accountId", event.account_id), ("schemaName", event.schema_name)):
+        if text is not None and "\x00" in text:
+            raise Invalid(field, "must not contain a NUL character")
+
+
+def _id_of(raw: bytes) -> str | None:
+    try:
+        return _id.decode(raw).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def raws_of(body: bytes) -> list[bytes]:
+    """The events of a kept request body, each as it was sent, in order."""
+    content = _either.decode(body)
+    if isinstance(content.event, msgspec.Raw):
+        return [bytes(content.event)]
+    assert isinstance(content.events, list)
+    return [bytes(raw) for raw in content.events]
+
+
+def event_of(raw: bytes) -> Event:
+    """A kept event, read again."""
+    event = _event.decode(raw)
+    _settle(event)
+    return event
+
+
+def id_hash(event_id: str) -> uuid.UUID:
+    """What stands for an event id in keys: 128 bits of BLAKE2b, so that nobody can make two ids meet."""
+    return uuid.UUID(bytes=hashlib.blake2b(event_id.encode(), digest_size=16).digest())
+
+
+def body_hash(event: Event) -> int:
+    """A signed 64-bit digest of what an event says, to tell a repeat from another event under the same id."""
+    digest = hashlib.blake2b(_pack.encode(event), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

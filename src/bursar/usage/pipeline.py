@@ -1,0 +1,153 @@
+"""The queue in front of PostgreSQL: flushers batch whatever came while their last commit ran.
+
+A submission is answered when its transaction has committed. A flush that fails on its content is retried by halves, so
+that only the request at fault fails; a flush that fails because PostgreSQL is away fails as a whole and is to be sent again.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Histogram
+
+from bursar.core.errors import Unavailable
+from bursar.db.database import Database
+from bursar.usage.flush import Receipt, Submission, flush
+from bursar.usage.states import TERM
+from bursar.usage.views import Views
+
+_log = structlog.get_logger()
+
+EVENTS = Counter("bursar_events_total", "Events that got an answer, by term of the balance", ["term"])
+FLUSH_SECONDS = Histogram(
+    "bursar_flush_seconds",
+    "Time of one flush from its first statement to its commit",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+
+BATCH = 4000
+"""Events in one transaction, unless one request alone has more."""
+QUEUE = 60_000
+"""Events that may wait. More would wait longer than a sender should: they are refused, to be sent again."""
+SLOTS = 32_000
+"""Flushers draw their counter rows from so many, so that two processes hardly ever share one."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    submission: Submission
+    size: int
+    done: asyncio.Future[Receipt]
+
+
+class Pipeline:
+    """Admission for one process. `start`, then `submit` from any task, then `stop`."""
+
+    def __init__(self, db: Database, clock: Callable[[], datetime], *, flushers: int = 2) -> None:
+        self._db = db
+        self._clock = clock
+        self._queue: deque[_Waiting] = deque()
+        self._queued = 0
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._flushers = flushers
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def start(self) -> None:
+        """Begin to flush."""
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._flushers)]
+
+    async def stop(self) -> None:
+        """Flush what is queued, then end."""
+        self._stopping = True
+        self._wake.set()
+        await asyncio.gather(*self._tasks)
+
+    async def submit(self, submission: Submission) -> Receipt:
+        """Admit the events of one request; returns once they are on disk.
+
+        Raises `Unavailable` when too much is waiting or PostgreSQL is away, and what `Receipt.error` names.
+        """
+        size = len(submission.parsed.events)
+        if self._stopping or self._queued + size > QUEUE:
+            raise Unavailable("more events are waiting than can be stored in time; send them again shortly")
+        waiting = _Waiting(submission, size, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._queued += size
+        self._wake.set()
+        receipt = await waiting.done
+        if receipt.error is not None:
+            raise receipt.error
+        return receipt
+
+    async def _work(self) -> None:
+        views = Views()
+        slot = random.randrange(SLOTS)  # noqa: S311 - spreads counter rows, guards nothing
+        while True:
+            batch = self._take()
+            if batch:
+                await self._flush(batch, views, slot)
+            elif self._stopping:
+                return
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._queue and (not batch or size + self._queue[0].size <= BATCH):
+            waiting = self._queue.popleft()
+            size += waiting.size
+            batch.append(waiting)
+        self._queued -= size
+        return batch
+
+    async def _flush(self, batch: list[_Waiting], views: Views, slot: int) -> None:
+        try:
+            receipts = await self._commit([waiting.submission for waiting in batch], views, slot)
+        except Unavailable as error:
+            views.forget()
+            _settle(batch, error)
+        except (asyncpg.PostgresError, ValueError, OverflowError, ArithmeticError) as error:
+            views.forget()
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._flush(batch[:middle], views, slot)
+                await self._flush(batch[middle:], views, slot)
+            else:
+                _log.error("flush_failed", error=repr(error), exc_info=error)
+                _settle(batch, error)
+        except BaseException:
+            _settle(batch, Unavailable())
+            raise
+        else:
+            for waiting, receipt in zip(batch, receipts, strict=True):
+                for state, count in receipt.states.items():
+                    EVENTS.labels(TERM[state]).inc(count)
+                if not waiting.done.done():
+                    waiting.done.set_result(receipt)
+
+    async def _commit(self, submissions: list[Submission], views: Views, slot: int) -> list[Receipt]:
+        with FLUSH_SECONDS.time():
+            async with self._db.transaction(None) as connection:
+                return await flush(connection, views, submissions, self._clock(), slot)
+
+
+def _settle(batch: list[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)

@@ -1,0 +1,109 @@
+"""Bounded copies of what admission needs, brought up to date inside every flush.
+
+A copy is only ever used for the version that the flush reads behind the gate, so it can be missing but never wrong:
+what changed since is dropped by the change log, and what is missing is read in the same transaction.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from bursar.catalog import snapshot
+from bursar.core.cycles import Calendar
+from bursar.db.database import Connection
+from bursar.db.queries import Queries
+from bursar.usage.admission import AccountView, Tenant
+from bursar.usage.measure import Schema, compile_schema
+
+queries = Queries("bursar.usage")
+
+NAMES_LIMIT = 200_000
+"""Account names remembered per workspace before its copies are dropped and begun anew."""
+
+
+class StoredCalendar(msgspec.Struct):
+    """A calendar as `account_calendar` keeps it."""
+
+    interval: str
+    zone: str
+    day: str | None = None
+    month: str | None = None
+
+
+class Views:
+    """The copies of one flusher. Not shared: a flush that fails may leave them behind its transaction's version."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[int, Tenant] = {}
+        self.revoked: set[int] = set()
+        """Keys of tokens that the change log has named since the process began."""
+
+    def forget(self) -> None:
+        """Drop everything, after a flush that did not commit."""
+        self._tenants.clear()
+
+    async def tenants(self, connection: Connection, keys: Iterable[int], wall: datetime) -> dict[int, Tenant]:
+        """The workspaces of a flush as they stand behind their gates."""
+        rows = await connection.fetch(queries.tenants, sorted(set(keys)))
+        result: dict[int, Tenant] = {}
+        for row in rows:
+            tenant = self._tenants.get(row["key"])
+            if tenant is None:
+                tenant = Tenant(row["key"], row["version"], wall, row["timezone"], row["grace_days"])
+                tenant.schemas = await _schemas(connection, tenant.key)
+                self._tenants[tenant.key] = tenant
+            elif tenant.version != row["version"]:
+                await self._apply(connection, tenant)
+            tenant.version = row["version"]
+            tenant.now = row["clock_at"] or wall
+            tenant.grace_days = row["grace_days"]
+            result[tenant.key] = tenant
+        return result
+
+    async def resolve(self, connection: Connection, tenant: Tenant, names: set[str]) -> None:
+        """Read the names and accounts that the copies lack. A name that leads nowhere is not remembered."""
+        if len(tenant.names) > NAMES_LIMIT:
+            tenant.names.clear()
+            tenant.accounts.clear()
+        missing = [name for name in names if name not in tenant.names]
+        if missing:
+            for row in await connection.fetch(queries.names, tenant.key, missing):
+                entry = (row["starts_at"], row["ends_at"], row["account"])
+                tenant.names.setdefault(row["value"], []).append(entry)
+        wanted = {account for name in names for _, _, account in tenant.names.get(name, ())}
+        unknown = sorted(wanted - tenant.accounts.keys())
+        if unknown:
+            await _load_accounts(connection, tenant, unknown)
+
+    async def _apply(self, connection: Connection, tenant: Tenant) -> None:
+        for row in await connection.fetch(queries.changes_since, tenant.key, tenant.version):
+            if row["kind"] == "catalog":
+                tenant.schemas = await _schemas(connection, tenant.key)
+            elif row["kind"] == "account":
+                tenant.accounts.pop(row["object"], None)
+            elif row["kind"] == "name":
+                tenant.names.pop(row["name"], None)
+            elif row["kind"] == "token":
+                self.revoked.add(row["object"])
+
+
+async def _schemas(connection: Connection, workspace: int) -> dict[str, Schema]:
+    catalog = await snapshot.load(connection, workspace)
+    return {view.name: compile_schema(view) for view in catalog.schemas}
+
+
+async def _load_accounts(connection: Connection, tenant: Tenant, keys: list[int]) -> None:
+    calendars: dict[int, list[tuple[datetime, datetime, Calendar, int]]] = {}
+    for row in await connection.fetch(queries.calendars, tenant.key, keys):
+        stored = msgspec.json.decode(row["calendar"], type=StoredCalendar)
+        calendar = Calendar.parse(stored.interval, stored.day, stored.month, stored.zone)
+        calendars.setdefault(row["account"], []).append((row["starts_at"], row["ends_at"], calendar, row["grace_days"]))
+    for row in await connection.fetch(queries.accounts, tenant.key, keys):
+        tenant.accounts[row["key"]] = AccountView(
+            key=row["key"],
+            active=row["status"] != "ARCHIVED",
+            closed_from=row["closed_from"],
+            closed_until=row["closed_until"],
+            calendars=tuple(calendars.get(row["key"], ())),
+        )
