@@ -10,5 +10,4 @@ OWNS: tuple[str, ...] = (
     "event_body",
     "usage_rollup",
     "usage_counter",
-    "meter_catchup",
 )

@@ -105,3 +105,105 @@ select coalesce(sum(received), 0)::bigint as received, coalesce(sum(metered), 0)
     coalesce(sum(rejected), 0)::bigint as rejected, coalesce(sum(pending), 0)::bigint as pending,
     coalesce(sum(reverted), 0)::bigint as reverted
 from usage_counter where workspace = $1;
+
+-- name: quantities
+-- Quantities of many (account, meter, period) at once, from whole buckets.
+select k.place, coalesce(sum(r.quantity), 0) as quantity, coalesce(sum(r.events), 0)::bigint as events
+from unnest($2::bigint[], $3::int[], $4::timestamptz[], $5::timestamptz[]) with ordinality
+    as k (account, usage_meter, starts_at, ends_at, place)
+left join usage_meter_version v on v.usage_meter = k.usage_meter
+left join usage_rollup r on r.workspace = $1 and r.account = k.account and r.meter_version = v.key
+    and r.bucket >= k.starts_at and r.bucket < k.ends_at
+group by k.place order by k.place;
+
+-- name: series
+-- Quantities per account and meter between consecutive bounds.
+select r.account, v.usage_meter, width_bucket(r.bucket, $2::timestamptz[]) as place, sum(r.quantity) as quantity
+from usage_rollup r join usage_meter_version v on v.key = r.meter_version
+where r.workspace = $1 and r.bucket >= $3 and r.bucket < $4
+    and ($5::bigint[] is null or r.account = any($5)) and ($6::int[] is null or v.usage_meter = any($6))
+group by 1, 2, 3 order by 1, 2, 3;
+
+-- name: event_counts
+-- Events per account, schema version and state between consecutive bounds of their own time.
+select account, event_schema, state, width_bucket(occurred_at, $2::timestamptz[]) as place, count(*) as events
+from (
+    select account, event_schema, state, occurred_at from event_key
+    where workspace = $1 and occurred_at >= $3 and occurred_at < $4 and ($5::bigint[] is null or account = any($5))
+    union all
+    select account, event_schema, state, occurred_at from event_repeat
+    where workspace = $1 and occurred_at >= $3 and occurred_at < $4 and ($5::bigint[] is null or account = any($5))
+) e
+group by 1, 2, 3, 4 order by 1, 2, 3, 4;
+
+-- name: metered_events
+-- The metered events of an account and period in the order of their time, after a bookmark.
+select id_hash, occurred_at, received_at, chunk, position, catalog_version from event_key
+where workspace = $1 and account = $2 and occurred_at >= $3 and occurred_at < $4 and state = 1
+    and (occurred_at, chunk, position) > ($5, $6, $7)
+order by occurred_at, chunk, position limit $8;
+
+-- name: events_of_chunks
+-- The events of some chunks that a list wants, newest first, below a bookmark.
+select * from (
+    select id_hash, account, catalog_version, occurred_at, received_at, chunk, position, state, reason
+    from event_key where workspace = $1 and chunk = any($2::bigint[])
+    union all
+    select id_hash, account, null, occurred_at, received_at, chunk, position, state, reason
+    from event_repeat where workspace = $1 and chunk = any($2::bigint[])
+) e
+where (chunk, position) < ($3, $4) and ($5::smallint[] is null or state = any($5))
+order by chunk desc, position desc limit $6;
+
+-- name: events_of_account
+-- The events of an account that a list wants, newest first, below a bookmark.
+select * from (
+    select id_hash, account, catalog_version, occurred_at, received_at, chunk, position, state, reason
+    from event_key where workspace = $1 and account = $2
+    union all
+    select id_hash, account, null, occurred_at, received_at, chunk, position, state, reason
+    from event_repeat where workspace = $1 and account = $2
+) e
+where (chunk, position) < ($3, $4) and ($5::smallint[] is null or state = any($5))
+order by chunk desc, position desc limit $6;
+
+-- name: events_of_id
+-- Everything that was received under an id: the event that holds it first, then repeats, newest first.
+select id_hash, account, catalog_version, occurred_at, received_at, chunk, position, state, reason, 0 as rank
+from event_key where workspace = $1 and id_hash = $2
+union all
+select id_hash, account, null, occurred_at, received_at, chunk, position, state, reason, 1
+from event_repeat where workspace = $1 and id_hash = $2
+order by rank, chunk desc, position desc limit 50;
+
+-- name: owners
+-- The accounts and customers that events belong to.
+select a.key, a.togai_id as account_id, p.name as account_name, c.togai_id as customer_id, q.name as customer_name
+from account a join account_profile p on p.account = a.key
+join customer c on c.key = a.customer join customer_profile q on q.customer = c.key
+where a.workspace = $1 and a.key = any($2::bigint[]);
+
+-- name: workspaces
+-- Every workspace.
+select key from workspace order by key;
+
+-- name: state_counts
+-- How many events of each state are kept.
+select state, count(*) as events, false as repeated from event_key where workspace = $1 group by 1
+union all
+select state, count(*), true from event_repeat where workspace = $1 group by 1;
+
+-- name: keys_of_chunks
+-- The metered events that hold ids in some chunks.
+select chunk, position, account, occurred_at, catalog_version, id_hash from event_key
+where workspace = $1 and chunk = any($2::bigint[]) and state = 1;
+
+-- name: lost_bodies
+-- Events whose body is missing.
+select k.chunk, count(*) as events from event_key k
+left join event_body b on b.chunk = k.chunk and b.received_at = k.received_at
+where k.workspace = $1 and (b.chunk is null or k.position >= b.events) group by 1 order by 1 limit 20;
+
+-- name: rollups
+-- The rollups of a workspace.
+select account, meter_version, bucket, events, quantity from usage_rollup where workspace = $1;

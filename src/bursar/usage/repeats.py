@@ -33,9 +33,7 @@ async def settle(
 ) -> list[tuple[EventRow, State | None]]:
     """Decide on events that `admit` found taken. `skip` names submissions whose exact repeats count as nothing (None)."""
     found = await connection.fetch(queries.taken, [row.workspace for row in rows], [row.id_hash for row in rows])
-    holders = {
-        (row["workspace"], row["id_hash"]): _Holder(State(row["state"]), row["body_hash"], row) for row in found
-    }
+    holders = {(row["workspace"], row["id_hash"]): _Holder(State(row["state"]), row["body_hash"], row) for row in found}
     outcomes: list[tuple[EventRow, State | None]] = []
     repeats: list[Repeat] = []
     revived: list[EventRow] = []

@@ -39,6 +39,11 @@ create table workspace (
 comment on column workspace.clock_at is 'where a sandbox''s clock stands; null: wall time';
 comment on column workspace.version is 'raised under the workspace''s gate by every change that admission must see';
 
+create function bursar_create_sequence(name text) returns void language plpgsql as $$
+begin
+    execute format('create sequence %I', name);
+end $$;
+
 create table currency (
     workspace int not null references workspace,
     code text collate "C" not null,
@@ -368,16 +373,6 @@ create table usage_counter (
     primary key (workspace, day, flusher)
 ) with (fillfactor = 50);
 
--- Meters that still have to measure events received before their activation.
-create table meter_catchup (
-    meter_version int primary key references usage_meter_version,
-    workspace int not null references workspace,
-    until_chunk bigint not null,
-    done_chunk bigint not null,
-    requested_at timestamptz not null,
-    finished_at timestamptz
-);
-
 -- ledger -----------------------------------------------------------------------------------------------------------
 
 create table ledger_account (
@@ -474,12 +469,15 @@ create table schedule_segment (
     override jsonb,
     recorded_at timestamptz not null,
     superseded_at timestamptz,
+    opens_at timestamptz,
     check (starts_at < ends_at),
     constraint schedule_segment_one_plan
         exclude using gist (account with =, tstzrange(starts_at, ends_at) with &&) where (superseded_at is null)
 );
 create index schedule_segment_account on schedule_segment (account, starts_at);
 create index schedule_segment_schedule on schedule_segment (schedule);
+create index schedule_segment_opens on schedule_segment (workspace, opens_at) where opens_at is not null;
+comment on column schedule_segment.opens_at is 'when invoicing looks at the segment next: as its next cycle opens, or at once where it was superseded after cycles had opened; null: never again';
 
 -- invoicing --------------------------------------------------------------------------------------------------------
 

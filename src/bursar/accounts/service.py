@@ -1,0 +1,237 @@
+"""Commands on customers and accounts. Each runs in the transaction of its connection."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bursar.accounts import gate, names
+from bursar.accounts.model import (
+    Account,
+    AccountChange,
+    Address,
+    Customer,
+    NewAccount,
+    NewAlias,
+    NewCustomer,
+    Setting,
+    may_change,
+)
+from bursar.accounts.store import aliases_of, get_account, get_customer, lock_account, queries, to_text
+from bursar.accounts.workspaces import sequence_of
+from bursar.core.caller import Caller
+from bursar.core.cycles import Calendar
+from bursar.core.errors import Invalid, Taken, WrongState
+from bursar.core.ids import draw
+from bursar.db import audit
+from bursar.db.database import Connection
+
+CalendarEntry = tuple[datetime, datetime, Calendar, int]
+"""From, until, calendar and days of grace."""
+
+
+async def create_customer(connection: Connection, caller: Caller, new: NewCustomer) -> tuple[Customer, Account]:
+    """A customer and its first account. Raises `Taken` for an id that is or was in use."""
+    number = await _number(connection, caller, "customer", queries.customer_id_taken)
+    key = await connection.fetchval(
+        queries.insert_customer,
+        caller.workspace,
+        new.id,
+        number,
+        draw("customer"),
+        caller.wall,
+        new.name,
+        new.primary_email,
+        to_text(new.address),
+    )
+    if key is None:
+        raise Taken("id", f"customer {new.id!r} exists already")
+    await _keep_settings(connection, caller, "CUSTOMER", new.id, new.settings)
+    await audit.record(connection, caller, "create", "customer", new.id)
+    first = new.account or NewAccount(id=new.id, name=new.name, primary_email=new.primary_email, address=new.address)
+    account = await _make_account(connection, caller, key, first, "account." if new.account else "")
+    return await get_customer(connection, caller.workspace, new.id), account
+
+
+async def create_account(connection: Connection, caller: Caller, customer_id: str, new: NewAccount) -> Account:
+    """An account of an existing customer."""
+    row = await connection.fetchrow(queries.lock_customer, caller.workspace, customer_id)
+    if row is None:
+        raise Invalid("customerId", f"customer {customer_id!r} was not found")
+    may_change("customer", customer_id, row["status"])
+    return await _make_account(connection, caller, row["key"], new, "")
+
+
+async def update_customer(
+    connection: Connection,
+    caller: Caller,
+    identifier: str,
+    *,
+    name: str | None,
+    primary_email: str | None,
+    address: Address | None,
+) -> Customer:
+    """Change a customer; None leaves a field as it is."""
+    customer = await get_customer(connection, caller.workspace, identifier)
+    may_change("customer", identifier, customer.status)
+    await connection.execute(queries.touch_customer, customer.key, caller.wall, customer.status)
+    await connection.execute(queries.update_customer, customer.key, name, primary_email, to_text(address))
+    await audit.record(connection, caller, "update", "customer", identifier)
+    return await get_customer(connection, caller.workspace, identifier)
+
+
+async def archive_customer(connection: Connection, caller: Caller, identifier: str) -> None:
+    """Archive a customer and all its accounts. Its id stays taken."""
+    customer = await get_customer(connection, caller.workspace, identifier)
+    may_change("customer", identifier, customer.status)
+    for row in await connection.fetch(queries.accounts_of_customer, caller.workspace, customer.key):
+        await archive_account(connection, caller, row["togai_id"])
+    await connection.execute(queries.touch_customer, customer.key, caller.wall, "ARCHIVED")
+    await audit.record(connection, caller, "archive", "customer", identifier)
+
+
+async def update_account(connection: Connection, caller: Caller, identifier: str, change: AccountChange) -> Account:
+    """Change an account. Its currency is fixed once it has had a plan or an invoice."""
+    account = await lock_account(connection, caller.workspace, identifier)
+    may_change("account", identifier, account.status)
+    if change.currency is not None and change.currency != account.currency:
+        await _check_currency(connection, caller, change.currency)
+        if account.closed_until is not None or await connection.fetchval(queries.has_calendar, account.key):
+            raise WrongState(f"the currency of account {identifier!r} is fixed since it has had a price plan")
+    await connection.execute(
+        queries.update_account,
+        account.key,
+        change.currency,
+        change.net_term_days,
+        change.status,
+        to_text(change.metadata),
+        None if change.tags is None else [tag.lower() for tag in change.tags],
+        caller.wall,
+    )
+    await connection.execute(
+        queries.update_account_profile,
+        account.key,
+        change.name,
+        change.primary_email,
+        to_text(change.address),
+        to_text(change.billing_information),
+    )
+    await audit.record(connection, caller, "update", "account", identifier)
+    return await get_account(connection, caller.workspace, identifier)
+
+
+async def archive_account(connection: Connection, caller: Caller, identifier: str) -> None:
+    """Archive an account: it takes no more events, its aliases become free, its id stays taken."""
+    account = await lock_account(connection, caller.workspace, identifier)
+    may_change("account", identifier, account.status)
+    await gate.change(connection, caller.workspace, "account", account.key)
+    for alias in (await aliases_of(connection, caller.workspace, [account.key]))[account.key]:
+        if alias.effective_until is not None and alias.effective_until <= caller.now:
+            continue
+        await gate.change(connection, caller.workspace, "name", name=alias.value)
+        if alias.effective_from is not None and alias.effective_from >= caller.now:
+            await connection.execute(queries.remove_name, alias.key)
+        else:
+            await connection.execute(queries.end_name, alias.key, caller.now, caller.wall)
+    await connection.execute(queries.update_account, account.key, None, None, "ARCHIVED", None, None, caller.wall)
+    await audit.record(connection, caller, "archive", "account", identifier)
+
+
+async def set_calendar(connection: Connection, caller: Caller, account: int, entries: Sequence[CalendarEntry]) -> None:
+    """Tell admission how an account's billing periods run from now on; replaces what it knew."""
+    await gate.change(connection, caller.workspace, "account", account)
+    await connection.execute(queries.delete_calendar, account)
+    texts = [
+        to_text({"interval": c.interval, "zone": c.zone, "day": c.day, "month": c.month}) for _, _, c, _ in entries
+    ]
+    await connection.execute(
+        queries.insert_calendar,
+        caller.workspace,
+        account,
+        [entry[0] for entry in entries],
+        [entry[1] for entry in entries],
+        texts,
+        [entry[3] for entry in entries],
+    )
+
+
+async def close(connection: Connection, caller: Caller, periods: Sequence[tuple[int, datetime, datetime]]) -> None:
+    """Close periods `(account, start, end)` to events, before they are invoiced. Run it in a transaction of its own:
+    once that has committed, every event of these periods is either committed or refused.
+    """
+    if not periods:
+        return
+    for account in sorted({account for account, _, _ in periods}):
+        await gate.change(connection, caller.workspace, "account", account)
+    await connection.execute(
+        queries.close_accounts,
+        caller.workspace,
+        [period[0] for period in periods],
+        [period[1] for period in periods],
+        [period[2] for period in periods],
+    )
+
+
+async def _make_account(connection: Connection, caller: Caller, customer: int, new: NewAccount, prefix: str) -> Account:
+    currency = new.currency or caller.currency
+    await _check_currency(connection, caller, currency)
+    number = await _number(connection, caller, "account", queries.account_id_taken)
+    key = await connection.fetchval(
+        queries.insert_account,
+        caller.workspace,
+        customer,
+        new.id,
+        number,
+        draw("account"),
+        currency,
+        new.net_term_days,
+        new.status,
+        to_text(new.metadata or {}),
+        [tag.lower() for tag in new.tags],
+        caller.wall,
+        new.name,
+        new.primary_email,
+        to_text(new.address),
+        to_text(new.billing_information),
+    )
+    if key is None:
+        raise Taken(f"{prefix}id", f"account {new.id!r} exists already")
+    await names.claim_id(connection, caller, key, new.id)
+    await _keep_settings(connection, caller, "ACCOUNT", new.id, new.settings)
+    account = await get_account(connection, caller.workspace, new.id)
+    if new.aliases:
+        await names.give(
+            connection, caller, account, [NewAlias(a.value, a.effective_from, a.effective_until) for a in new.aliases]
+        )
+    await audit.record(connection, caller, "create", "account", new.id)
+    return account
+
+
+async def _check_currency(connection: Connection, caller: Caller, code: str) -> None:
+    if await connection.fetchval(queries.currency, caller.workspace, code) is None:
+        raise Invalid("invoiceCurrency", f"{code!r} is not a currency of this workspace")
+
+
+async def _number(connection: Connection, caller: Caller, kind: str, taken: str) -> int:
+    """A number for the other door, never the text of an id that somebody chose at this one."""
+    while True:
+        number: int = await connection.fetchval(queries.next_number, sequence_of(kind, caller.workspace))
+        if not await connection.fetchval(taken, caller.workspace, str(number)):
+            return number
+
+
+async def _keep_settings(
+    connection: Connection, caller: Caller, kind: str, identifier: str, settings: Sequence[Setting]
+) -> None:
+    if len({(setting.namespace, setting.id) for setting in settings}) < len(settings):
+        raise Invalid("settings", "an id is given twice in one namespace")
+    if settings:
+        await connection.execute(
+            queries.insert_settings,
+            caller.workspace,
+            kind,
+            identifier,
+            [setting.namespace for setting in settings],
+            [setting.id for setting in settings],
+            [setting.name for setting in settings],
+            [setting.value for setting in settings],
+            [setting.data_type for setting in settings],
+        )

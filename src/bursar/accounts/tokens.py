@@ -1,0 +1,175 @@
+"""API tokens: shown once, kept as a hash; and the short-lived JWTs that stand for them."""
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+from bursar.accounts import gate
+from bursar.accounts.workspaces import caller_of, workspace_of
+from bursar.core.caller import Caller
+from bursar.core.errors import Invalid, NotFound, Taken, Unauthenticated
+from bursar.core.page import Page
+from bursar.db import audit
+from bursar.db.database import Connection, Database, Row
+from bursar.db.queries import Queries
+
+queries = Queries("bursar.accounts", "tokens.sql")
+
+SCOPES = ("read", "write", "ingest", "backfill", "admin")
+FULL = frozenset(SCOPES)
+LIFE_OF_JWT = timedelta(hours=24)
+TEXT_LIMIT = 512
+_STALE = timedelta(minutes=1)
+_PREFIX = 12
+_AUDIENCE = "bursar-api"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a token opens: a workspace, within scopes."""
+
+    caller: Caller
+    scopes: frozenset[str]
+    token: int | None
+    """Key of the token; None where a request was admitted without one of its own."""
+
+    def allows(self, scope: str) -> bool:
+        """Whether `scope` is among the token's."""
+        return scope in self.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token without its secret."""
+
+    key: int
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+async def authenticate(db: Database, text: str, wall: datetime) -> Access:
+    """The access that `text` gives: a token, or a JWT issued for one. Raises `Unauthenticated`."""
+    if len(text) > 2 * TEXT_LIMIT or not text.isascii():
+        raise Unauthenticated("the token is not valid")
+    if text.count(".") == 2 and text.startswith("ey"):
+        row = await db.lookup(queries.token_by_key, await _token_of_jwt(db, text, wall))
+    else:
+        row = await db.lookup(queries.token_by_hash, _hash(text))
+    if row is None or row["revoked_at"] is not None:
+        raise Unauthenticated("the token is not valid")
+    if row["expires_at"] is not None and row["expires_at"] <= wall:
+        raise Unauthenticated("the token has expired")
+    if row["last_used_at"] is None or wall - row["last_used_at"] > _STALE:
+        await db.lookup(queries.touch_token, row["token_key"], wall)
+    workspace = workspace_of(row)
+    return Access(caller_of(workspace, wall, f"token:{row['prefix']}"), frozenset(row["scopes"]), row["token_key"])
+
+
+async def issue_jwt(db: Database, access: Access, presented: str) -> str:
+    """A JWT for the token that was presented, valid for 24 hours; a presented JWT comes back as it is."""
+    if presented.count(".") == 2 and presented.startswith("ey"):
+        return presented
+    claims = {
+        "sub": str(access.token),
+        "aud": _AUDIENCE,
+        "iat": int(access.caller.wall.timestamp()),
+        "exp": int((access.caller.wall + LIFE_OF_JWT).timestamp()),
+    }
+    return jwt.encode({"alg": "HS256"}, claims, await _signing_key(db))
+
+
+async def create_token(
+    connection: Connection,
+    caller: Caller,
+    name: str,
+    *,
+    scopes: frozenset[str] = FULL,
+    text: str | None = None,
+    expires_at: datetime | None = None,
+) -> tuple[str, Token]:
+    """A new token: its text, never to be seen again, and what is kept of it. A given `text` is used as it is."""
+    unknown = scopes - FULL
+    if unknown or not scopes:
+        raise Invalid("scopes", f"must be some of {', '.join(SCOPES)}")
+    if text is not None and (not 1 <= len(text) <= TEXT_LIMIT or not text.isascii() or any(c.isspace() for c in text)):
+        raise Invalid("token", f"must be 1 to {TEXT_LIMIT} ASCII characters without spaces")
+    value = text or "bursar_" + base64.urlsafe_b64encode(secrets.token_bytes(24)).decode().replace("-", "x").replace(
+        "_", "y"
+    )
+    # Of a text that somebody chose, less is kept in the clear: it may be short.
+    prefix = value[:_PREFIX] if text is None else value[: min(4, len(value) // 4)]
+    row = await connection.fetchrow(
+        queries.insert_token, caller.workspace, name, prefix, _hash(value), sorted(scopes), caller.wall, expires_at
+    )
+    if row is None:
+        raise Taken("token", "this token exists already")
+    await audit.record(connection, caller, "create", "token", prefix, {"name": name, "scopes": sorted(scopes)})
+    return value, _token(row)
+
+
+async def list_tokens(connection: Connection, caller: Caller, after: str | None, limit: int) -> Page[Token]:
+    """The workspace's tokens, oldest first."""
+    start = int(after) if after is not None and after.isascii() and after.isdigit() and len(after) < 19 else 0
+    rows = await connection.fetch(queries.list_tokens, caller.workspace, start, limit + 1)
+    tokens = [_token(row) for row in rows]
+    return Page(tokens[:limit], str(tokens[limit - 1].key) if len(tokens) > limit else None)
+
+
+async def revoke_token(connection: Connection, caller: Caller, name: str) -> Token:
+    """End every use of the token with this name, prefix or text at once. Raises `NotFound`."""
+    row = await connection.fetchrow(queries.find_token, caller.workspace, name, _hash(name))
+    if row is None:
+        raise NotFound("token", name)
+    await gate.change(connection, caller.workspace, "token", row["token_key"])
+    await connection.execute(queries.revoke_token, row["token_key"], caller.wall)
+    await audit.record(connection, caller, "revoke", "token", row["prefix"])
+    return _token(row)
+
+
+async def exists(connection: Connection, text: str) -> bool:
+    """Whether a token with this text is known, revoked or not."""
+    return bool(await connection.fetchval(queries.token_known, _hash(text)))
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _token(row: Row) -> Token:
+    return Token(
+        key=row["token_key"],
+        name=row["token_name"],
+        prefix=row["prefix"],
+        scopes=tuple(row["scopes"]),
+        created_at=row["token_created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        last_used_at=row["last_used_at"],
+    )
+
+
+async def _signing_key(db: Database) -> OctKey:
+    row = await db.lookup(queries.secret, "jwt", secrets.token_bytes(32))
+    assert row is not None
+    return OctKey.import_key(row["secret"])
+
+
+async def _token_of_jwt(db: Database, text: str, wall: datetime) -> int:
+    try:
+        claims = jwt.decode(text, await _signing_key(db), algorithms=["HS256"]).claims
+        if claims["aud"] != _AUDIENCE or claims["exp"] <= wall.timestamp():
+            raise Unauthenticated("the token has expired")
+        return int(claims["sub"])
+    except (JoseError, ValueError, KeyError, TypeError):
+        raise Unauthenticated("the token is not valid") from None

@@ -1,0 +1,46 @@
+-- name: token_by_hash
+-- A token and its workspace, before a workspace is known.
+select t.key as token_key, t.prefix, t.scopes, t.expires_at, t.revoked_at, t.last_used_at, w.*
+from token t join workspace w on w.key = t.workspace where t.hash = $1;
+
+-- name: token_by_key
+-- The token that a JWT stands for, and its workspace.
+select t.key as token_key, t.prefix, t.scopes, t.expires_at, t.revoked_at, t.last_used_at, w.*
+from token t join workspace w on w.key = t.workspace where t.key = $1;
+
+-- name: touch_token
+-- Remember that a token was used.
+update token set last_used_at = $2 where key = $1 returning key;
+
+-- name: insert_token
+-- Add a token; nothing where the same text exists.
+insert into token (workspace, name, prefix, hash, scopes, created_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (hash) do nothing
+returning key as token_key, name as token_name, prefix, scopes, created_at as token_created_at, expires_at, revoked_at,
+    last_used_at;
+
+-- name: list_tokens
+-- The tokens of a workspace after a key.
+select key as token_key, name as token_name, prefix, scopes, created_at as token_created_at, expires_at, revoked_at,
+    last_used_at
+from token where workspace = $1 and key > $2 order by key limit $3;
+
+-- name: find_token
+-- A token in force by name, prefix or text.
+select key as token_key, name as token_name, prefix, scopes, created_at as token_created_at, expires_at, revoked_at,
+    last_used_at
+from token where workspace = $1 and (name = $2 or prefix = $2 or hash = $3) and revoked_at is null
+order by key limit 1 for update;
+
+-- name: revoke_token
+-- End a token.
+update token set revoked_at = $2 where key = $1;
+
+-- name: token_known
+-- Whether a token with this hash exists.
+select exists (select from token where hash = $1);
+
+-- name: secret
+-- The server's secret of a name, drawn with its first use.
+insert into server_secret (name, secret) values ($1, $2)
+on conflict (name) do update set secret = server_secret.secret returning secret;

@@ -1,0 +1,86 @@
+"""Ledger accounts, transactions and balances as rows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from bursar.db.database import Connection
+from bursar.db.queries import Queries
+from bursar.ledger.model import Kind, LedgerAccount, Transaction, TrialLine
+
+queries = Queries("bursar.ledger")
+
+
+async def ledger_accounts(
+    connection: Connection, workspace: int, wanted: Sequence[LedgerAccount]
+) -> dict[LedgerAccount, int]:
+    """The keys of ledger accounts; those that do not exist yet are made."""
+    found = await _find(connection, workspace, wanted)
+    missing = sorted((name for name in wanted if name not in found), key=LedgerAccount.order)
+    if missing:
+        await connection.execute(queries.insert_ledger_accounts, workspace, *_columns(missing))
+        found |= await _find(connection, workspace, missing)
+    return found
+
+
+async def _find(connection: Connection, workspace: int, wanted: Sequence[LedgerAccount]) -> dict[LedgerAccount, int]:
+    rows = await connection.fetch(queries.find_ledger_accounts, workspace, *_columns(wanted))
+    return {wanted[row["place"] - 1]: row["key"] for row in rows}
+
+
+def _columns(names: Sequence[LedgerAccount]) -> tuple[list[str], list[int | None], list[str], list[str]]:
+    return (
+        [name.kind for name in names],
+        [name.account for name in names],
+        [name.detail for name in names],
+        [name.currency for name in names],
+    )
+
+
+async def insert(
+    connection: Connection,
+    workspace: int,
+    wall: datetime,
+    transactions: Sequence[Transaction],
+    accounts: dict[LedgerAccount, int],
+) -> list[int]:
+    """Add transactions with all their postings; returns their keys in the same order."""
+    keys: list[int] = [r["key"] for r in await connection.fetch(queries.reserve_transactions, len(transactions))]
+    await connection.execute(
+        queries.insert_transactions,
+        workspace,
+        wall,
+        keys,
+        [t.cause for t in transactions],
+        [t.cause_key for t in transactions],
+        [t.description for t in transactions],
+        [t.accounting_date for t in transactions],
+    )
+    lines = [
+        (key, line, accounts[posting.ledger_account], posting.ledger_account.currency, posting.amount)
+        for key, transaction in zip(keys, transactions, strict=True)
+        for line, posting in enumerate(transaction.postings, 1)
+    ]
+    await connection.execute(queries.insert_postings, workspace, *map(list, zip(*lines, strict=True)))
+    return keys
+
+
+async def add_to_balances(connection: Connection, workspace: int, changes: dict[int, Decimal]) -> None:
+    """Change running balances by key of the ledger account, in key order."""
+    ordered = sorted(changes.items())
+    if ordered:
+        await connection.execute(
+            queries.add_to_balances, workspace, [key for key, _ in ordered], [amount for _, amount in ordered]
+        )
+
+
+async def balance(connection: Connection, workspace: int, name: LedgerAccount) -> Decimal:
+    """The running balance of a kind of a customer's account, over all details; zero where nothing was posted."""
+    total: Decimal = await connection.fetchval(queries.balance_of, workspace, name.account, name.kind, name.currency)
+    return total
+
+
+async def trial_balance(connection: Connection, workspace: int) -> list[TrialLine]:
+    """One line per kind and currency, ordered by currency and kind."""
+    rows = await connection.fetch(queries.trial_balance, workspace)
+    return [TrialLine(Kind(row["kind"]), row["currency"], row["debits"], row["credits"]) for row in rows]

@@ -1,0 +1,35 @@
+"""What must always hold of the ledger."""
+
+from bursar.db.database import Connection
+from bursar.db.verify import Check
+from bursar.ledger.store import queries
+
+
+async def _balanced(connection: Connection) -> list[str]:
+    rows = await connection.fetch(queries.unbalanced_transactions)
+    empty = await connection.fetch(queries.empty_transactions)
+    return [
+        *(f"transaction {r['transaction']} is off by {r['left_over'].normalize():f} {r['currency']}" for r in rows),
+        *(f"transaction {r['key']} has no postings" for r in empty),
+    ]
+
+
+async def _balances(connection: Connection) -> list[str]:
+    rows = await connection.fetch(queries.wrong_balances)
+    return [
+        f"the {r['kind']} account {r['key']} of workspace {r['workspace']} shows {r['balance']:f}"
+        f" where its postings sum to {r['posted']:f}"
+        for r in rows
+    ]
+
+
+async def _places(connection: Connection) -> list[str]:
+    rows = await connection.fetch(queries.stray_postings)
+    return [f"line {r['line']} of transaction {r['transaction']} is in a wrong workspace or currency" for r in rows]
+
+
+CHECKS: list[Check] = [
+    Check("I3", "the postings of every transaction sum to zero per currency", _balanced),
+    Check("I3", "every running balance is the sum of its postings", _balances),
+    Check("I3", "every posting has the workspace and currency of its ledger account", _places),
+]

@@ -1,0 +1,153 @@
+"""Schedules: when which plan holds for an account, and how time falls into billing periods.
+
+An account is on one plan at a time. A change over `[start, end)` cuts whatever held there: the parts of an older
+association before and after the change go on under the same schedule.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from bursar.core.cycles import Calendar, Interval, anniversary, grace_end, local_date, local_midnight
+from bursar.core.errors import Invalid, WrongState
+from bursar.core.period import FIRST, FOREVER, Period, show_instant
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """What a change of schedules needs to know of an account."""
+
+    key: int
+    togai_id: str
+    name: str
+    status: str
+    currency: str
+    zone: str
+    """The account's own, else the workspace's."""
+    closed_until: datetime | None
+    """Everything before is invoiced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A span of time in which a plan version holds for an account."""
+
+    key: int
+    schedule: int
+    schedule_id: str
+    account: int
+    price_plan_id: str
+    price_plan_name: str
+    version: int
+    """Internal key of the plan version."""
+    version_number: int
+    period: Period
+    calendar: Calendar
+    grace_days: int
+    superseded: bool
+    opens_at: datetime | None
+    """When invoicing looks at the segment next."""
+
+
+@dataclass(frozen=True, slots=True)
+class BillingPeriod:
+    """A cycle as far as the segment covers it: what one invoice bills."""
+
+    period: Period
+    cycle: Period
+    """The whole cycle of the calendar, of which `period` is a stub where the plan starts or ends inside it."""
+    due_at: datetime
+    """When grace has ended and the invoice may be issued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is left of a segment beside a change."""
+
+    segment: Segment
+    period: Period
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """What a change does to the segments in force."""
+
+    superseded: tuple[Segment, ...]
+    pieces: tuple[Piece, ...]
+
+
+def span(effective_from: date, effective_until: date, zone: str) -> Period:
+    """The instants of `[effective_from, effective_until)`, local midnights; 1970-01-01 and 9999-01-01 are open ends."""
+    if effective_until <= effective_from:
+        raise Invalid("effectiveUntil", "must be later than effectiveFrom")
+    start = FIRST if effective_from <= FIRST.date() else local_midnight(effective_from, zone)
+    end = FOREVER if effective_until >= FOREVER.date() else local_midnight(effective_until, zone)
+    if start >= end:
+        raise Invalid("effectiveUntil", "must lie between 1970-01-01 and 9999-01-01, later than effectiveFrom")
+    return Period(start, end)
+
+
+def trim(segments: Sequence[Segment], change: Period, plan: str | None = None) -> Trim:
+    """How segments in force make room for a change; with `plan` only those of that price plan."""
+    hit = tuple(s for s in segments if s.period.overlap(change) and plan in {None, s.price_plan_id})
+    pieces = [
+        Piece(segment, rest)
+        for segment in hit
+        for rest in (_span(segment.period.start, change.start), _span(change.end, segment.period.end))
+        if rest is not None
+    ]
+    return Trim(hit, tuple(pieces))
+
+
+def refuse_invoiced(account: AccountFacts, change: Period) -> None:
+    """Raises `WrongState` where a change reaches into time that is already invoiced."""
+    if account.closed_until is not None and change.start < account.closed_until:
+        raise WrongState(
+            f"effectiveFrom: account '{account.togai_id}' is invoiced until {show_instant(account.closed_until)};"
+            " a change may start then at the earliest"
+        )
+
+
+def calendar_of(
+    interval: str, day: str | None, month: str | None, *, anniversary_cycle: bool, start: datetime, zone: str
+) -> Calendar:
+    """The calendar of a plan's pricing cycle for an association that starts at `start`."""
+    if anniversary_cycle:
+        return anniversary(local_date(start, zone), Interval(interval), zone)
+    return Calendar.parse(interval, day, month, zone)
+
+
+def retained(segments: Sequence[Segment], start: datetime, interval: str) -> Calendar:
+    """The calendar that runs at `start` and is to go on under another plan. Raises `Invalid` where it cannot."""
+    ongoing = next((s for s in segments if start in s.period), None)
+    if ongoing is None:
+        raise Invalid("retainStartOffsets", "no price plan is associated on the date of effectiveFrom")
+    if ongoing.calendar.interval != interval:
+        raise Invalid(
+            "retainStartOffsets",
+            f"the interval of the plan in force is {ongoing.calendar.interval}, that of the new plan {interval}",
+        )
+    return ongoing.calendar
+
+
+def billing_periods(segment: Segment, until: datetime, since: datetime | None = None) -> Iterator[BillingPeriod]:
+    """The billing periods of a segment that begin at or before `until`, in order; they tile the segment.
+
+    `since`, the start of one of them, leaves out those before.
+    """
+    start = max(since or segment.period.start, segment.period.start)
+    if start >= segment.period.end:
+        return
+    for period in segment.calendar.cycles(Period(start, segment.period.end)):
+        if period.start > until:
+            return
+        yield billing_period(segment.calendar, segment.grace_days, period)
+
+
+def billing_period(calendar: Calendar, grace_days: int, period: Period) -> BillingPeriod:
+    """A period that lies in one cycle, with that cycle and the end of its grace."""
+    return BillingPeriod(period, calendar.cycle_at(period.start), grace_end(period.end, grace_days, calendar.zone))
+
+
+def _span(start: datetime, end: datetime) -> Period | None:
+    return Period(start, end) if start < end else None

@@ -1,0 +1,75 @@
+-- name: find_account
+-- What a change of schedules needs to know of an account.
+select a.key, a.togai_id, p.name, a.status, a.currency, coalesce(a.timezone, w.timezone) as zone, a.closed_until
+from account a join account_profile p on p.account = a.key join workspace w on w.key = a.workspace
+where a.workspace = $1 and a.togai_id = $2;
+
+-- name: list_segments_of_account
+-- All segments in force of an account, in the order of time.
+select s.*, h.wire_id as schedule_id, p.wire_id as price_plan_id, p.name as price_plan_name,
+    v.version as version_number
+from schedule_segment s join schedule h on h.key = s.schedule
+join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
+where s.workspace = $1 and s.account = $2 and s.superseded_at is null
+order by s.starts_at;
+
+-- name: page_segments
+-- A page of the segments in force of an account that overlap [$3, $4), after the one that starts at $5.
+select s.*, h.wire_id as schedule_id, p.wire_id as price_plan_id, p.name as price_plan_name,
+    v.version as version_number
+from schedule_segment s join schedule h on h.key = s.schedule
+join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
+where s.workspace = $1 and s.account = $2 and s.superseded_at is null
+    and s.starts_at < $4 and s.ends_at > $3 and ($5::timestamptz is null or s.starts_at > $5)
+order by s.starts_at limit $6;
+
+-- name: list_segments
+-- Segments by their keys, superseded or not.
+select s.*, h.wire_id as schedule_id, p.wire_id as price_plan_id, p.name as price_plan_name,
+    v.version as version_number
+from schedule_segment s join schedule h on h.key = s.schedule
+join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
+where s.workspace = $1 and s.key = any($2::bigint[]);
+
+-- name: insert_schedule
+-- A new association of a plan with an account.
+insert into schedule (workspace, wire_id, account, price_plan, recorded_at)
+values ($1, $2, $3, $4, $5) returning key;
+
+-- name: supersede_segments
+-- Segments cease to hold; invoicing settles the drafts of those whose cycles had begun to open.
+update schedule_segment
+set superseded_at = $3, opens_at = case when opens_at is distinct from starts_at then '-infinity'::timestamptz end
+where workspace = $1 and key = any($2::bigint[]);
+
+-- name: insert_segment
+-- A plan version holds for an account in [$5, $6).
+insert into schedule_segment
+    (workspace, schedule, account, price_plan_version, starts_at, ends_at, calendar, grace_days, recorded_at, opens_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $5);
+
+-- name: some_due
+-- Whether invoicing has anything to look at by $3.
+select exists (select from schedule_segment
+    where workspace = $1 and ($2::bigint is null or account = $2) and opens_at <= $3);
+
+-- name: lock_due
+-- The accounts of segments that invoicing must look at by $3, the segments held until the transaction ends.
+select account from schedule_segment
+where workspace = $1 and ($2::bigint is null or account = $2) and opens_at <= $3
+order by key limit $4 for update;
+
+-- name: list_due
+-- The segments of these accounts that invoicing must look at by $3.
+select s.*, h.wire_id as schedule_id, p.wire_id as price_plan_id, p.name as price_plan_name,
+    v.version as version_number
+from schedule_segment s join schedule h on h.key = s.schedule
+join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
+where s.workspace = $1 and s.account = any($2::bigint[]) and s.opens_at <= $3
+order by s.key for update of s;
+
+-- name: set_opens_at
+-- When invoicing looks at segments next; null: never again.
+update schedule_segment s set opens_at = due.opens_at
+from unnest($2::bigint[], $3::timestamptz[]) as due (segment, opens_at)
+where s.workspace = $1 and s.key = due.segment;

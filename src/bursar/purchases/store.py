@@ -1,0 +1,145 @@
+"""Schedules and segments as rows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from bursar.core import ids
+from bursar.core.cycles import Calendar, Interval
+from bursar.core.errors import NotFound
+from bursar.core.period import Period
+from bursar.db.database import Connection, Row
+from bursar.db.queries import Queries
+from bursar.purchases.model import AccountFacts, Segment
+
+queries = Queries("bursar.purchases")
+
+
+class _Calendar(msgspec.Struct):
+    """A calendar as it is stored."""
+
+    interval: Interval
+    day: str
+    month: str
+    zone: str
+
+
+def encode_calendar(calendar: Calendar) -> str:
+    """A calendar as JSON text."""
+    stored = _Calendar(calendar.interval, calendar.day, calendar.month, calendar.zone)
+    return msgspec.json.encode(stored).decode()
+
+
+def decode_calendar(text: str) -> Calendar:
+    """The calendar of a JSON text that `encode_calendar` made."""
+    stored = msgspec.json.decode(text, type=_Calendar)
+    return Calendar(stored.interval, stored.day, stored.month, stored.zone)
+
+
+async def find_account(connection: Connection, workspace: int, togai_id: str) -> AccountFacts:
+    """The account of a wire id. Raises `NotFound`."""
+    row = await connection.fetchrow(queries.find_account, workspace, togai_id)
+    if row is None:
+        raise NotFound("account", togai_id)
+    return AccountFacts(**row)
+
+
+async def segments_of(connection: Connection, workspace: int, account: int) -> list[Segment]:
+    """All segments in force of an account, in the order of time."""
+    return [_segment(r) for r in await connection.fetch(queries.list_segments_of_account, workspace, account)]
+
+
+async def segments(connection: Connection, workspace: int, keys: Sequence[int]) -> dict[int, Segment]:
+    """Segments by key, superseded ones as well."""
+    rows = await connection.fetch(queries.list_segments, workspace, list(set(keys)))
+    return {row["key"]: _segment(row) for row in rows}
+
+
+async def page(
+    connection: Connection, workspace: int, account: int, period: Period, after: datetime | None, limit: int
+) -> list[Segment]:
+    """At most `limit` segments in force that overlap `period`, in the order of time, those after a start."""
+    rows = await connection.fetch(queries.page_segments, workspace, account, period.start, period.end, after, limit)
+    return [_segment(row) for row in rows]
+
+
+async def insert_schedule(
+    connection: Connection, workspace: int, account: int, price_plan: int, wall: datetime
+) -> tuple[int, str]:
+    """A new schedule; returns its key and its id on the wire."""
+    wire_id = ids.draw("sch")
+    key: int = await connection.fetchval(queries.insert_schedule, workspace, wire_id, account, price_plan, wall)
+    return key, wire_id
+
+
+async def insert_segment(
+    connection: Connection,
+    workspace: int,
+    wall: datetime,
+    *,
+    schedule: int,
+    account: int,
+    version: int,
+    period: Period,
+    calendar: Calendar,
+    grace_days: int,
+) -> None:
+    """A plan version holds for an account in `period`."""
+    await connection.execute(
+        queries.insert_segment,
+        workspace,
+        schedule,
+        account,
+        version,
+        period.start,
+        period.end,
+        encode_calendar(calendar),
+        grace_days,
+        wall,
+    )
+
+
+async def supersede(connection: Connection, workspace: int, keys: Sequence[int], wall: datetime) -> None:
+    """Segments cease to hold."""
+    await connection.execute(queries.supersede_segments, workspace, list(keys), wall)
+
+
+def _segment(row: Row) -> Segment:
+    return Segment(
+        key=row["key"],
+        schedule=row["schedule"],
+        schedule_id=row["schedule_id"],
+        account=row["account"],
+        price_plan_id=row["price_plan_id"],
+        price_plan_name=row["price_plan_name"],
+        version=row["price_plan_version"],
+        version_number=row["version_number"],
+        period=Period(row["starts_at"], row["ends_at"]),
+        calendar=decode_calendar(row["calendar"]),
+        grace_days=row["grace_days"],
+        superseded=row["superseded_at"] is not None,
+        opens_at=row["opens_at"],
+    )
+
+
+async def some_due(connection: Connection, workspace: int, account: int | None, now: datetime) -> bool:
+    """Whether invoicing has a segment to look at."""
+    return bool(await connection.fetchval(queries.some_due, workspace, account, now))
+
+
+async def take_due(
+    connection: Connection, workspace: int, account: int | None, now: datetime, limit: int
+) -> list[Segment]:
+    """Segments that invoicing must look at, held until the transaction ends; of each account in them, all such.
+
+    The second look sees what a change of schedules committed while the first waited for it.
+    """
+    held = await connection.fetch(queries.lock_due, workspace, account, now, limit)
+    accounts = list({row["account"] for row in held})
+    return [_segment(row) for row in await connection.fetch(queries.list_due, workspace, accounts, now)]
+
+
+async def set_opens_at(connection: Connection, workspace: int, changes: Sequence[tuple[int, datetime | None]]) -> None:
+    """Record when invoicing looks at segments next."""
+    await connection.execute(queries.set_opens_at, workspace, [key for key, _ in changes], [at for _, at in changes])

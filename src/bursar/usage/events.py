@@ -1,0 +1,163 @@
+"""Reading events back: lists, everything under one id, and what each meter made of an event."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from bursar.catalog import snapshot
+from bursar.core.errors import Invalid, NotFound
+from bursar.core.page import Page
+from bursar.db.database import Connection, Row
+from bursar.db.queries import Queries
+from bursar.usage import bodies
+from bursar.usage.event import Event, event_of, id_hash
+from bursar.usage.measure import compile_meter, data_of
+from bursar.usage.quantities import in_force
+from bursar.usage.states import MEANING, State
+
+queries = Queries("bursar.usage")
+body_queries = Queries("bursar.usage", "bodies.sql")
+
+_CHUNKS = 50
+_ROUNDS = 40
+_TOP = (2**62, 2**30)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose event it is, by the ids and names that the wire shows."""
+
+    account_id: str
+    account_name: str
+    customer_id: str
+    customer_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEvent:
+    """An event with its state."""
+
+    reference: str
+    """Where it lies, as an id."""
+    event: Event
+    state: State
+    description: str
+    received_at: datetime
+    catalog_version: int | None
+    """The version of the rules that judged it; None for repeats."""
+    owner: Owner | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one meter version made of an event; None where it left the event out."""
+
+    meter: snapshot.MeterView
+    quantity: Decimal | None
+
+
+async def list_events(
+    connection: Connection,
+    workspace: int,
+    *,
+    account: int | None,
+    schema_name: str | None,
+    states: Sequence[State] | None,
+    after: str | None,
+    limit: int,
+) -> Page[KeptEvent]:
+    """Events as they came, newest first. A page may be short before the end of the list: follow its bookmark."""
+    bookmark = _open(after)
+    wanted = None if states is None else [int(state) for state in states]
+    found: list[KeptEvent] = []
+    for _ in range(_ROUNDS):
+        if account is not None:
+            rows = await connection.fetch(queries.events_of_account, workspace, account, *bookmark, wanted, limit + 1)
+            following = None if len(rows) <= limit else (rows[limit - 1]["chunk"], rows[limit - 1]["position"])
+            rows = rows[:limit]
+        else:
+            rows, following = await _walk(connection, workspace, bookmark, wanted, limit)
+        for kept in await _kept(connection, workspace, rows):
+            if schema_name is not None and kept.event.schema_name != schema_name:
+                continue
+            if len(found) == limit:
+                return Page(found, _place(found[-1].reference))
+            found.append(kept)
+        if following is None:
+            return Page(found)
+        bookmark = following
+        if len(found) == limit:
+            break
+    if len(found) == limit and found:
+        return Page(found, _place(found[-1].reference))
+    return Page(found, f"{bookmark[0]}|{bookmark[1]}")
+
+
+async def events_under(connection: Connection, workspace: int, event_id: str) -> list[KeptEvent]:
+    """Everything received under an id: the event that holds it, then repeats. Raises `NotFound` where nothing was."""
+    rows = await connection.fetch(queries.events_of_id, workspace, id_hash(event_id))
+    if not rows:
+        raise NotFound("event", event_id)
+    return await _kept(connection, workspace, rows)
+
+
+async def measurements(connection: Connection, workspace: int, kept: KeptEvent) -> list[Measurement]:
+    """What the meters in force at its admission made of a completed event."""
+    if kept.catalog_version is None or kept.state not in (
+        State.COMPLETED_EVENT_METERED,
+        State.COMPLETED_EVENT_NOT_METERED,
+    ):
+        return []
+    history = [(view, compile_meter(view)) for view in await snapshot.history(connection, workspace)]
+    data = data_of(kept.event)
+    return [
+        Measurement(view, meter.quantity(data))
+        for view, meter in in_force(history, kept.event.schema_name, kept.catalog_version)
+    ]
+
+
+async def _walk(
+    connection: Connection, workspace: int, bookmark: tuple[int, int], states: list[int] | None, limit: int
+) -> tuple[list[Row], tuple[int, int] | None]:
+    chunks = await connection.fetch(body_queries.chunks_before, workspace, bookmark[0] + 1, _CHUNKS)
+    numbers = [row["chunk"] for row in chunks]
+    rows = await connection.fetch(queries.events_of_chunks, workspace, numbers, *bookmark, states, limit + 1)
+    if len(rows) > limit:
+        return rows[:limit], (rows[limit - 1]["chunk"], rows[limit - 1]["position"])
+    return list(rows), (numbers[-1], 0) if len(numbers) == _CHUNKS else None
+
+
+async def _kept(connection: Connection, workspace: int, rows: Sequence[Row]) -> list[KeptEvent]:
+    chunks = await bodies.read(connection, workspace, (row["chunk"] for row in rows))
+    accounts = sorted({row["account"] for row in rows if row["account"] is not None})
+    owners = {
+        row["key"]: Owner(row["account_id"], row["account_name"], row["customer_id"], row["customer_name"])
+        for row in await connection.fetch(queries.owners, workspace, accounts)
+    }
+    return [
+        KeptEvent(
+            reference=f"event.{row['chunk']}.{row['position']}",
+            event=event_of(chunks[row["chunk"]][row["position"]]),
+            state=State(row["state"]),
+            description=row["reason"] or MEANING[State(row["state"])],
+            received_at=row["received_at"],
+            catalog_version=row["catalog_version"],
+            owner=owners.get(row["account"]),
+        )
+        for row in rows
+    ]
+
+
+def _place(reference: str) -> str:
+    _, chunk, position = reference.split(".")
+    return f"{chunk}|{position}"
+
+
+def _open(after: str | None) -> tuple[int, int]:
+    if after is None:
+        return _TOP
+    chunk, _, position = after.partition("|")
+    if not (chunk.isascii() and chunk.isdigit() and len(chunk) < 19 and position.isascii() and position.isdigit()):
+        raise Invalid("nextToken", "is not a token of this list")
+    return int(chunk), min(int(position[:10]), _TOP[1])

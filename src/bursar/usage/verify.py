@@ -1,0 +1,102 @@
+"""What must always hold of events and usage."""
+
+from collections import defaultdict
+from datetime import datetime
+from decimal import Decimal
+
+from bursar.catalog import snapshot
+from bursar.core.cycles import bucket_start
+from bursar.db.database import Connection
+from bursar.db.queries import Queries
+from bursar.db.verify import Check
+from bursar.usage import bodies
+from bursar.usage.event import event_of, id_hash
+from bursar.usage.measure import compile_meter, data_of
+from bursar.usage.quantities import in_force
+from bursar.usage.states import TERM, State, Term
+
+queries = Queries("bursar.usage")
+body_queries = Queries("bursar.usage", "bodies.sql")
+
+_CHUNKS = 50
+
+
+async def _workspaces(connection: Connection) -> list[int]:
+    return [row["key"] for row in await connection.fetch(queries.workspaces)]
+
+
+async def _balance(connection: Connection) -> list[str]:
+    problems = []
+    for workspace in await _workspaces(connection):
+        counted = await connection.fetchrow(queries.balance, workspace)
+        assert counted is not None
+        kept: dict[Term, int] = defaultdict(int)
+        for row in await connection.fetch(queries.state_counts, workspace):
+            kept[TERM[State(row["state"])]] += row["events"]
+        problems += [
+            f"workspace {workspace}: {counted[term.value]} events counted as {term.value}, {kept[term]} kept"
+            for term in Term
+            if counted[term.value] != kept[term]
+        ]
+        if counted["received"] != sum(kept.values()):
+            problems.append(f"workspace {workspace}: {counted['received']} events received, {sum(kept.values())} kept")
+    return problems
+
+
+async def _bodies_kept(connection: Connection) -> list[str]:
+    return [
+        f"workspace {workspace}: chunk {row['chunk']} lacks the bodies of {row['events']} events"
+        for workspace in await _workspaces(connection)
+        for row in await connection.fetch(queries.lost_bodies, workspace)
+    ]
+
+
+async def _rollups_equal_events(connection: Connection) -> list[str]:
+    problems: list[str] = []
+    for workspace in await _workspaces(connection):
+        raw = await measured_again(connection, workspace, problems)
+        for row in await connection.fetch(queries.rollups, workspace):
+            events, quantity = raw.pop((row["account"], row["meter_version"], row["bucket"]), (0, Decimal(0)))
+            if (row["events"], row["quantity"]) != (events, quantity):
+                problems.append(
+                    f"workspace {workspace}: account {row['account']}, meter version {row['meter_version']}, "
+                    f"{row['bucket']}: rolled up {row['quantity']} of {row['events']} events, "
+                    f"the events say {quantity} of {events}"
+                )
+        problems += [
+            f"workspace {workspace}: no rollup for {key}, the events say {value}" for key, value in raw.items()
+        ]
+    return problems[:20]
+
+
+async def measured_again(
+    connection: Connection, workspace: int, problems: list[str]
+) -> dict[tuple[int, int, datetime], tuple[int, Decimal]]:
+    """Events and quantity per (account, meter version, bucket), from the bodies alone."""
+    history = [(view, compile_meter(view)) for view in await snapshot.history(connection, workspace)]
+    totals: dict[tuple[int, int, datetime], tuple[int, Decimal]] = {}
+    last = 0
+    while numbers := [
+        row["chunk"] for row in await connection.fetch(body_queries.chunks_after, workspace, last, 2**62, _CHUNKS)
+    ]:
+        last = numbers[-1]
+        chunks = await bodies.read(connection, workspace, numbers)
+        for row in await connection.fetch(queries.keys_of_chunks, workspace, numbers):
+            event = event_of(chunks[row["chunk"]][row["position"]])
+            if event.timestamp != row["occurred_at"] or id_hash(event.id or "") != row["id_hash"]:
+                problems.append(f"workspace {workspace}: event {event.id} is not what its key says")
+            data = data_of(event)
+            for view, meter in in_force(history, event.schema_name, row["catalog_version"]):
+                quantity = meter.quantity(data)
+                if quantity is not None:
+                    key = (row["account"], view.version, bucket_start(row["occurred_at"]))
+                    events, total = totals.get(key, (0, Decimal(0)))
+                    totals[key] = (events + 1, total + quantity)
+    return totals
+
+
+CHECKS: list[Check] = [
+    Check("I1", "every acknowledged event is kept with its body", _bodies_kept),
+    Check("I2", "in = metered + unmetered + duplicate + rejected + pending + reverted", _balance),
+    Check("I12", "rollups equal the raw events", _rollups_equal_events),
+]

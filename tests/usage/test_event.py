@@ -1,0 +1,117 @@
+"""What a body of events may hold, and what is said of one that does not."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bursar.core.errors import Invalid
+from bursar.usage.event import body_hash, event_of, id_hash, parse_batch, parse_single, raws_of
+
+
+def event(**change: Any) -> dict[str, Any]:
+    good = {
+        "schemaName": "calls",
+        "id": "e1",
+        "timestamp": "2024-05-01T10:00:00Z",
+        "accountId": "acme",
+        "attributes": [{"name": "minutes", "value": "1.5", "unit": "min"}],
+        "dimensions": {"city": "Kyiv"},
+    }
+    return {key: value for key, value in {**good, **change}.items() if value is not ...}
+
+
+def one(**change: Any) -> bytes:
+    return json.dumps({"event": event(**change)}).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2024-05-01T10:00:00Z", datetime(2024, 5, 1, 10, tzinfo=UTC)),
+        ("2024-05-01T10:00:00", datetime(2024, 5, 1, 10, tzinfo=UTC)),
+        ("2024-05-01T12:00:00+02:00", datetime(2024, 5, 1, 10, tzinfo=UTC)),
+        ("2023-11-16T18:15:46.6805900Z", datetime(2023, 11, 16, 18, 15, 46, 680590, tzinfo=UTC)),
+        ("9999-12-31T23:59:59Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    ],
+)
+def test_instants_are_read_as_utc(text: str, instant: datetime) -> None:
+    assert parse_single(one(timestamp=text)).events[0][1].timestamp == instant
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schemaName": ...}, "schema"),
+        ({"schemaName": ""}, "schemaName"),
+        ({"schemaName": "x" * 51}, "schemaName"),
+        ({"id": "x" * 513}, "id"),
+        ({"id": ""}, "id"),
+        ({"id": 7}, "id"),
+        ({"id": "a\x00b"}, "NUL"),
+        ({"timestamp": "yesterday"}, "timestamp"),
+        ({"timestamp": "2024-02-30T00:00:00Z"}, "timestamp"),
+        ({"timestamp": "12345-01-01T00:00:00Z"}, "timestamp"),
+        ({"timestamp": "0001-01-01T00:00:00+05:00"}, "timestamp"),
+        ({"timestamp": 1714557600}, "timestamp"),
+        ({"accountId": None}, "accountId"),
+        ({"accountId": "x" * 513}, "accountId"),
+        ({"attributes": [{"name": "a", "value": 1}]}, "attributes[0].value"),
+        ({"attributes": [{"name": "a", "value": "1e9"}]}, "attributes[0].value"),
+        ({"attributes": [{"name": "a", "value": "NaN"}]}, "attributes[0].value"),
+        ({"attributes": [{"name": "a", "value": "1" * 513}]}, "attributes[0].value"),
+        ({"attributes": [{"name": "", "value": "1"}]}, "attributes[0].name"),
+        ({"attributes": [{"name": str(i), "value": "1"} for i in range(11)]}, "attributes"),
+        ({"dimensions": {"city": ""}}, "dimensions"),
+        ({"dimensions": {"city": "x" * 201}}, "dimensions"),
+        ({"dimensions": {"city": 3}}, "dimensions"),
+        ({"extra": 1}, "extra"),
+    ],
+)
+def test_a_wrong_shape_is_named(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse_single(one(**change))
+    assert words in caught.value.message
+    mixed = json.dumps({"events": [event(), event(**change)]}).encode()
+    parsed = parse_batch(mixed)
+    assert [place for place, _ in parsed.events] == [0]
+    assert [refused.index for refused in parsed.refused] == [1]
+    assert words in parsed.refused[0].message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]", b"null", b'{"events":[]}', b'{"events":{}}', b'{"event":1}', b'{"events":[{}]}',
+        b'{"events":[' + b"[" * 5000 + b"]" * 5000 + b"]}", b'\xff\xfe', b'{"events":[{"id":"\\ud800"}]}',
+        b'{"event":{"id":NaN}}',
+    ],
+)  # fmt: skip
+def test_what_is_not_an_envelope_is_refused_whole(body: bytes) -> None:
+    with pytest.raises(Invalid):
+        parse_batch(body)
+    with pytest.raises(Invalid):
+        parse_single(body)
+
+
+def test_a_batch_holds_at_most_a_thousand() -> None:
+    parse_batch(json.dumps({"events": [event(id=str(i)) for i in range(1000)]}).encode())
+    with pytest.raises(Invalid, match="events"):
+        parse_batch(json.dumps({"events": [event(id=str(i)) for i in range(1001)]}).encode())
+
+
+def test_kept_bodies_give_their_events_back() -> None:
+    body = json.dumps({"events": [event(id="a"), {"wrong": 1}, event(id="b")]}, indent=2).encode()
+    parsed = parse_batch(body)
+    raws = raws_of(body)
+    assert len(raws) == parsed.size == 3
+    assert [event_of(raws[place]) for place, _ in parsed.events] == [found for _, found in parsed.events]
+
+
+def test_hashes_tell_events_apart() -> None:
+    first, second = parse_single(one()).events[0][1], parse_single(one(timestamp="2024-05-01T12:00:00+02:00")).events[0][1]
+    other = parse_single(one(dimensions={"city": "Lviv"})).events[0][1]
+    assert body_hash(first) == body_hash(second) != body_hash(other)
+    assert id_hash("a") != id_hash("b")
+    assert -(2**63) <= body_hash(other) < 2**63
