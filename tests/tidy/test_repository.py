@@ -22,7 +22,9 @@ def test_lock_files_carry_hashes_and_no_addresses() -> None:
         pinned = re.findall(r"^[a-z0-9].*==", text, re.M | re.I)
         assert len(pinned) > 20
         for block in re.split(r"\n(?=[a-z0-9])", text, flags=re.I):
-            assert "==" not in block.split("\n")[0] or "--hash=sha256:" in block, f"{path.name}: {block[:60]} has no hash"
+            assert "==" not in block.split("\n")[0] or "--hash=sha256:" in block, (
+                f"{path.name}: {block[:60]} has no hash"
+            )
 
 
 def test_every_direct_dependency_has_a_reason() -> None:

@@ -89,13 +89,17 @@ def test_the_clock_is_a_parameter() -> None:
 
 
 def test_sql_never_asks_for_the_time() -> None:
-    clock = re.compile(r"\b(now\s*\(|current_timestamp|current_date|clock_timestamp|statement_timestamp|localtime)", re.I)
+    clock = re.compile(
+        r"\b(now\s*\(|current_timestamp|current_date|clock_timestamp|statement_timestamp|localtime)", re.I
+    )
     offenders = [_name(path) for path in [*SQL, *MIGRATIONS] if clock.search(path.read_text())]
     assert not offenders, "pass the instant as a parameter: " + ", ".join(offenders)
 
 
 def test_sql_lives_in_sql_files() -> None:
-    statement = re.compile(r"^\s*(select\s.+\sfrom|insert\s+into|update\s+\w+\s+set|delete\s+from|with\s+\w+\s+as)\s", re.I | re.S)
+    statement = re.compile(
+        r"^\s*(select\s.+\sfrom|insert\s+into|update\s+\w+\s+set|delete\s+from|with\s+\w+\s+as)\s", re.I | re.S
+    )
     offenders = [
         f"{_name(path)}:{node.lineno}"
         for path in FILES
@@ -110,9 +114,7 @@ def test_sql_lives_in_sql_files() -> None:
 
 def test_a_room_writes_only_its_own_tables() -> None:
     write = re.compile(r"\b(?:insert\s+into|update|delete\s+from|truncate(?:\s+table)?)\s+([a-z_]+)\b(?!\s*\()", re.I)
-    owner = {
-        table: room for room in ROOMS for table in importlib.import_module(f"bursar.{room}").OWNS
-    }
+    owner = {table: room for room in ROOMS for table in importlib.import_module(f"bursar.{room}").OWNS}
     offenders = []
     for path in SQL:
         text = re.sub(r"--.*", "", path.read_text())
@@ -125,7 +127,9 @@ def test_a_room_writes_only_its_own_tables() -> None:
 
 def test_every_table_has_one_owner() -> None:
     tables = {
-        table for path in MIGRATIONS for table in re.findall(r"^create table (?:if not exists )?(\w+)", path.read_text(), re.M | re.I)
+        table
+        for path in MIGRATIONS
+        for table in re.findall(r"^create table (?:if not exists )?(\w+)", path.read_text(), re.M | re.I)
     }
     partitions = {name for name in tables if name.endswith("_default")}
     owned = [table for room in ROOMS for table in importlib.import_module(f"bursar.{room}").OWNS]

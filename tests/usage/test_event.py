@@ -110,7 +110,10 @@ def test_kept_bodies_give_their_events_back() -> None:
 
 
 def test_hashes_tell_events_apart() -> None:
-    first, second = parse_single(one()).events[0][1], parse_single(one(timestamp="2024-05-01T12:00:00+02:00")).events[0][1]
+    first, second = (
+        parse_single(one()).events[0][1],
+        parse_single(one(timestamp="2024-05-01T12:00:00+02:00")).events[0][1],
+    )
     other = parse_single(one(dimensions={"city": "Lviv"})).events[0][1]
     assert body_hash(first) == body_hash(second) != body_hash(other)
     assert id_hash("a") != id_hash("b")

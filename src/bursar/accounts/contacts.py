@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from argon2 import PasswordHasher
+
 from bursar.accounts.model import may_change
 from bursar.accounts.store import get_customer, queries
 from bursar.core.caller import Caller
@@ -23,6 +25,11 @@ class NewContact:
     password_hash: str | None = None
     login_access: bool = False
     verified: bool = False
+
+
+def hash_password(password: str) -> str:
+    """The Argon2id hash of a password, with its own salt."""
+    return PasswordHasher().hash(password)
 
 
 async def create_contact(

@@ -34,7 +34,7 @@ async def give(connection: Connection, caller: Caller, account: Account, aliases
         past = [end for end in ended if end <= caller.now]
         settled = settle_alias(alias, max(past, default=None), field)
         await connection.execute(queries.insert_alias, caller.workspace, alias.value, caller.wall)
-        mine = [a for a in (await aliases_of(connection, caller.workspace, [account.key]))[account.key]]
+        mine = (await aliases_of(connection, caller.workspace, [account.key]))[account.key]
         if any(_overlap(a.effective_from, a.effective_until, settled) for a in mine if a.value == alias.value):
             raise Taken(field, f"account {account.id!r} has the alias {alias.value!r} already")
         await _insert(connection, caller, account.key, "ALIAS", settled, field)
