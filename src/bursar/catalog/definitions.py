@@ -1,0 +1,138 @@
+"""What versions of schemas, meters and plans say, as they are stored: append-only JSON with exact decimals."""
+
+from decimal import Decimal
+from typing import Literal, TypeVar
+
+import msgspec
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class AttributeDefinition(msgspec.Struct, omit_defaults=True):
+    """A number that events of a schema carry."""
+
+    name: str
+    default_unit: str | None = None
+
+
+class SchemaDefinition(msgspec.Struct, omit_defaults=True):
+    """One version of an event schema."""
+
+    attributes: list[AttributeDefinition]
+    dimensions: list[str]
+    description: str | None = None
+    filter_fields: list[str] = []
+
+
+class Filter(msgspec.Struct):
+    """A field that must equal a value for an event to be measured."""
+
+    field: str
+    value: str
+
+
+class MeterDefinition(msgspec.Struct, omit_defaults=True):
+    """One version of a usage meter. Matcher and computation are jsonLogic text."""
+
+    aggregation: Literal["COUNT", "SUM"]
+    filters: list[Filter] = []
+    matcher: str | None = None
+    computation: str | None = None
+    computation_id: str | None = None
+    description: str | None = None
+    billable_name: str | None = None
+
+
+class CycleDefinition(msgspec.Struct, omit_defaults=True):
+    """How a plan's billing cycles run; the zone is the account's. Absent offsets are the first day."""
+
+    interval: str
+    grace_days: int
+    day: str | None = None
+    month: str | None = None
+    anniversary: bool = False
+
+
+class SlabDefinition(msgspec.Struct, omit_defaults=True):
+    """Quantities in `(start_after, next slab's start_after]` and the way they are priced."""
+
+    order: int
+    start_after: Decimal
+    price_type: Literal["FLAT", "PER_UNIT", "PACKAGE"]
+    package_size: Decimal | None = None
+
+
+class SlabRate(msgspec.Struct, omit_defaults=True):
+    """The price of a slab in one currency."""
+
+    order: int
+    rate: Decimal
+    minimum_rate: Decimal | None = None
+    maximum_rate: Decimal | None = None
+
+
+class CardRates(msgspec.Struct):
+    """A card's prices in one currency."""
+
+    currency: str
+    slabs: list[SlabRate]
+
+
+class UsageCard(msgspec.Struct, omit_defaults=True):
+    """What the quantity of a meter costs. `TIERED` is graduated pricing."""
+
+    name: str
+    meter: int
+    """Internal key of the usage meter."""
+    meter_id: str
+    pricing_model: Literal["TIERED", "VOLUME"]
+    slabs: list[SlabDefinition]
+    rates: list[CardRates]
+    display_name: str | None = None
+    tag: str | None = None
+
+    def rates_in(self, currency: str) -> list[SlabRate]:
+        """The slab prices in a currency, in slab order."""
+        for rates in self.rates:
+            if rates.currency == currency:
+                return sorted(rates.slabs, key=lambda rate: rate.order)
+        raise KeyError(currency)
+
+
+class CurrencyRate(msgspec.Struct):
+    """An amount in one currency."""
+
+    currency: str
+    rate: Decimal
+
+
+class Commitment(msgspec.Struct):
+    """What is due per cycle even where usage comes to less."""
+
+    display_name: str
+    rates: list[CurrencyRate]
+
+    def in_currency(self, currency: str) -> Decimal:
+        """The amount in a currency."""
+        return next(rate.rate for rate in self.rates if rate.currency == currency)
+
+
+class PlanDetails(msgspec.Struct, omit_defaults=True):
+    """One version of a price plan."""
+
+    currencies: list[str]
+    cycle: CycleDefinition | None = None
+    usage: list[UsageCard] = []
+    commitment: Commitment | None = None
+
+
+def to_text(definition: msgspec.Struct) -> str:
+    """A definition as the JSON text of a jsonb column."""
+    return _encoder.encode(definition).decode()
+
+
+def from_text(text: str, kind: type[S]) -> S:
+    """The definition of a jsonb column."""
+    return msgspec.json.decode(text, type=kind)

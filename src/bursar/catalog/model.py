@@ -1,0 +1,169 @@
+"""The rules of the catalogue: what a schema, a meter and a plan may say. Pure; errors name the field on the wire."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from bursar.catalog.definitions import (
+    Commitment,
+    CycleDefinition,
+    MeterDefinition,
+    PlanDetails,
+    SchemaDefinition,
+    SlabDefinition,
+    SlabRate,
+    UsageCard,
+)
+from bursar.core.cycles import Calendar
+from bursar.core.errors import Invalid
+from bursar.core.jsonlogic import compile_rule
+
+MATCHER_LIMIT = 1500
+COMPUTATION_LIMIT = 500
+SLABS_LIMIT = 10
+GRACE_LIMIT = 366
+
+
+def check_schema(definition: SchemaDefinition) -> None:
+    """Raise `Invalid` for names given twice and filter fields that the schema lacks."""
+    attributes = [attribute.name for attribute in definition.attributes]
+    for field, names in (("attributes", attributes), ("dimensions", definition.dimensions)):
+        for index, name in enumerate(names):
+            if not name.strip():
+                raise Invalid(f"{field}[{index}].name", "must not be blank")
+            if name in names[:index]:
+                raise Invalid(f"{field}[{index}].name", f"{name!r} is given twice")
+    for index, name in enumerate(definition.filter_fields):
+        if _plain(name) not in {*attributes, *definition.dimensions}:
+            raise Invalid(f"filterFields[{index}]", f"the schema has no attribute or dimension {name!r}")
+
+
+def check_meter(meter: MeterDefinition, schema: SchemaDefinition) -> None:
+    """Raise `Invalid` for rules that do not parse, read what the schema lacks, or do not suit the aggregation."""
+    known = {f"attributes.{attribute.name}" for attribute in schema.attributes}
+    known |= {f"dimensions.{name}" for name in schema.dimensions}
+    for index, entry in enumerate(meter.filters):
+        if _plain(entry.field) not in {_plain(name) for name in schema.filter_fields}:
+            raise Invalid(f"filters[{index}].field", f"{entry.field!r} is not a filter field of the event schema")
+    if meter.aggregation == "COUNT" and meter.computation not in (None, "1"):
+        raise Invalid("computations[0].computation", 'must be "1" for COUNT')
+    if meter.aggregation == "SUM" and meter.computation is None:
+        raise Invalid("computations", "SUM needs one computation")
+    for text, limit, field in (
+        (meter.matcher, MATCHER_LIMIT, "computations[0].matcher"),
+        (meter.computation, COMPUTATION_LIMIT, "computations[0].computation"),
+    ):
+        if text is None:
+            continue
+        for variable in compile_rule(text, max_length=limit, field=field).variables:
+            root, _, name = variable.partition(".")
+            if f"{root.removesuffix('s')}s.{name}" not in known:
+                raise Invalid(field, f"the event schema has no {variable!r}")
+
+
+def check_plan(plan: PlanDetails, kind: str) -> None:
+    """Raise `Invalid` for a plan that could not be billed."""
+    path = "pricePlanDetails"
+    if not plan.currencies:
+        raise Invalid(f"{path}.supportedCurrencies", "must name at least one currency")
+    if len(set(plan.currencies)) < len(plan.currencies):
+        raise Invalid(f"{path}.supportedCurrencies", "a currency is given twice")
+    if kind == "PURCHASE":
+        if plan.cycle is not None:
+            raise Invalid(f"{path}.pricingCycleConfig", "a PURCHASE plan has no pricing cycle")
+        if plan.usage:
+            raise Invalid(f"{path}.usageRateCards", "a PURCHASE plan has no usage rate cards")
+        if plan.commitment is not None:
+            raise Invalid(f"{path}.minimumCommitment", "a PURCHASE plan has no minimum commitment")
+        raise Invalid("type", "PURCHASE plans are not supported yet")
+    if plan.cycle is None:
+        raise Invalid(f"{path}.pricingCycleConfig", "a BILLING plan needs a pricing cycle")
+    _check_cycle(plan.cycle, f"{path}.pricingCycleConfig")
+    if not plan.usage and plan.commitment is None:
+        raise Invalid(path, "needs at least one rate card or a minimum commitment")
+    meters = [card.meter_id for card in plan.usage]
+    names = [card.name for card in plan.usage]
+    for index, card in enumerate(plan.usage):
+        field = f"{path}.usageRateCards[{index}]"
+        if card.meter_id in meters[:index]:
+            raise Invalid(f"{field}.usageMeterId", f"{card.meter_id!r} has a rate card already")
+        if card.name in names[:index]:
+            raise Invalid(f"{field}.name", f"{card.name!r} is given twice")
+        check_card(card, plan.currencies, field)
+    if plan.commitment is not None:
+        _check_commitment(plan.commitment, plan.currencies, f"{path}.minimumCommitment")
+
+
+def check_card(card: UsageCard, currencies: Sequence[str], path: str) -> None:
+    """Raise `Invalid` for slabs with gaps, and for prices that are missing or superfluous."""
+    _check_slabs(card.slabs, f"{path}.ratePlan.slabs")
+    _check_currencies([rates.currency for rates in card.rates], currencies, f"{path}.rateValues")
+    for index, rates in enumerate(card.rates):
+        _check_rates(rates.slabs, len(card.slabs), f"{path}.rateValues[{index}].slabRates")
+
+
+def _check_slabs(slabs: Sequence[SlabDefinition], path: str) -> None:
+    if not 1 <= len(slabs) <= SLABS_LIMIT:
+        raise Invalid(path, f"must be 1 to {SLABS_LIMIT} slabs")
+    for index, slab in enumerate(slabs):
+        field = f"{path}[{index}]"
+        if slab.order != index + 1:
+            raise Invalid(f"{field}.order", f"must be {index + 1}: orders count from 1 without gaps")
+        if index == 0 and slab.start_after != 0:
+            raise Invalid(f"{field}.startAfter", "the first slab must start after 0")
+        if index > 0 and slab.start_after <= slabs[index - 1].start_after:
+            raise Invalid(f"{field}.startAfter", "must be above the previous slab's")
+        if slab.price_type == "PACKAGE":
+            if slab.package_size is None:
+                raise Invalid(f"{field}.slabConfig", "PACKAGE needs a packageSize")
+            if slab.package_size <= 0:
+                raise Invalid(f"{field}.slabConfig.packageSize", "must be above 0")
+        elif slab.package_size is not None:
+            raise Invalid(f"{field}.slabConfig", f"{slab.price_type} has no packageSize")
+
+
+def _check_rates(rates: Sequence[SlabRate], slabs: int, path: str) -> None:
+    if sorted(rate.order for rate in rates) != list(range(1, slabs + 1)):
+        raise Invalid(path, f"must give one rate for each slab order 1 to {slabs}")
+    for index, rate in enumerate(rates):
+        if rate.rate < 0:
+            raise Invalid(f"{path}[{index}].rate", "must not be negative")
+        low, high = rate.minimum_rate, rate.maximum_rate
+        for name, bound in (("minimumRate", low), ("maximumRate", high)):
+            if bound is not None and bound < 0:
+                raise Invalid(f"{path}[{index}].slabRateConfig.{name}", "must not be negative")
+        if low is not None and high is not None and low > high:
+            raise Invalid(f"{path}[{index}].slabRateConfig", "minimumRate must not be above maximumRate")
+
+
+def _check_currencies(given: Sequence[str], wanted: Sequence[str], path: str) -> None:
+    for index, currency in enumerate(given):
+        if currency not in wanted or currency in given[:index]:
+            raise Invalid(f"{path}[{index}].currency", f"{currency!r} is not supported by the plan or is given twice")
+    for currency in wanted:
+        if currency not in given:
+            raise Invalid(path, f"has no rates in {currency}")
+
+
+def _check_commitment(commitment: Commitment, currencies: Sequence[str], path: str) -> None:
+    _check_currencies([rate.currency for rate in commitment.rates], currencies, f"{path}.rateValues")
+    for index, rate in enumerate(commitment.rates):
+        if rate.rate < Decimal(0):
+            raise Invalid(f"{path}.rateValues[{index}].rate", "must not be negative")
+
+
+def _check_cycle(cycle: CycleDefinition, path: str) -> None:
+    if not 0 <= cycle.grace_days <= GRACE_LIMIT:
+        raise Invalid(f"{path}.gracePeriod", f"must be 0 to {GRACE_LIMIT} days")
+    if cycle.anniversary and (cycle.day is not None or cycle.month is not None):
+        raise Invalid(f"{path}.startOffset", "must be left out with anniversaryCycle")
+    try:
+        Calendar.parse(cycle.interval, cycle.day, cycle.month, "UTC")
+    except Invalid as error:
+        field = {"day": "startOffset.dayOffset", "month": "startOffset.monthOffset"}.get(error.field, error.field)
+        raise Invalid(f"{path}.{field}", error.rule) from None
+
+
+def _plain(field: str) -> str:
+    """A field's own name: `dimension.city` and `city` are the same."""
+    root, _, name = field.partition(".")
+    return name if name and root.removesuffix("s") in ("attribute", "dimension") else field

@@ -1,0 +1,143 @@
+"""Price plans: making, activating and reading them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bursar.catalog.definitions import PlanDetails, from_text, to_text
+from bursar.catalog.model import check_plan
+from bursar.catalog.schemas import key_of, queries
+from bursar.core.caller import Caller
+from bursar.core.errors import Invalid, NotFound, Taken, WrongState
+from bursar.core.ids import draw
+from bursar.core.page import Page
+from bursar.db import audit
+from bursar.db.database import Connection, Row
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVersion:
+    """One version of a price plan."""
+
+    plan: int
+    """Internal key of the plan."""
+    version_key: int
+    """Internal key of the version."""
+    id: str
+    name: str
+    type: str
+    description: str | None
+    status: str
+    version: int
+    version_id: str
+    """The version's own wire id, `sch.`"""
+    details: PlanDetails
+    active_currencies: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewPlan:
+    """A price plan to make."""
+
+    name: str
+    type: str
+    description: str | None
+    details: PlanDetails
+
+
+async def check_new(connection: Connection, caller: Caller, new: NewPlan) -> None:
+    """Raise `Invalid` for a plan that cannot be made: a dry run is this and nothing else."""
+    if not new.name.strip():
+        raise Invalid("name", "must not be blank")
+    check_plan(new.details, new.type)
+    found = await connection.fetch(queries.currencies, caller.workspace, new.details.currencies)
+    known = {row["code"] for row in found}
+    for index, currency in enumerate(new.details.currencies):
+        if currency not in known:
+            raise Invalid(
+                f"pricePlanDetails.supportedCurrencies[{index}]", f"{currency!r} is not a currency of this workspace"
+            )
+
+
+async def create_plan(connection: Connection, caller: Caller, new: NewPlan) -> PlanVersion:
+    """A draft of a price plan in its first version. Raises `Taken` for a known name."""
+    await check_new(connection, caller, new)
+    identifier = draw("pp")
+    key = await connection.fetchval(
+        queries.insert_plan, caller.workspace, identifier, new.name, new.type, new.description, caller.wall
+    )
+    if key is None:
+        raise Taken("name", f"there is a price plan {new.name!r} already")
+    await connection.fetchval(
+        queries.insert_plan_version, caller.workspace, key, draw("sch"), 1, to_text(new.details), caller.wall
+    )
+    await audit.record(connection, caller, "create", "price_plan", identifier)
+    return await find(connection, caller.workspace, identifier)
+
+
+async def activate_plan(
+    connection: Connection, caller: Caller, identifier: str, currencies: Sequence[str]
+) -> PlanVersion:
+    """Put some of a plan's currencies in force, and with the first of them the plan."""
+    await connection.execute(queries.lock_plan, caller.workspace, identifier)
+    plan = await find(connection, caller.workspace, identifier)
+    if plan.status == "ARCHIVED":
+        raise WrongState(f"price plan {identifier!r} is archived")
+    for index, currency in enumerate(currencies):
+        if currency not in plan.details.currencies:
+            raise Invalid(f"currencies[{index}]", f"{currency!r} is not among the plan's supported currencies")
+    await connection.execute(
+        queries.activate_currencies, plan.version_key, caller.workspace, caller.wall, list(currencies)
+    )
+    await connection.execute(queries.activate_plan, plan.plan, caller.wall)
+    await audit.record(connection, caller, "activate", "price_plan", identifier, {"currencies": sorted(currencies)})
+    return await find(connection, caller.workspace, identifier)
+
+
+async def find(connection: Connection, workspace: int, identifier: str, version: int | None = None) -> PlanVersion:
+    """A price plan by id, in its newest version or the one that is asked for. Raises `NotFound`."""
+    row = await connection.fetchrow(queries.plan, workspace, identifier, version)
+    if row is None:
+        raise NotFound("price plan", identifier if version is None else f"{identifier} version {version}")
+    return _plan(row)
+
+
+async def versions(connection: Connection, workspace: int, keys: Sequence[int]) -> dict[int, PlanVersion]:
+    """Plan versions by internal key."""
+    rows = await connection.fetch(queries.plan_versions, workspace, list(keys))
+    return {row["version_key"]: _plan(row) for row in rows}
+
+
+async def version(connection: Connection, workspace: int, key: int) -> PlanVersion:
+    """A plan version by internal key. Raises `NotFound`."""
+    found = await versions(connection, workspace, [key])
+    if key not in found:
+        raise NotFound("price plan version", str(key))
+    return found[key]
+
+
+async def list_plans(connection: Connection, workspace: int, after: str | None, limit: int) -> Page[PlanVersion]:
+    """Price plans in the order of their making."""
+    rows = await connection.fetch(queries.plans, workspace, key_of(after), limit + 1)
+    items = [_plan(row) for row in rows[:limit]]
+    return Page(items, str(items[-1].plan) if len(rows) > limit else None)
+
+
+def _plan(row: Row) -> PlanVersion:
+    return PlanVersion(
+        plan=row["key"],
+        version_key=row["version_key"],
+        id=row["wire_id"],
+        name=row["name"],
+        type=row["type"],
+        description=row["description"],
+        status=row["status"],
+        version=row["version"],
+        version_id=row["version_wire_id"],
+        details=from_text(row["details"], PlanDetails),
+        active_currencies=tuple(row["active"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,143 @@
+-- name: insert_schema
+-- Add an event schema; nothing where the name is taken.
+insert into event_schema (workspace, name, status, created_at, updated_at) values ($1, $2, 'DRAFT', $3, $3)
+on conflict (workspace, name) do nothing returning key;
+
+-- name: insert_schema_version
+-- Add a version of an event schema.
+insert into event_schema_version (workspace, event_schema, version, definition, catalog_version, created_at)
+values ($1, $2, $3, $4::jsonb, $5, $6);
+
+-- name: workspace_version
+-- The version of a workspace's rules.
+select version from workspace where key = $1;
+
+-- name: schema
+-- The newest version of an event schema, or the one that is asked for.
+select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition
+from event_schema s join event_schema_version v on v.event_schema = s.key
+where s.workspace = $1 and s.name = $2 and ($3::int is null or v.version = $3) order by v.version desc limit 1;
+
+-- name: schema_at
+-- The newest version of an event schema by key.
+select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition
+from event_schema s join event_schema_version v on v.event_schema = s.key
+where s.workspace = $1 and s.key = $2 order by v.version desc limit 1;
+
+-- name: schemas
+-- Event schemas after a key, each in its newest version, with the number of its meters.
+select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition,
+    (select count(*) from usage_meter m where m.event_schema = s.key and m.status <> 'ARCHIVED')::int as meters
+from event_schema s
+join lateral (select * from event_schema_version v where v.event_schema = s.key order by version desc limit 1) v on true
+where s.workspace = $1 and s.key > $2 and ($3::text is null or s.status = $3) order by s.key limit $4;
+
+-- name: set_schema_status
+-- Move an event schema through its life.
+update event_schema set status = $2, updated_at = $3 where key = $1;
+
+-- name: insert_meter
+-- Add a usage meter; nothing where the name is taken.
+insert into usage_meter (workspace, wire_id, name, event_schema, status, created_at, updated_at)
+values ($1, $2, $3, $4, 'DRAFT', $5, $5)
+on conflict (workspace, name) where status <> 'ARCHIVED' do nothing returning key;
+
+-- name: insert_meter_version
+-- Add a version of a usage meter.
+insert into usage_meter_version (workspace, usage_meter, version, definition, created_at)
+values ($1, $2, $3, $4::jsonb, $5);
+
+-- name: meter
+-- A usage meter in its newest version.
+select m.*, v.key as version_key, v.version, v.definition
+from usage_meter m join usage_meter_version v on v.usage_meter = m.key
+where m.workspace = $1 and m.wire_id = $2 order by v.version desc limit 1;
+
+-- name: meters
+-- Usage meters after a key, each in its newest version.
+select m.*, v.key as version_key, v.version, v.definition
+from usage_meter m
+join lateral (select * from usage_meter_version v where v.usage_meter = m.key order by version desc limit 1) v on true
+where m.workspace = $1 and m.key > $2 and m.status <> 'ARCHIVED' and ($3::text[] is null or m.status = any($3))
+    and ($4::text[] is null or v.definition ->> 'aggregation' = any($4))
+order by m.key limit $5;
+
+-- name: activate_meter
+-- Put a usage meter in force.
+update usage_meter set status = 'ACTIVE', last_activated_at = $2, updated_at = $2 where key = $1;
+
+-- name: start_meter_version
+-- From which version of the rules on a meter version measures.
+update usage_meter_version set active_from = $2 where key = $1;
+
+-- name: active_schemas
+-- What admission checks events against.
+select s.key, s.name, v.key as version_key, v.definition
+from event_schema s
+join lateral (select * from event_schema_version v where v.event_schema = s.key order by version desc limit 1) v on true
+where s.workspace = $1 and s.status = 'ACTIVE';
+
+-- name: meter_history
+-- Every meter version that ever was in force.
+select m.key, m.wire_id, m.name, s.name as schema_name, v.key as version_key, v.version, v.definition, v.active_from,
+    v.active_until
+from usage_meter_version v join usage_meter m on m.key = v.usage_meter join event_schema s on s.key = m.event_schema
+where v.workspace = $1 and v.active_from is not null order by v.key;
+
+-- name: meter_keys
+-- Usage meters by wire id.
+select wire_id, key, status, name from usage_meter where workspace = $1 and wire_id = any($2::text[]);
+
+-- name: meters_by_key
+-- Usage meters by key.
+select key, wire_id, name from usage_meter where workspace = $1 and key = any($2::int[]);
+
+-- name: currencies
+-- Which of some currencies the workspace has.
+select code from currency where workspace = $1 and code = any($2::text[]);
+
+-- name: insert_plan
+-- Add a price plan; nothing where the name is taken.
+insert into price_plan (workspace, wire_id, name, type, description, status, created_at, updated_at)
+values ($1, $2, $3, $4, $5, 'DRAFT', $6, $6)
+on conflict (workspace, name) where status <> 'ARCHIVED' do nothing returning key;
+
+-- name: insert_plan_version
+-- Add a version of a price plan.
+insert into price_plan_version (workspace, price_plan, wire_id, version, details, created_at)
+values ($1, $2, $3, $4, $5::jsonb, $6) returning key;
+
+-- name: lock_plan
+-- Keep other changes of a price plan waiting.
+select key from price_plan where workspace = $1 and wire_id = $2 for update;
+
+-- name: plan
+-- The newest version of a price plan, or the one that is asked for.
+select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.details,
+    array(select c.currency from price_plan_currency c where c.price_plan_version = v.key order by c.currency) as active
+from price_plan p join price_plan_version v on v.price_plan = p.key
+where p.workspace = $1 and p.wire_id = $2 and ($3::int is null or v.version = $3) order by v.version desc limit 1;
+
+-- name: plan_versions
+-- Versions of price plans by key.
+select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.details,
+    array(select c.currency from price_plan_currency c where c.price_plan_version = v.key order by c.currency) as active
+from price_plan p join price_plan_version v on v.price_plan = p.key
+where p.workspace = $1 and v.key = any($2::bigint[]);
+
+-- name: plans
+-- Price plans after a key, each in its newest version.
+select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.details,
+    array(select c.currency from price_plan_currency c where c.price_plan_version = v.key order by c.currency) as active
+from price_plan p
+join lateral (select * from price_plan_version v where v.price_plan = p.key order by version desc limit 1) v on true
+where p.workspace = $1 and p.key > $2 and p.status <> 'ARCHIVED' order by p.key limit $3;
+
+-- name: activate_currencies
+-- Put currencies of a plan version in force.
+insert into price_plan_currency (price_plan_version, workspace, currency, activated_at)
+select $1, $2, currency, $3 from unnest($4::text[]) as c (currency) on conflict do nothing;
+
+-- name: activate_plan
+-- Put a price plan in force.
+update price_plan set status = 'ACTIVE', updated_at = $2 where key = $1;
