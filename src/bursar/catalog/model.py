@@ -68,12 +68,6 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     if len(set(plan.currencies)) < len(plan.currencies):
         raise Invalid(f"{path}.supportedCurrencies", "a currency is given twice")
     if kind == "PURCHASE":
-        if plan.cycle is not None:
-            raise Invalid(f"{path}.pricingCycleConfig", "a PURCHASE plan has no pricing cycle")
-        if plan.usage:
-            raise Invalid(f"{path}.usageRateCards", "a PURCHASE plan has no usage rate cards")
-        if plan.commitment is not None:
-            raise Invalid(f"{path}.minimumCommitment", "a PURCHASE plan has no minimum commitment")
         raise Invalid("type", "PURCHASE plans are not supported yet")
     if plan.cycle is None:
         raise Invalid(f"{path}.pricingCycleConfig", "a BILLING plan needs a pricing cycle")

@@ -27,7 +27,3 @@ class Queries:
             return self._statements[name]
         except KeyError:
             raise AttributeError(f"no statement named {name}") from None
-
-    def names(self) -> list[str]:
-        """The names of all statements, in the file's order."""
-        return list(self._statements)

@@ -23,6 +23,14 @@ class AccountView:
     calendars: tuple[tuple[datetime, datetime, Calendar, int], ...]
     """From, until, calendar and days of grace; empty while no plan is associated."""
 
+    def closes(self, at: datetime) -> bool:
+        """Whether an instant lies in a period that is invoiced."""
+        return (
+            self.closed_from is not None
+            and self.closed_until is not None
+            and self.closed_from <= at < self.closed_until
+        )
+
 
 @dataclass(slots=True)
 class Tenant:
@@ -78,21 +86,15 @@ def judge(tenant: Tenant, event: Event, *, backfill: bool) -> Verdict:
         return Verdict(State.FAILED_SCHEMA_NOT_DEFINED, account_key)
     if account is None:
         return Verdict(State.FAILED_ACCOUNT_NOT_FOUND, None, schema.version)
-    if at >= FOREVER:
-        return Verdict(State.FAILED, account.key, schema.version, reason="timestamp: must lie before the year 9999")
     if late(tenant, account, at, backfill=backfill):
         return Verdict(State.FAILED_PAST_GRACE_PERIOD, account.key, schema.version)
-    problem = misfit(schema, event)
-    if problem is not None:
-        return Verdict(State.FAILED, account.key, schema.version, reason=problem)
-    return _measured(schema, event, account.key)
+    return _fitted(schema, event, account.key)
 
 
 def late(tenant: Tenant, account: AccountView, at: datetime, *, backfill: bool) -> bool:
     """Whether the period of `at` no longer takes events: it is invoiced, or its grace has ended."""
-    if account.closed_from is not None and account.closed_until is not None:
-        if account.closed_from <= at < account.closed_until:
-            return True
+    if account.closes(at):
+        return True
     if backfill:
         return False
     for start, end, calendar, grace_days in account.calendars:
@@ -103,7 +105,9 @@ def late(tenant: Tenant, account: AccountView, at: datetime, *, backfill: bool) 
 
 
 def misfit(schema: Schema, event: Event) -> str | None:
-    """Which attribute or dimension of the schema the event lacks or gives twice; None where it fits."""
+    """What keeps an event from fitting its schema; None where it fits."""
+    if event.timestamp >= FOREVER:
+        return "timestamp: must lie before the year 9999"
     given = {attribute.name for attribute in event.attributes}
     if len(given) < len(event.attributes):
         return "attributes: a name is given twice"
@@ -114,7 +118,10 @@ def misfit(schema: Schema, event: Event) -> str | None:
     return None
 
 
-def _measured(schema: Schema, event: Event, account: int) -> Verdict:
+def _fitted(schema: Schema, event: Event, account: int) -> Verdict:
+    problem = misfit(schema, event)
+    if problem is not None:
+        return Verdict(State.FAILED, account, schema.version, reason=problem)
     if not schema.meters:
         return Verdict(State.COMPLETED_NO_MATCHING_METERS, account, schema.version)
     data = data_of(event)

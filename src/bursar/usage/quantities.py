@@ -102,6 +102,7 @@ async def events_of(
     history = await versions_of(connection, workspace, meter)
     bookmark = _open(after, start)
     found: list[MeteredEvent] = []
+    seal: str | None = None
     while True:
         rows = await connection.fetch(queries.metered_events, workspace, account, start, end, *bookmark, _SCAN)
         for row, event in zip(rows, await _measured(connection, workspace, rows, history), strict=True):

@@ -1,0 +1,175 @@
+"""Event schemas in the Togai dialect."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from bursar.catalog import schemas
+from bursar.catalog.definitions import AttributeDefinition, SchemaDefinition
+from bursar.catalog.schemas import EventSchema
+from bursar.core.errors import Invalid
+from bursar.http.door import Answer, Body, Call, Query
+from bursar.http.togai.door import PageQuery, PaginationOptions, door, open_token, seal_token
+
+TAG = "Event Schemas"
+
+NameText = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^[\sa-zA-Z0-9_-]*$")]
+Description = Annotated[str, Meta(max_length=255)]
+Status = Literal["DRAFT", "ACTIVE", "INACTIVE", "ARCHIVED"]
+
+
+class EventAttributeSchema(Body, kw_only=True, omit_defaults=True):
+    """A number that events carry."""
+
+    name: NameText
+    default_unit: Annotated[str, Meta(max_length=10)] | None = None
+
+
+class DimensionsSchema(Body, kw_only=True):
+    """A text that events carry."""
+
+    name: NameText
+
+
+class CreateEventSchemaRequest(Body, kw_only=True):
+    """An event schema to make."""
+
+    name: NameText
+    attributes: Annotated[list[EventAttributeSchema], Meta(max_length=50)]
+    dimensions: Annotated[list[DimensionsSchema], Meta(max_length=50)]
+    description: Description | None = None
+    enrichments: dict[str, Any] | None = None
+    filter_fields: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=100)] | None = None
+    event_id_template: Annotated[str, Meta(max_length=1000)] | None = None
+
+
+class EventSchemaShape(Answer, kw_only=True):
+    """An event schema."""
+
+    name: str
+    version: int
+    status: str
+    attributes: list[EventAttributeSchema]
+    dimensions: list[DimensionsSchema]
+    filter_fields: list[str]
+    created_at: datetime
+    updated_at: datetime
+    description: str | None = None
+    usage_meters_count: int | None = None
+
+
+class EventSchemaListPaginatedResponse(Answer, kw_only=True):
+    """A page of event schemas."""
+
+    data: list[EventSchemaShape]
+    next_token: str | None
+    context: PaginationOptions
+
+
+class SchemaListQuery(PageQuery, kw_only=True):
+    """How to cut and filter the list."""
+
+    status: Status | None = None
+
+
+class SchemaQuery(Query, kw_only=True):
+    """Which version to show."""
+
+    version: Annotated[int, Meta(ge=1, le=2_000_000_000)] | None = None
+
+
+@door.operation(
+    "POST",
+    "/event_schema",
+    id="createEventSchema",
+    tag=TAG,
+    summary="Create an event schema",
+    status=201,
+    scope="write",
+    body=CreateEventSchemaRequest,
+    answer=EventSchemaShape,
+)
+async def create_event_schema(call: Call, body: CreateEventSchemaRequest) -> EventSchemaShape:
+    """Make a draft of an event schema."""
+    if body.enrichments and (body.enrichments.get("fields") or body.enrichments.get("dependencies")):
+        raise Invalid("enrichments", "are not supported yet")
+    if body.event_id_template is not None:
+        raise Invalid("eventIdTemplate", "is not supported yet")
+    definition = SchemaDefinition(
+        attributes=[AttributeDefinition(a.name, a.default_unit) for a in body.attributes],
+        dimensions=[dimension.name for dimension in body.dimensions],
+        description=body.description,
+        filter_fields=list(body.filter_fields or ()),
+    )
+    async with call.db.transaction(call.caller.workspace) as connection:
+        return schema_shape(await schemas.create_schema(connection, call.caller, body.name, definition))
+
+
+@door.operation(
+    "GET",
+    "/event_schema",
+    id="listEventSchemas",
+    tag=TAG,
+    summary="List event schemas",
+    query=SchemaListQuery,
+    answer=EventSchemaListPaginatedResponse,
+)
+async def list_event_schemas(call: Call, query: SchemaListQuery) -> EventSchemaListPaginatedResponse:
+    """List event schemas."""
+    query, after, size = open_token(query)
+    async with call.db.transaction(call.caller.workspace) as connection:
+        page = await schemas.list_schemas(connection, call.caller.workspace, query.status, after, size)
+    return EventSchemaListPaginatedResponse(
+        data=[schema_shape(schema, schema.meters) for schema in page.items],
+        next_token=seal_token(query, page.after, size),
+        context=PaginationOptions(page_size=size, sort_order="ASC"),
+    )
+
+
+@door.operation(
+    "GET",
+    "/event_schema/{event_schema_name}",
+    id="getEventSchema",
+    tag=TAG,
+    summary="Get an event schema",
+    query=SchemaQuery,
+    answer=EventSchemaShape,
+)
+async def get_event_schema(call: Call, query: SchemaQuery) -> EventSchemaShape:
+    """Read an event schema."""
+    async with call.db.transaction(call.caller.workspace) as connection:
+        name = call.path["event_schema_name"]
+        return schema_shape(await schemas.get_schema(connection, call.caller.workspace, name, query.version))
+
+
+@door.operation(
+    "POST",
+    "/event_schema/{event_schema_name}/activate",
+    id="activateEventSchema",
+    tag=TAG,
+    summary="Activate an event schema",
+    scope="write",
+    answer=EventSchemaShape,
+)
+async def activate_event_schema(call: Call) -> EventSchemaShape:
+    """Let events of a schema in."""
+    async with call.db.transaction(call.caller.workspace) as connection:
+        return schema_shape(await schemas.activate_schema(connection, call.caller, call.path["event_schema_name"]))
+
+
+def schema_shape(schema: EventSchema, meters: int | None = None) -> EventSchemaShape:
+    """An event schema as the wire shows it."""
+    definition = schema.definition
+    return EventSchemaShape(
+        name=schema.name,
+        version=schema.version,
+        status=schema.status,
+        attributes=[EventAttributeSchema(name=a.name, default_unit=a.default_unit) for a in definition.attributes],
+        dimensions=[DimensionsSchema(name=name) for name in definition.dimensions],
+        filter_fields=definition.filter_fields,
+        created_at=schema.created_at,
+        updated_at=schema.updated_at,
+        description=definition.description,
+        usage_meters_count=meters,
+    )

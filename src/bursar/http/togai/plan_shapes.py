@@ -1,0 +1,289 @@
+"""How the Togai dialect writes a price plan, and its translation to and from the catalogue's definition."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, field
+
+from bursar.catalog.definitions import (
+    CardRates,
+    Commitment,
+    CurrencyRate,
+    CycleDefinition,
+    PlanDetails,
+    SlabDefinition,
+    SlabRate,
+    UsageCard,
+)
+from bursar.core import decimals
+from bursar.core.errors import Invalid
+from bursar.http.door import Answer, Body
+from bursar.http.encode import number
+
+Config = Annotated[dict[Annotated[str, Meta(max_length=50)], Annotated[str, Meta(max_length=100)]], Meta(max_length=10)]
+CurrencyText = Annotated[str, Meta(min_length=1, max_length=10)]
+Label = Annotated[str, Meta(max_length=255)]
+PATH = "pricePlanDetails"
+
+
+class StartOffset(Body, kw_only=True):
+    """On which day of which month a cycle begins."""
+
+    day_offset: Annotated[str, Meta(max_length=10)]
+    month_offset: Annotated[str, Meta(max_length=10)] = "NIL"
+
+
+class PricingCycleConfig(Body, kw_only=True, omit_defaults=True):
+    """How the billing cycles of a plan run."""
+
+    interval: Literal["WEEKLY", "MONTHLY", "QUARTERLY", "HALF_YEARLY", "ANNUALLY"]
+    grace_period: int
+    start_offset: StartOffset | None = None
+    anniversary_cycle: bool = False
+
+
+class SlabShape(Body, kw_only=True, omit_defaults=True):
+    """Where a slab begins and how it is priced."""
+
+    order: Annotated[int, Meta(ge=1, le=10)]
+    start_after: Decimal
+    price_type: Literal["FLAT", "PER_UNIT", "PACKAGE"]
+    slab_config: Config | None = None
+
+
+class RatePlan(Body, kw_only=True):
+    """The slabs of a rate card."""
+
+    pricing_model: Literal["TIERED", "VOLUME"]
+    slabs: Annotated[list[SlabShape], Meta(min_length=1, max_length=100)]
+
+
+class SlabRateShape(Body, kw_only=True, omit_defaults=True):
+    """The price of a slab."""
+
+    order: Annotated[int, Meta(ge=1, le=10)]
+    rate: Decimal
+    slab_rate_config: Config | None = None
+
+
+class RateValue(Body, kw_only=True, omit_defaults=True):
+    """The prices of a rate card in one currency."""
+
+    currency: CurrencyText
+    slab_rates: Annotated[list[SlabRateShape], Meta(min_length=1, max_length=100)]
+    rate_config: Config | None = None
+
+
+class UsageRateCard(Body, kw_only=True, omit_defaults=True):
+    """What a meter's quantity costs."""
+
+    usage_meter_id: Annotated[str, Meta(min_length=1, max_length=50)]
+    rate_plan: RatePlan
+    rate_values: Annotated[list[RateValue], Meta(min_length=1, max_length=50)]
+    display_name: Label | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=50)] | None = None
+    tag: Annotated[str, Meta(max_length=50)] | None = None
+
+
+class CurrencyRateValue(Body, kw_only=True):
+    """An amount in one currency."""
+
+    currency: CurrencyText
+    rate: Decimal
+
+
+class MinimumCommitment(Body, kw_only=True):
+    """What is due per cycle at the least."""
+
+    display_name: Label
+    rate_values: Annotated[list[CurrencyRateValue], Meta(min_length=1, max_length=50)]
+
+
+class CreatePricePlanDetails(Body, kw_only=True):
+    """What a plan to make says."""
+
+    supported_currencies: Annotated[list[CurrencyText], Meta(max_length=50)]
+    pricing_cycle_config: PricingCycleConfig | None = None
+    usage_rate_cards: Annotated[list[UsageRateCard], Meta(max_length=100)] | None = None
+    minimum_commitment: MinimumCommitment | None = None
+    fixed_fee_rate_cards: list[Any] | None = None
+    license_rate_cards: list[Any] | None = None
+    billing_entitlement_rate_cards: list[Any] | None = None
+    credit_grant_rate_cards: list[Any] | None = None
+    entitlement_overage_rate_cards: list[Any] | None = None
+    deferred_revenue: bool | None = None
+    # The contract spells this one field with underscores.
+    allow_ongoing_cycle_updates: bool | None = field(default=None, name="allow_ongoing_cycle_updates")
+
+
+class PricePlanDetails(Answer, kw_only=True):
+    """What a plan says."""
+
+    supported_currencies: list[str]
+    active_currencies: list[str]
+    usage_rate_cards: list[UsageRateCard]
+    type: str
+    pricing_cycle_config: PricingCycleConfig | None = None
+    minimum_commitment: MinimumCommitment | None = None
+
+
+_LATER = (
+    "fixed_fee_rate_cards",
+    "license_rate_cards",
+    "billing_entitlement_rate_cards",
+    "credit_grant_rate_cards",
+    "entitlement_overage_rate_cards",
+)
+
+
+def meters_of(body: CreatePricePlanDetails) -> list[str]:
+    """The meter ids that a plan names."""
+    return [card.usage_meter_id for card in body.usage_rate_cards or ()]
+
+
+def plan_of(body: CreatePricePlanDetails, meters: dict[str, int]) -> PlanDetails:
+    """The definition that a body gives; `meters` are the internal keys of the meters that exist."""
+    for name in _LATER:
+        if getattr(body, name):
+            head, *rest = name.split("_")
+            raise Invalid(f"{PATH}.{head}{''.join(map(str.title, rest))}", "are not supported yet")
+    if body.deferred_revenue:
+        raise Invalid(f"{PATH}.deferredRevenue", "is not supported yet")
+    cards = []
+    for index, card in enumerate(body.usage_rate_cards or ()):
+        place = f"{PATH}.usageRateCards[{index}]"
+        if card.usage_meter_id not in meters:
+            raise Invalid(f"{place}.usageMeterId", f"there is no usage meter {card.usage_meter_id!r}")
+        cards.append(_card(card, meters[card.usage_meter_id], place))
+    commitment = body.minimum_commitment
+    return PlanDetails(
+        currencies=list(body.supported_currencies),
+        cycle=None if body.pricing_cycle_config is None else _cycle(body.pricing_cycle_config),
+        usage=cards,
+        commitment=None
+        if commitment is None
+        else Commitment(commitment.display_name, [CurrencyRate(r.currency, r.rate) for r in commitment.rate_values]),
+    )
+
+
+def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PricePlanDetails:
+    """A definition as the wire shows it."""
+    commitment = plan.commitment
+    return PricePlanDetails(
+        supported_currencies=plan.currencies,
+        active_currencies=list(active),
+        usage_rate_cards=[_card_shape(card) for card in plan.usage],
+        type=kind,
+        pricing_cycle_config=None if plan.cycle is None else _cycle_shape(plan.cycle),
+        minimum_commitment=None
+        if commitment is None
+        else MinimumCommitment(
+            display_name=commitment.display_name,
+            rate_values=[CurrencyRateValue(currency=r.currency, rate=number(r.rate)) for r in commitment.rates],
+        ),
+    )
+
+
+def _cycle(config: PricingCycleConfig) -> CycleDefinition:
+    offset = config.start_offset
+    return CycleDefinition(
+        interval=config.interval,
+        grace_days=config.grace_period,
+        day=None if offset is None else offset.day_offset,
+        month=None if offset is None or offset.month_offset == "NIL" else offset.month_offset,
+        anniversary=config.anniversary_cycle,
+    )
+
+
+def _cycle_shape(cycle: CycleDefinition) -> PricingCycleConfig:
+    offset = None
+    if not cycle.anniversary:
+        # The client cannot read an offset without a month, so one is always there.
+        offset = StartOffset(day_offset=cycle.day or "1", month_offset=cycle.month or "NIL")
+    return PricingCycleConfig(
+        interval=cycle.interval,  # type: ignore[arg-type]  # checked when the plan was made
+        grace_period=cycle.grace_days,
+        start_offset=offset,
+        anniversary_cycle=cycle.anniversary,
+    )
+
+
+def _card(card: UsageRateCard, meter: int, path: str) -> UsageCard:
+    rates = []
+    for index, value in enumerate(card.rate_values):
+        place = f"{path}.rateValues[{index}]"
+        if value.rate_config:
+            raise Invalid(f"{place}.rateConfig", "is not supported yet")
+        rates.append(
+            CardRates(value.currency, [_rate(r, f"{place}.slabRates[{i}]") for i, r in enumerate(value.slab_rates)])
+        )
+    return UsageCard(
+        name=card.name or f"usage-{card.usage_meter_id}",
+        meter=meter,
+        meter_id=card.usage_meter_id,
+        pricing_model=card.rate_plan.pricing_model,
+        slabs=[_slab(slab, f"{path}.ratePlan.slabs[{index}]") for index, slab in enumerate(card.rate_plan.slabs)],
+        rates=rates,
+        display_name=card.display_name,
+        tag=card.tag,
+    )
+
+
+def _slab(slab: SlabShape, path: str) -> SlabDefinition:
+    config = dict(slab.slab_config or {})
+    size = _config_number(config.pop("packageSize", None), f"{path}.slabConfig.packageSize")
+    if config:
+        raise Invalid(f"{path}.slabConfig", f"has no {min(config)!r}")
+    return SlabDefinition(slab.order, slab.start_after, slab.price_type, size)
+
+
+def _rate(rate: SlabRateShape, path: str) -> SlabRate:
+    config = dict(rate.slab_rate_config or {})
+    low = _config_number(config.pop("minimumRate", None), f"{path}.slabRateConfig.minimumRate")
+    high = _config_number(config.pop("maximumRate", None), f"{path}.slabRateConfig.maximumRate")
+    if config:
+        raise Invalid(f"{path}.slabRateConfig", f"has no {min(config)!r}")
+    return SlabRate(rate.order, rate.rate, low, high)
+
+
+def _config_number(text: str | None, path: str) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        value = Decimal(text)
+    except ArithmeticError:
+        raise Invalid(path, "must be a number, as text") from None
+    if not decimals.fits(value):
+        raise Invalid(path, "must be a number below 10^26 with at most 12 decimals, as text")
+    return value
+
+
+def _card_shape(card: UsageCard) -> UsageRateCard:
+    return UsageRateCard(
+        usage_meter_id=card.meter_id,
+        rate_plan=RatePlan(pricing_model=card.pricing_model, slabs=[_slab_shape(slab) for slab in card.slabs]),
+        rate_values=[
+            RateValue(currency=rates.currency, slab_rates=[_rate_shape(rate) for rate in rates.slabs])
+            for rates in card.rates
+        ],
+        display_name=card.display_name,
+        name=card.name,
+        tag=card.tag,
+    )
+
+
+def _slab_shape(slab: SlabDefinition) -> SlabShape:
+    size = slab.package_size
+    return SlabShape(
+        order=slab.order,
+        start_after=number(slab.start_after),
+        price_type=slab.price_type,
+        slab_config=None if size is None else {"packageSize": str(number(size))},
+    )
+
+
+def _rate_shape(rate: SlabRate) -> SlabRateShape:
+    bounds = {"minimumRate": rate.minimum_rate, "maximumRate": rate.maximum_rate}
+    config = {name: str(number(value)) for name, value in bounds.items() if value is not None}
+    return SlabRateShape(order=rate.order, rate=number(rate.rate), slab_rate_config=config or None)
