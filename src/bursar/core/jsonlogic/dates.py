@@ -1,6 +1,6 @@
 """Instants and durations: UTC throughout, the proleptic Gregorian calendar, microseconds.
 
-A duration is text, so that a rule can hold, compare and store it: `P14M` (calendar months) or `PT36H15M0.5S` (exact time).
+A duration is text, so that a rule can hold and store it: `P14M` (calendar months) or `PT36H15M0.5S` (exact time).
 """
 
 import calendar
@@ -87,7 +87,6 @@ def _parse(name: str, value: object) -> Span:
     months = micros = 0
     for unit, amount in zip(_UNITS, found.groups()[1:], strict=True):
         if amount:
-            # A fraction carries its own sign: Decimal keeps that of "-0.5".
             part = _span(name, Decimal(amount), unit)
             months, micros = months + part.months, micros + part.micros
     span = Span(months, micros)

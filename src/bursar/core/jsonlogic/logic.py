@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from bursar.core.jsonlogic.terms import Build, Operator, Run, Scope, Term, eager
@@ -80,7 +81,7 @@ def _order(test: Callable[[Any, Any], bool]) -> Build:
     def chain(runs: list[Run]) -> Run:
         def compare_all(data: Any, left: Steps) -> bool:
             values = [run(data, left) for run in runs]
-            return all(_ordered(test, one, next_) for one, next_ in zip(values, values[1:], strict=False))
+            return all(_ordered(test, one, next_) for one, next_ in pairwise(values))
 
         return compare_all
 

@@ -14,6 +14,7 @@ MAX_NODES = 1_000
 """Constants, lists and operators in one rule."""
 
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
@@ -29,7 +30,7 @@ class Call:
     arguments: "list[Tree]"
 
 
-Tree: TypeAlias = "None | bool | Decimal | str | list[Tree] | Call"
+Tree: TypeAlias = "bool | Decimal | str | list[Tree] | Call | None"
 
 
 def read(text: str, max_length: int) -> Tree:
@@ -53,7 +54,7 @@ def read(text: str, max_length: int) -> Tree:
 
 def checked(text: str) -> str:
     """`text` itself, where PostgreSQL and UTF-8 can hold it. Raises `Refused`."""
-    if "\0" in text or not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    if "\0" in text or (not text.isascii() and _HALF_PAIR.search(text)):
         raise Refused("must not contain NUL or half a surrogate pair")
     return text
 

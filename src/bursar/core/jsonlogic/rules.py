@@ -10,7 +10,7 @@ from bursar.core.errors import Invalid
 from bursar.core.jsonlogic import arithmetic, dates, lists, logic, texts, variables
 from bursar.core.jsonlogic.reading import MAX_NODES, Call, Refused, Tree, checked, read
 from bursar.core.jsonlogic.terms import Operator, Run, Scope, Term, constant
-from bursar.core.jsonlogic.values import STEPS, EvaluationError, Steps, number_of, operand, quoted, text_of, truthy
+from bursar.core.jsonlogic.values import STEPS, EvaluationError, Steps, kind, number_of, quoted, text_of, truthy
 
 OPERATORS: dict[str, Operator] = {
     **variables.OPERATORS,
@@ -31,7 +31,8 @@ _STORED = decimal.Context(prec=38, rounding=decimal.ROUND_HALF_EVEN, traps=[deci
 class Rule:
     """A checked rule. Every evaluation is bounded and raises `EvaluationError` or gives a value; data is only read.
 
-    Data maps `attributes` to decimals, `dimensions` to texts, `dependencies` to values, or whatever else the rule reads.
+    Data maps `attributes` to decimals, `dimensions` to texts, `dependencies` to values, or whatever the rule reads.
+    Numbers in it are finite.
     """
 
     text: str
@@ -63,7 +64,10 @@ class Rule:
         """
         value = self.evaluate(data)
         if type(value) is not Decimal:
-            value = operand("result", value)
+            number = number_of(value)
+            if number is None:
+                raise EvaluationError(f"the result must be a number, not {kind(value)}")
+            value = number
         try:
             rounded = _STORED.quantize(value, decimals.UNIT)
         except DecimalException as error:
@@ -86,7 +90,7 @@ def compile_rule(text: str, *, max_length: int, field: str) -> Rule:
     """The rule that `text` spells in JSON; a bare constant such as `1` is one too.
 
     Raises `Invalid` naming `field` and what is wrong: not JSON, more than `max_length` characters, too deep, too many
-    nodes, an unknown operator, a wrong number of arguments, a number out of range, or a constant rule that always fails.
+    nodes, an unknown operator, a wrong number of arguments, a number out of range, a constant rule that always fails.
     """
     compiler = _Compiler()
     try:

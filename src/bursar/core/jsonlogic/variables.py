@@ -9,7 +9,7 @@ from bursar.core.jsonlogic.terms import Operator, Run, Scope, Term
 from bursar.core.jsonlogic.values import EvaluationError, Steps, charge, is_list, kind, operand
 
 MAX_PATH = 300
-MAX_DOTS = 20
+MAX_DOTS = 10
 """Limits of a variable's name; every dot is a place where a key may end."""
 
 _PLURAL = {"attribute": "attributes", "dimension": "dimensions", "dependency": "dependencies"}
@@ -117,13 +117,10 @@ def _dynamic(name: Run, default: Run, scope: Scope) -> Run:
 
 
 def _lacking(data: object, names: Sequence[object], scope: Scope, left: Steps) -> tuple[object, ...]:
+    """The names whose value is absent, null or empty text."""
     charge(left, _LOOKUP_COST * len(names))
-    absent = (_ABSENT, None, "")
-    return tuple(
-        name
-        for name in names
-        if any(find(data, _path(name, scope)) is value for value in absent[:2]) or find(data, _path(name, scope)) == ""
-    )
+    found = [(name, find(data, _path(name, scope))) for name in names]
+    return tuple(name for name, value in found if value is _ABSENT or value is None or value == "")
 
 
 def _note_names(terms: Sequence[Term], scope: Scope) -> None:

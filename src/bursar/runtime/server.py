@@ -1,0 +1,57 @@
+"""One server process: it takes requests on a socket that its parent opened."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import uvicorn
+
+from bursar.db.database import Database
+from bursar.http.app import Application
+from bursar.runtime.child import die_with_parent
+from bursar.runtime.due import services
+from bursar.usage.pipeline import Pipeline
+
+DRAIN_SECONDS = 5
+POOL = 12
+
+
+def wall() -> datetime:
+    """The time on the wall."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def application(dsn: str) -> AsyncIterator[Application]:
+    """The application over a database, with what it keeps running."""
+    db = await Database.open(dsn, size=POOL)
+    try:
+        async with Pipeline(db, wall) as pipeline:
+            yield Application(db, pipeline, services(db))
+    finally:
+        await db.close()
+
+
+async def serve(dsn: str, handle: int) -> None:
+    """Answer requests on the listening socket `handle` until told to stop; then drain."""
+    async with application(dsn) as app:
+        config = uvicorn.Config(
+            app,
+            fd=handle,
+            loop="uvloop",
+            http="httptools",
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            server_header=False,
+        )
+        await uvicorn.Server(config).serve()
+
+
+if __name__ == "__main__":
+    die_with_parent(signal.SIGKILL, int(sys.argv[3]))
+    asyncio.run(serve(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,172 @@
+"""Fixtures: a real PostgreSQL, a running server, workspaces with their clients."""
+
+import asyncio
+import itertools
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+import togai_client
+import uvicorn
+
+from bursar.accounts.tokens import create_token
+from bursar.accounts.workspaces import caller_of, create_workspace, set_clock, workspace_at
+from bursar.core.caller import Caller
+from bursar.db.database import Database
+from bursar.runtime.server import application
+from tests.postgres import fresh_database, server_dsn
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def dsn() -> Iterator[str]:
+    with server_dsn() as server, fresh_database(server) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+async def database(dsn: str) -> AsyncIterator[Database]:
+    db = await Database.open(dsn)
+    yield db
+    await db.close()
+
+
+async def new_workspace(
+    db: Database, *, sandbox: bool = True, clock: datetime | None = None, currency: str = "USD", timezone: str = "UTC"
+) -> tuple[Caller, str, str]:
+    """A workspace of its own: its caller, a token, its name."""
+    wall = datetime.now(UTC)
+    name = f"test-{next(_numbers)}"
+    async with db.transaction(None) as connection:
+        workspace = await create_workspace(
+            connection, wall, "test", name, sandbox=sandbox, currency=currency, timezone=timezone
+        )
+        caller = caller_of(workspace, wall, "test")
+        if clock is not None:
+            workspace = await set_clock(connection, caller, clock)
+            caller = caller_of(workspace, wall, "test")
+        token, _ = await create_token(connection, caller, "test")
+    return caller, token, name
+
+
+@pytest.fixture
+async def caller(database: Database) -> Caller:
+    made, _, _ = await new_workspace(database)
+    return made
+
+
+@dataclass
+class Tenant:
+    """A workspace on the running server."""
+
+    url: str
+    token: str
+    name: str
+    caller: Caller
+    http: httpx.Client
+    togai: togai_client.ApiClient
+
+    def now(self, server: "Server") -> Caller:
+        """The caller as of this moment."""
+
+        async def read(db: Database) -> Caller:
+            async with db.transaction(None) as connection:
+                workspace = await workspace_at(connection, self.caller.workspace)
+            return caller_of(workspace, datetime.now(UTC), "test")
+
+        return server.run(read)
+
+
+@dataclass
+class Server:
+    """A server on a port of its own, in a thread of the tests, over real sockets."""
+
+    dsn: str
+    url: str
+    tenants: list[Tenant] = field(default_factory=list)
+
+    def run(self, work: Any) -> Any:
+        """The result of `work(database)`, on a database connection of its own."""
+
+        async def once() -> Any:
+            db = await Database.open(self.dsn, size=2)
+            try:
+                return await work(db)
+            finally:
+                await db.close()
+
+        with asyncio.Runner() as runner:
+            return runner.run(once())
+
+    def workspace(self, **options: Any) -> Tenant:
+        """A workspace with a token and its clients."""
+        caller, token, name = _in_thread(lambda: self.run(lambda db: new_workspace(db, **options)))
+        configuration = togai_client.Configuration(host=self.url, access_token=token)
+        tenant = Tenant(
+            url=self.url,
+            token=token,
+            name=name,
+            caller=caller,
+            http=httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {token}"}, timeout=30),
+            togai=togai_client.ApiClient(configuration),
+        )
+        self.tenants.append(tenant)
+        return tenant
+
+
+def _in_thread(work: Any) -> Any:
+    """The result of `work` in a thread of its own: it starts an event loop where one may be running already."""
+    result: list[Any] = []
+    failure: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+@pytest.fixture(scope="session")
+def server(dsn: str) -> Iterator[Server]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    ready, stop = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with application(dsn) as app:
+            config = uvicorn.Config(app, loop="uvloop", http="httptools", log_level="warning", lifespan="off")
+            running = uvicorn.Server(config)
+            task = asyncio.create_task(running.serve([listener]))
+            ready.set()
+            while not stop.is_set():
+                await asyncio.sleep(0.05)
+            running.should_exit = True
+            await task
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(20)
+    made = Server(dsn, f"http://127.0.0.1:{port}")
+    yield made
+    for tenant in made.tenants:
+        tenant.http.close()
+    stop.set()
+    thread.join(20)
+
+
+@pytest.fixture
+def tenant(server: Server) -> Tenant:
+    return server.workspace()
