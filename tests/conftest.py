@@ -11,11 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-import togai_client
 import uvicorn
+from togai_client.api_client import ApiClient
+from togai_client.configuration import Configuration
 
 from bursar.accounts.tokens import create_token
-from bursar.accounts.workspaces import caller_of, create_workspace, set_clock, workspace_at
+from bursar.accounts.workspaces import caller_of, create_workspace, set_clock
 from bursar.core.caller import Caller
 from bursar.db.database import Database
 from bursar.runtime.server import application
@@ -70,17 +71,7 @@ class Tenant:
     name: str
     caller: Caller
     http: httpx.Client
-    togai: togai_client.ApiClient
-
-    def now(self, server: "Server") -> Caller:
-        """The caller as of this moment."""
-
-        async def read(db: Database) -> Caller:
-            async with db.transaction(None) as connection:
-                workspace = await workspace_at(connection, self.caller.workspace)
-            return caller_of(workspace, datetime.now(UTC), "test")
-
-        return server.run(read)
+    togai: ApiClient
 
 
 @dataclass
@@ -107,14 +98,14 @@ class Server:
     def workspace(self, **options: Any) -> Tenant:
         """A workspace with a token and its clients."""
         caller, token, name = _in_thread(lambda: self.run(lambda db: new_workspace(db, **options)))
-        configuration = togai_client.Configuration(host=self.url, access_token=token)
+        configuration = Configuration(host=self.url, access_token=token)
         tenant = Tenant(
             url=self.url,
             token=token,
             name=name,
             caller=caller,
             http=httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {token}"}, timeout=30),
-            togai=togai_client.ApiClient(configuration),
+            togai=ApiClient(configuration),
         )
         self.tenants.append(tenant)
         return tenant

@@ -52,10 +52,10 @@ def fresh_database(server: str) -> Iterator[str]:
     place, _, query = rest.partition("?")
     dsn = f"{head}://{place.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"create database {name}")  # type: ignore[call-overload]  # a name cannot be a parameter
+        connection.execute(f"create database {name}")
     try:
         migrate(dsn)
         yield dsn
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"drop database {name} with (force)")  # type: ignore[call-overload]
+            connection.execute(f"drop database {name} with (force)")

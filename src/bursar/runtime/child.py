@@ -11,8 +11,8 @@ _PR_SET_PDEATHSIG = 1
 def die_with_parent(number: signal.Signals, parent: int) -> None:
     """Have the kernel send this process `number` when its parent ends. Linux only; elsewhere nothing happens.
 
-    Call it in the child, after its last change of user: such a change takes the setting away. `parent` is the pid of the
-    starting process: where that has ended already, the signal is sent now.
+    Call it in the child, after its last change of user, which would take the setting away. `parent` is the pid of the
+    starting process: where it has ended already, the signal is sent now.
     """
     if not sys.platform.startswith("linux"):
         return

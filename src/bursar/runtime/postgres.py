@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import psycopg
 
@@ -114,7 +115,7 @@ class Cluster:
                 self._process.wait(10)
         self._process = None
 
-    def _identity(self) -> dict[str, object]:
+    def _identity(self) -> dict[str, Any]:
         account = self._dir.account
         if account is None:
             return {"cwd": str(self._dir.path)}
@@ -134,7 +135,7 @@ class Cluster:
             )
         except OSError:
             return False
-        return tried.returncode == 0
+        return bool(tried.returncode == 0)
 
     def _programs(self) -> Path:
         """PostgreSQL's programs, copied into the data directory where its account cannot run them in their place."""

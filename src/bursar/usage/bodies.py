@@ -1,7 +1,7 @@
 """The keep of event bodies: a narrow port, and its PostgreSQL adapter.
 
-`append` writes what a flush received under its chunk number, once; `read` gives back the events of chunks in the order in
-which they came. Which events of an account lie where is told by `event_key`, never by this port.
+`append` writes what a flush received under its chunk number, once; `read` gives back the events of chunks in the order
+in which they came. Which events of an account lie where is told by `event_key`, never by this port.
 """
 
 from collections.abc import Iterable

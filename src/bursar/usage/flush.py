@@ -1,7 +1,7 @@
 """One flush: the transaction in which queued events become admitted events.
 
-It passes the gates of its workspaces, judges every event against the rules of that moment, lets the database decide which
-ids are new, feeds the rollups and the balance, and keeps the bodies. What it returns is committed or nothing is.
+It passes the gates of its workspaces, judges every event against the rules of that moment, lets the database decide
+which ids are new, feeds the rollups and the balance, and keeps the bodies. What it returns is committed or nothing is.
 """
 
 from collections import defaultdict

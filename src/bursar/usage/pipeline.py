@@ -1,7 +1,7 @@
 """The queue in front of PostgreSQL: flushers batch whatever came while their last commit ran.
 
 A submission is answered when its transaction has committed. A flush that fails on its content is retried by halves, so
-that only the request at fault fails; a flush that fails because PostgreSQL is away fails as a whole and is to be sent again.
+that only the request at fault fails; one that fails because PostgreSQL is away fails whole and is to be sent again.
 """
 
 import asyncio

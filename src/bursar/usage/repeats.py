@@ -1,6 +1,6 @@
 """Events whose id was already taken: repeats, conflicts, and second attempts at what was refused.
 
-The first acknowledged event of an id keeps it. Where that one was refused for a cause that can be removed, a new attempt
+The first acknowledged event of an id keeps it. Where that one was refused for a cause that can be removed, an attempt
 that passes takes its place; the refused attempt is kept beside it. Everything else is a duplicate.
 """
 
@@ -31,7 +31,7 @@ class _Holder:
 async def settle(
     connection: Connection, rows: list[EventRow], skip: set[int], wall: datetime
 ) -> list[tuple[EventRow, State | None]]:
-    """Decide on events that `admit` found taken. `skip` names submissions whose exact repeats count as nothing (None)."""
+    """Decide on events that `admit` found taken. `skip`: submissions whose exact repeats count as nothing (None)."""
     found = await connection.fetch(queries.taken, [row.workspace for row in rows], [row.id_hash for row in rows])
     holders = {(row["workspace"], row["id_hash"]): _Holder(State(row["state"]), row["body_hash"], row) for row in found}
     outcomes: list[tuple[EventRow, State | None]] = []

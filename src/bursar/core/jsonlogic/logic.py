@@ -29,12 +29,14 @@ def _until(stop: bool) -> Build:
 
     def build(terms: Sequence[Term], _scope: Scope) -> Run:
         runs = [term.run for term in terms]
+        go_on = not stop
 
         def decide(data: Any, left: Steps) -> Any:
             value = None
             for run in runs:
                 value = run(data, left)
-                if truthy(value) is stop:
+                # Most are booleans already, and need no call to find out.
+                if value is stop or (value is not go_on and truthy(value) is stop):
                     return value
             return value
 
@@ -56,9 +58,8 @@ def _equality(same: Callable[[object, object], bool], wanted: bool) -> Build:
         # Equality is symmetric; a constant goes to the right, where its type is known beforehand.
         first, second = terms if not terms[0].constant else (terms[1], terms[0])
         left_run, right_run = first.run, second.run
-        known = type(second.value) if second.constant else None
+        known, expected = type(second.value), second.value
         if known is str or known is Decimal:
-            expected = second.value
 
             def equals_constant(data: Any, left: Steps) -> bool:
                 value = left_run(data, left)
@@ -78,17 +79,12 @@ def _ordered(test: Callable[[Any, Any], bool], first: object, second: object) ->
 
 
 def _order(test: Callable[[Any, Any], bool]) -> Build:
-    def chain(runs: list[Run]) -> Run:
-        def compare_all(data: Any, left: Steps) -> bool:
-            values = [run(data, left) for run in runs]
-            return all(_ordered(test, one, next_) for one, next_ in pairwise(values))
-
-        return compare_all
-
     def build(terms: Sequence[Term], _scope: Scope) -> Run:
         if len(terms) > 2:
-            return chain([term.run for term in terms])
+            return _chain(test, [term.run for term in terms])
         first, second = terms[0].run, terms[1].run
+        if type(terms[1].value) is Decimal:
+            return _against(test, first, terms[1].value)
 
         def compare(data: Any, left: Steps) -> bool:
             one, other = first(data, left), second(data, left)
@@ -99,6 +95,22 @@ def _order(test: Callable[[Any, Any], bool]) -> Build:
         return compare
 
     return build
+
+
+def _against(test: Callable[[Any, Any], bool], run: Run, bound: Decimal) -> Run:
+    def compare(data: Any, left: Steps) -> bool:
+        value = run(data, left)
+        return test(value, bound) if type(value) is Decimal else _ordered(test, value, bound)
+
+    return compare
+
+
+def _chain(test: Callable[[Any, Any], bool], runs: list[Run]) -> Run:
+    def compare(data: Any, left: Steps) -> bool:
+        values = [run(data, left) for run in runs]
+        return all(_ordered(test, one, other) for one, other in pairwise(values))
+
+    return compare
 
 
 OPERATORS = {

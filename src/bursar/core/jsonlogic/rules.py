@@ -22,7 +22,6 @@ OPERATORS: dict[str, Operator] = {
 }
 
 _OUT_OF_RANGE = "a number leaves the exact range: at most 120 digits, between 1E-60 and 1E+60"
-_TOO_LARGE = "the result is not a number below 1E+26"
 # 38 digits of which 12 are decimals: quantizing signals whatever NUMERIC(38,12) cannot hold.
 _STORED = decimal.Context(prec=38, rounding=decimal.ROUND_HALF_EVEN, traps=[decimal.InvalidOperation])
 
@@ -39,7 +38,7 @@ class Rule:
     variables: frozenset[str] = field(compare=False)
     """The paths it reads, as far as they are written out, roots in the plural: `attributes.tokens`."""
     constant: Decimal | None = field(compare=False)
-    """The number that it always gives, where it is a constant one."""
+    """The quantity that it always gives, where it is a constant one."""
     _run: Run = field(compare=False, repr=False)
 
     def evaluate(self, data: Any) -> Any:
@@ -62,21 +61,13 @@ class Rule:
 
         Text that spells a number is one; null, booleans and anything else are not.
         """
-        value = self.evaluate(data)
-        if type(value) is not Decimal:
-            number = number_of(value)
-            if number is None:
-                raise EvaluationError(f"the result must be a number, not {kind(value)}")
-            value = number
+        if self.constant is not None:
+            return self.constant
         try:
-            rounded = _STORED.quantize(value, decimals.UNIT)
+            value = self._run(data, [STEPS])
         except DecimalException as error:
-            raise EvaluationError(_TOO_LARGE) from error
-        if rounded == value:
-            return value  # without the zeros that quantizing added
-        if rounded.is_nan():
-            raise EvaluationError(_TOO_LARGE)
-        return rounded
+            raise EvaluationError(_OUT_OF_RANGE) from error
+        return _quantity(value)
 
     def show(self, data: Any) -> str:
         """The rule's value as text, as a dimension holds it: plain numbers, ISO dates, null as empty text."""
@@ -84,6 +75,21 @@ class Rule:
             return text_of("result", self._run(data, [STEPS]))
         except DecimalException as error:
             raise EvaluationError(_OUT_OF_RANGE) from error
+
+
+def _quantity(value: object) -> Decimal:
+    number = number_of(value)
+    if number is None:
+        raise EvaluationError(f"the result must be a number, not {kind(value)}")
+    try:
+        rounded = _STORED.quantize(number, decimals.UNIT)
+    except DecimalException as error:
+        raise EvaluationError("the result must be a number below 1E+26") from error
+    if rounded == number:
+        return number  # as it is, without the zeros that quantizing appends
+    if rounded.is_nan():
+        raise EvaluationError("the result must be a number")
+    return rounded
 
 
 def compile_rule(text: str, *, max_length: int, field: str) -> Rule:
@@ -99,8 +105,14 @@ def compile_rule(text: str, *, max_length: int, field: str) -> Rule:
             _always_fails(term)
     except Refused as error:
         raise Invalid(field, str(error)) from error
-    known = number_of(term.value) if term.constant and type(term.value) is Decimal else None
-    return Rule(text, frozenset(compiler.variables), known, term.run)
+    return Rule(text, frozenset(compiler.variables), _known_quantity(term), term.run)
+
+
+def _known_quantity(term: Term) -> Decimal | None:
+    try:
+        return _quantity(term.value) if term.constant else None
+    except EvaluationError:
+        return None
 
 
 def _always_fails(term: Term) -> None:

@@ -96,12 +96,15 @@ def _var(terms: Sequence[Term], scope: Scope) -> Run:
 
 
 def _member(path: str, root: str, rest: str, default: Run) -> Run:
-    # Nearly every variable of a matcher or computation is one of these: two look-ups and nothing else.
+    # Nearly every variable of a matcher or computation is one of these: two look-ups, and nothing else even for one
+    # that is missing, unless its name could lead further down.
+    nested = "." in rest
+
     def read(data: Any, left: Steps) -> Any:
         try:
             return data[root][rest]
         except (KeyError, TypeError, IndexError):
-            found = find(data, path)
+            found = find(data, path) if nested or type(data) is not dict or root not in data else _ABSENT
             return default(data, left) if found is _ABSENT else found
 
     return read
