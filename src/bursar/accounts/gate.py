@@ -1,10 +1,11 @@
 """The gate of a workspace: what keeps admission and changes of the rules apart.
 
 A flush of events holds the gates of its workspaces in common; a change that admission must see (catalogue, accounts,
-names in use, tokens, the clock) holds its workspace's gate alone while it raises the version and commits.
+names in use, the clock) holds its workspace's gate alone while it raises the version and commits.
 So when a change is in force, every event judged by the older version is already committed, and none comes later.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from bursar.db.database import Connection
@@ -12,7 +13,7 @@ from bursar.db.queries import Queries
 
 queries = Queries("bursar.accounts", "gate.sql")
 
-Kind = Literal["catalog", "account", "name", "token", "clock"]
+Kind = Literal["catalog", "account", "name", "clock"]
 
 
 async def change(
@@ -20,12 +21,21 @@ async def change(
 ) -> int:
     """Close the gate until the transaction ends, raise the workspace's version by one and log what changed.
 
-    `object_key` and `name` tell caches what to drop: the account of `account`, the value of `name`, the token of
-    `token`. Returns the new version. Call it before the change reads what it decides on.
+    `object_key` and `name` tell caches what to drop: the account of `account`, the value of `name`. Returns the new
+    version. Call it before the change locks a row or reads what it decides on: who takes the gate after a row waits in
+    a circle with whoever does it the other way round.
     """
+    return await change_all(connection, workspace, kind, [(object_key, name)])
+
+
+async def change_all(
+    connection: Connection, workspace: int, kind: Kind, changed: Sequence[tuple[int | None, str | None]]
+) -> int:
+    """`change` for many objects `(key, name)` at once, one version each. Returns the last version."""
     await connection.execute(queries.close_gate, workspace)
-    version: int = await connection.fetchval(queries.raise_version, workspace)
-    await connection.execute(queries.insert_change, workspace, version, kind, object_key, name)
+    version: int = await connection.fetchval(queries.raise_version, workspace, len(changed))
+    objects, names = [entry[0] for entry in changed], [entry[1] for entry in changed]
+    await connection.execute(queries.insert_changes, workspace, version - len(changed), kind, objects, names)
     return version
 
 

@@ -7,9 +7,11 @@ select pg_advisory_xact_lock(7215002, $1);
 select pg_advisory_xact_lock_shared(7215002, workspace) from unnest($1::int[]) with ordinality as w (workspace, place) order by place;
 
 -- name: raise_version
--- The next version of a workspace's rules.
-update workspace set version = version + 1 where key = $1 returning version;
+-- The next versions of a workspace's rules; the last of them comes back.
+update workspace set version = version + $2 where key = $1 returning version;
 
--- name: insert_change
--- What a version changed.
-insert into change_log (workspace, version, kind, object, name) values ($1, $2, $3, $4, $5);
+-- name: insert_changes
+-- What each of the versions after one changed.
+insert into change_log (workspace, version, kind, object, name)
+select $1, $2 + place, $3, object, name
+from unnest($4::bigint[], $5::text[]) with ordinality as c (object, name, place);

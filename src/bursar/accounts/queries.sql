@@ -1,14 +1,12 @@
--- name: next_number
--- The next number of a sequence.
-select nextval($1::text::regclass);
+-- name: next_customer_number
+-- The next number of a workspace's customers, and whether it is the text of an id already.
+select number, exists (select from customer where workspace = $1 and togai_id = number::text) as taken
+from nextval($2::text::regclass) as n (number);
 
--- name: customer_id_taken
--- Whether a customer has this id.
-select exists (select from customer where workspace = $1 and togai_id = $2);
-
--- name: account_id_taken
--- Whether an account has this id.
-select exists (select from account where workspace = $1 and togai_id = $2);
+-- name: next_account_number
+-- The next number of a workspace's accounts, and whether it is the text of an id already.
+select number, exists (select from account where workspace = $1 and togai_id = number::text) as taken
+from nextval($2::text::regclass) as n (number);
 
 -- name: insert_customer
 -- Add a customer; nothing where the id is taken.
@@ -26,7 +24,11 @@ where c.workspace = $1 and c.togai_id = $2;
 
 -- name: lock_customer
 -- Keep other changes of a customer waiting.
-select key, status from customer where workspace = $1 and togai_id = $2 for update;
+select key from customer where workspace = $1 and togai_id = $2 for no key update;
+
+-- name: keep_customer
+-- Keep a customer from being archived while an account is made for it; others may do the same.
+select key, status from customer where workspace = $1 and togai_id = $2 for share;
 
 -- name: customers
 -- Customers that are not archived, after a key.
@@ -35,13 +37,13 @@ where c.workspace = $1 and c.key > $2 and c.status <> 'ARCHIVED' order by c.key 
 
 -- name: update_customer
 -- Change a customer's profile; null leaves a field as it is.
-update customer_profile set name = coalesce($2, name), primary_email = coalesce($3, primary_email),
-    address = coalesce($4::jsonb, address)
-where customer = $1;
+update customer_profile set name = coalesce($3, name), primary_email = coalesce($4, primary_email),
+    address = coalesce($5::jsonb, address)
+where workspace = $1 and customer = $2;
 
 -- name: touch_customer
 -- A customer was changed or archived.
-update customer set updated_at = $2, status = $3 where key = $1;
+update customer set updated_at = $3, status = $4 where workspace = $1 and key = $2;
 
 -- name: insert_account
 -- Add an account; nothing where the id is taken.
@@ -56,27 +58,30 @@ select key, $1, $12, $13, $14::jsonb, $15::jsonb from made returning account;
 
 -- name: account
 -- An account by id.
-select a.*, p.name, p.primary_email, p.address, p.billing_information, c.togai_id as customer_id,
-    c.wire_id as customer_wire_id
-from account a join account_profile p on p.account = a.key join customer c on c.key = a.customer
+select a.*, p.name, coalesce(p.primary_email, q.primary_email) as primary_email, coalesce(p.address, q.address) as address,
+    p.billing_information, c.togai_id as customer_id, c.wire_id as customer_wire_id
+from account a join account_profile p on p.account = a.key
+join customer c on c.key = a.customer join customer_profile q on q.customer = a.customer
 where a.workspace = $1 and a.togai_id = $2;
 
 -- name: account_at
 -- An account by key.
-select a.*, p.name, p.primary_email, p.address, p.billing_information, c.togai_id as customer_id,
-    c.wire_id as customer_wire_id
-from account a join account_profile p on p.account = a.key join customer c on c.key = a.customer
+select a.*, p.name, coalesce(p.primary_email, q.primary_email) as primary_email, coalesce(p.address, q.address) as address,
+    p.billing_information, c.togai_id as customer_id, c.wire_id as customer_wire_id
+from account a join account_profile p on p.account = a.key
+join customer c on c.key = a.customer join customer_profile q on q.customer = a.customer
 where a.workspace = $1 and a.key = $2;
 
 -- name: lock_account
 -- Keep other changes of an account waiting.
-select key from account where workspace = $1 and togai_id = $2 for update;
+select key from account where workspace = $1 and togai_id = $2 for no key update;
 
 -- name: accounts
 -- Accounts that are not archived, after a key.
-select a.*, p.name, p.primary_email, p.address, p.billing_information, c.togai_id as customer_id,
-    c.wire_id as customer_wire_id
-from account a join account_profile p on p.account = a.key join customer c on c.key = a.customer
+select a.*, p.name, coalesce(p.primary_email, q.primary_email) as primary_email, coalesce(p.address, q.address) as address,
+    p.billing_information, c.togai_id as customer_id, c.wire_id as customer_wire_id
+from account a join account_profile p on p.account = a.key
+join customer c on c.key = a.customer join customer_profile q on q.customer = a.customer
 where a.workspace = $1 and a.key > $2 and a.status <> 'ARCHIVED' order by a.key limit $3;
 
 -- name: accounts_of_customer
@@ -94,33 +99,43 @@ where a.workspace = $1 and c.togai_id = any($2::text[]);
 
 -- name: update_account
 -- Change an account; null leaves a field as it is.
-update account set currency = coalesce($2, currency), net_term_days = coalesce($3, net_term_days),
-    status = coalesce($4, status), metadata = coalesce($5::jsonb, metadata), tags = coalesce($6, tags), updated_at = $7
-where key = $1;
+update account set currency = coalesce($3, currency), net_term_days = coalesce($4, net_term_days),
+    status = coalesce($5, status), metadata = coalesce($6::jsonb, metadata), tags = coalesce($7, tags), updated_at = $8
+where workspace = $1 and key = $2;
 
 -- name: update_account_profile
 -- Change an account's personal fields; null leaves a field as it is.
-update account_profile set name = coalesce($2, name), primary_email = coalesce($3, primary_email),
-    address = coalesce($4::jsonb, address), billing_information = coalesce($5::jsonb, billing_information)
-where account = $1;
+update account_profile set name = coalesce($3, name), primary_email = coalesce($4, primary_email),
+    address = coalesce($5::jsonb, address), billing_information = coalesce($6::jsonb, billing_information)
+where workspace = $1 and account = $2;
 
 -- name: currency
 -- A currency of the workspace.
 select exponent from currency where workspace = $1 and code = $2;
 
--- name: names_of_value
--- Which accounts an alias value or id has led to.
-select n.account, upper(n.effective) as ends_at, a.togai_id from account_name n join account a on a.key = n.account
-where n.workspace = $1 and n.value = $2 order by n.key;
+-- name: hold_names
+-- Keep values from others until the transaction ends, in an order that cannot go round in a circle.
+select pg_advisory_xact_lock(7215003, place)
+from (select distinct hashtext($1::int || ' ' || value) as place from unnest($2::text[]) as v (value) order by 1) as p;
 
--- name: insert_name
--- Let a value lead to an account.
+-- name: known_names
+-- What values have led to; an alias without an account has no account here.
+select n.value, n.account, a.togai_id, n.kind, lower(n.effective) as starts_at, upper(n.effective) as ends_at
+from account_name n join account a on a.key = n.account
+where n.workspace = $1 and n.value = any($2::text[])
+union all
+select value, null, null, 'ALIAS', null, null from alias where workspace = $1 and value = any($2::text[]);
+
+-- name: insert_names
+-- Let values lead to an account.
 insert into account_name (workspace, value, account, kind, wire_id, effective, created_at, updated_at)
-values ($1, $2, $3, $4, $5, tstzrange($6, $7), $8, $8);
+select $1, value, $2, $3, wire_id, tstzrange(starts_at, ends_at), $4, $4
+from unnest($5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[]) as n (value, wire_id, starts_at, ends_at);
 
--- name: insert_alias
--- Make a value known as an alias; nothing where it is.
-insert into alias (workspace, value, created_at) values ($1, $2, $3) on conflict do nothing returning key;
+-- name: insert_aliases
+-- Make values known as aliases; nothing where they are.
+insert into alias (workspace, value, created_at)
+select $1, value, $3 from unnest($2::text[]) with ordinality as v (value, place) order by place on conflict do nothing;
 
 -- name: aliases_of
 -- The aliases of accounts.
@@ -129,23 +144,23 @@ from account_name where workspace = $1 and account = any($2::bigint[]) and kind 
 
 -- name: end_name
 -- End an alias at an instant.
-update account_name set effective = tstzrange(lower(effective), $2), updated_at = $3 where key = $1;
+update account_name set effective = tstzrange(lower(effective), $3), updated_at = $4 where workspace = $1 and key = $2;
 
 -- name: remove_name
 -- Remove an alias that was never in force.
-delete from account_name where key = $1;
+delete from account_name where workspace = $1 and key = $2;
 
 -- name: aliases
 -- The alias values of a workspace, after a key.
 select key, value, created_at from alias where workspace = $1 and key > $2 order by key limit $3;
 
--- name: alias
--- One alias value.
-select key, value, created_at from alias where workspace = $1 and value = $2;
+-- name: alias_rows
+-- Alias values that are known.
+select key, value, created_at from alias where workspace = $1 and value = any($2::text[]);
 
 -- name: remove_alias
 -- Forget an alias value.
-delete from alias where key = $1;
+delete from alias where workspace = $1 and key = $2;
 
 -- name: insert_settings
 -- Keep settings of a customer or an account.
@@ -166,7 +181,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (preferre
 
 -- name: delete_calendar
 -- Take away an account's calendar, to write it anew.
-delete from account_calendar where account = $1;
+delete from account_calendar where workspace = $1 and account = $2;
 
 -- name: insert_calendar
 -- How an account's billing periods run.
@@ -183,4 +198,4 @@ where a.workspace = $1 and a.key = c.account;
 
 -- name: has_calendar
 -- Whether an account has or had a plan.
-select exists (select from account_calendar where account = $1);
+select exists (select from account_calendar where workspace = $1 and account = $2);

@@ -9,13 +9,15 @@ from bursar.accounts.model import (
     AccountChange,
     Address,
     Customer,
+    Name,
     NewAccount,
-    NewAlias,
     NewCustomer,
     Setting,
+    check_address,
     may_change,
+    tidy_tags,
 )
-from bursar.accounts.store import aliases_of, get_account, get_customer, lock_account, queries, to_text
+from bursar.accounts.store import get_account, get_customer, lock_account, queries, to_text
 from bursar.accounts.workspaces import sequence_of
 from bursar.core.caller import Caller
 from bursar.core.cycles import Calendar
@@ -30,7 +32,10 @@ CalendarEntry = tuple[datetime, datetime, Calendar, int]
 
 async def create_customer(connection: Connection, caller: Caller, new: NewCustomer) -> tuple[Customer, Account]:
     """A customer and its first account. Raises `Taken` for an id that is or was in use."""
-    number = await _number(connection, caller, "customer", queries.customer_id_taken)
+    check_address(new.address, "address")
+    first = new.account or NewAccount(id=new.id, name=new.name)
+    known = await _reserve(connection, caller, first)
+    number = await _number(connection, caller, "customer", queries.next_customer_number)
     key = await connection.fetchval(
         queries.insert_customer,
         caller.workspace,
@@ -46,18 +51,18 @@ async def create_customer(connection: Connection, caller: Caller, new: NewCustom
         raise Taken("id", f"customer {new.id!r} exists already")
     await _keep_settings(connection, caller, "CUSTOMER", new.id, new.settings)
     await audit.record(connection, caller, "create", "customer", new.id)
-    first = new.account or NewAccount(id=new.id, name=new.name, primary_email=new.primary_email, address=new.address)
-    account = await _make_account(connection, caller, key, first, "account." if new.account else "")
+    account = await _make_account(connection, caller, key, first, known, "account." if new.account else "")
     return await get_customer(connection, caller.workspace, new.id), account
 
 
 async def create_account(connection: Connection, caller: Caller, customer_id: str, new: NewAccount) -> Account:
     """An account of an existing customer."""
-    row = await connection.fetchrow(queries.lock_customer, caller.workspace, customer_id)
+    known = await _reserve(connection, caller, new)
+    row = await connection.fetchrow(queries.keep_customer, caller.workspace, customer_id)
     if row is None:
         raise Invalid("customerId", f"customer {customer_id!r} was not found")
     may_change("customer", customer_id, row["status"])
-    return await _make_account(connection, caller, row["key"], new, "")
+    return await _make_account(connection, caller, row["key"], new, known, "")
 
 
 async def update_customer(
@@ -70,10 +75,15 @@ async def update_customer(
     address: Address | None,
 ) -> Customer:
     """Change a customer; None leaves a field as it is."""
+    if address is not None:
+        check_address(address, "address")
+    await connection.execute(queries.lock_customer, caller.workspace, identifier)
     customer = await get_customer(connection, caller.workspace, identifier)
     may_change("customer", identifier, customer.status)
-    await connection.execute(queries.touch_customer, customer.key, caller.wall, customer.status)
-    await connection.execute(queries.update_customer, customer.key, name, primary_email, to_text(address))
+    await connection.execute(queries.touch_customer, caller.workspace, customer.key, caller.wall, customer.status)
+    await connection.execute(
+        queries.update_customer, caller.workspace, customer.key, name, primary_email, to_text(address)
+    )
     await audit.record(connection, caller, "update", "customer", identifier)
     return await get_customer(connection, caller.workspace, identifier)
 
@@ -81,10 +91,13 @@ async def update_customer(
 async def archive_customer(connection: Connection, caller: Caller, identifier: str) -> None:
     """Archive a customer and all its accounts. Its id stays taken."""
     customer = await get_customer(connection, caller.workspace, identifier)
+    await gate.change(connection, caller.workspace, "account")
+    await connection.execute(queries.lock_customer, caller.workspace, identifier)
+    customer = await get_customer(connection, caller.workspace, identifier)
     may_change("customer", identifier, customer.status)
     for row in await connection.fetch(queries.accounts_of_customer, caller.workspace, customer.key):
         await archive_account(connection, caller, row["togai_id"])
-    await connection.execute(queries.touch_customer, customer.key, caller.wall, "ARCHIVED")
+    await connection.execute(queries.touch_customer, caller.workspace, customer.key, caller.wall, "ARCHIVED")
     await audit.record(connection, caller, "archive", "customer", identifier)
 
 
@@ -94,20 +107,23 @@ async def update_account(connection: Connection, caller: Caller, identifier: str
     may_change("account", identifier, account.status)
     if change.currency is not None and change.currency != account.currency:
         await _check_currency(connection, caller, change.currency)
-        if account.closed_until is not None or await connection.fetchval(queries.has_calendar, account.key):
+        planned = await connection.fetchval(queries.has_calendar, caller.workspace, account.key)
+        if planned or account.closed_until is not None:
             raise WrongState(f"the currency of account {identifier!r} is fixed since it has had a price plan")
     await connection.execute(
         queries.update_account,
+        caller.workspace,
         account.key,
         change.currency,
         change.net_term_days,
         change.status,
         to_text(change.metadata),
-        None if change.tags is None else [tag.lower() for tag in change.tags],
+        None if change.tags is None else tidy_tags(change.tags),
         caller.wall,
     )
     await connection.execute(
         queries.update_account_profile,
+        caller.workspace,
         account.key,
         change.name,
         change.primary_email,
@@ -120,25 +136,21 @@ async def update_account(connection: Connection, caller: Caller, identifier: str
 
 async def archive_account(connection: Connection, caller: Caller, identifier: str) -> None:
     """Archive an account: it takes no more events, its aliases become free, its id stays taken."""
+    key = (await get_account(connection, caller.workspace, identifier)).key
+    await gate.change(connection, caller.workspace, "account", key)
     account = await lock_account(connection, caller.workspace, identifier)
     may_change("account", identifier, account.status)
-    await gate.change(connection, caller.workspace, "account", account.key)
-    for alias in (await aliases_of(connection, caller.workspace, [account.key]))[account.key]:
-        if alias.effective_until is not None and alias.effective_until <= caller.now:
-            continue
-        await gate.change(connection, caller.workspace, "name", name=alias.value)
-        if alias.effective_from is not None and alias.effective_from >= caller.now:
-            await connection.execute(queries.remove_name, alias.key)
-        else:
-            await connection.execute(queries.end_name, alias.key, caller.now, caller.wall)
-    await connection.execute(queries.update_account, account.key, None, None, "ARCHIVED", None, None, caller.wall)
+    await names.free_aliases(connection, caller, key)
+    await connection.execute(
+        queries.update_account, caller.workspace, key, None, None, "ARCHIVED", None, None, caller.wall
+    )
     await audit.record(connection, caller, "archive", "account", identifier)
 
 
 async def set_calendar(connection: Connection, caller: Caller, account: int, entries: Sequence[CalendarEntry]) -> None:
     """Tell admission how an account's billing periods run from now on; replaces what it knew."""
     await gate.change(connection, caller.workspace, "account", account)
-    await connection.execute(queries.delete_calendar, account)
+    await connection.execute(queries.delete_calendar, caller.workspace, account)
     texts = [
         to_text({"interval": c.interval, "zone": c.zone, "day": c.day, "month": c.month}) for _, _, c, _ in entries
     ]
@@ -159,8 +171,8 @@ async def close(connection: Connection, caller: Caller, periods: Sequence[tuple[
     """
     if not periods:
         return
-    for account in sorted({account for account, _, _ in periods}):
-        await gate.change(connection, caller.workspace, "account", account)
+    accounts = sorted({account for account, _, _ in periods})
+    await gate.change_all(connection, caller.workspace, "account", [(account, None) for account in accounts])
     await connection.execute(
         queries.close_accounts,
         caller.workspace,
@@ -170,10 +182,16 @@ async def close(connection: Connection, caller: Caller, periods: Sequence[tuple[
     )
 
 
-async def _make_account(connection: Connection, caller: Caller, customer: int, new: NewAccount, prefix: str) -> Account:
+async def _reserve(connection: Connection, caller: Caller, new: NewAccount) -> list[Name]:
+    return await names.reserve(connection, caller, [new.id, *(alias.value for alias in new.aliases)])
+
+
+async def _make_account(
+    connection: Connection, caller: Caller, customer: int, new: NewAccount, known: list[Name], prefix: str
+) -> Account:
     currency = new.currency or caller.currency
     await _check_currency(connection, caller, currency)
-    number = await _number(connection, caller, "account", queries.account_id_taken)
+    number = await _number(connection, caller, "account", queries.next_account_number)
     key = await connection.fetchval(
         queries.insert_account,
         caller.workspace,
@@ -185,7 +203,7 @@ async def _make_account(connection: Connection, caller: Caller, customer: int, n
         new.net_term_days,
         new.status,
         to_text(new.metadata or {}),
-        [tag.lower() for tag in new.tags],
+        tidy_tags(new.tags),
         caller.wall,
         new.name,
         new.primary_email,
@@ -194,13 +212,11 @@ async def _make_account(connection: Connection, caller: Caller, customer: int, n
     )
     if key is None:
         raise Taken(f"{prefix}id", f"account {new.id!r} exists already")
-    await names.claim_id(connection, caller, key, new.id)
+    await names.claim_id(connection, caller, key, new.id, known)
     await _keep_settings(connection, caller, "ACCOUNT", new.id, new.settings)
     account = await get_account(connection, caller.workspace, new.id)
     if new.aliases:
-        await names.give(
-            connection, caller, account, [NewAlias(a.value, a.effective_from, a.effective_until) for a in new.aliases]
-        )
+        await names.give(connection, caller, account, new.aliases, known)
     await audit.record(connection, caller, "create", "account", new.id)
     return account
 
@@ -210,12 +226,13 @@ async def _check_currency(connection: Connection, caller: Caller, code: str) -> 
         raise Invalid("invoiceCurrency", f"{code!r} is not a currency of this workspace")
 
 
-async def _number(connection: Connection, caller: Caller, kind: str, taken: str) -> int:
+async def _number(connection: Connection, caller: Caller, kind: str, statement: str) -> int:
     """A number for the other door, never the text of an id that somebody chose at this one."""
     while True:
-        number: int = await connection.fetchval(queries.next_number, sequence_of(kind, caller.workspace))
-        if not await connection.fetchval(taken, caller.workspace, str(number)):
-            return number
+        row = await connection.fetchrow(statement, caller.workspace, sequence_of(kind, caller.workspace))
+        assert row is not None
+        if not row["taken"]:
+            return int(row["number"])
 
 
 async def _keep_settings(

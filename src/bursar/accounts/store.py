@@ -1,7 +1,6 @@
 """Customers and accounts, read from their tables."""
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 
@@ -12,8 +11,6 @@ from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
 
 queries = Queries("bursar.accounts")
-
-S = TypeVar("S", bound=msgspec.Struct)
 
 
 def to_text(value: object) -> str | None:
@@ -60,8 +57,8 @@ def account_of(row: Row) -> Account:
         net_term_days=row["net_term_days"],
         status=row["status"],
         primary_email=row["primary_email"],
-        address=_optional(row["address"], Address),
-        billing_information=_optional(row["billing_information"], BillingInformation),
+        address=msgspec.json.decode(row["address"], type=Address),
+        billing_information=_billing_of(row),
         metadata=msgspec.json.decode(row["metadata"], type=dict[str, str]),
         tags=list(row["tags"]),
         closed_from=row["closed_from"],
@@ -158,5 +155,7 @@ async def settings_of(
     return result
 
 
-def _optional(text: str | None, kind: type[S]) -> S | None:
-    return None if text is None else msgspec.json.decode(text, type=kind)
+def _billing_of(row: Row) -> BillingInformation:
+    if row["billing_information"] is not None:
+        return msgspec.json.decode(row["billing_information"], type=BillingInformation)
+    return BillingInformation(email_recipients=[row["primary_email"]] if row["primary_email"] else [])

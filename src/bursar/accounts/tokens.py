@@ -1,7 +1,7 @@
 """API tokens: shown once, kept as a hash; and the short-lived JWTs that stand for them."""
 
-import base64
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,10 +10,11 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-from bursar.accounts import gate
+from bursar.accounts.store import key_of
 from bursar.accounts.workspaces import caller_of, workspace_of
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, Unauthenticated
+from bursar.core.ids import ALPHABET
 from bursar.core.page import Page
 from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
@@ -25,9 +26,11 @@ SCOPES = ("read", "write", "ingest", "backfill", "admin")
 FULL = frozenset(SCOPES)
 LIFE_OF_JWT = timedelta(hours=24)
 TEXT_LIMIT = 512
+NAME_LIMIT = 100
 _STALE = timedelta(minutes=1)
 _PREFIX = 12
 _AUDIENCE = "bursar-api"
+_PLAIN = re.compile(rf"[!-~]{{1,{TEXT_LIMIT}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,9 @@ async def authenticate(db: Database, text: str, wall: datetime) -> Access:
     """The access that `text` gives: a token, or a JWT issued for one. Raises `Unauthenticated`."""
     if len(text) > 2 * TEXT_LIMIT or not text.isascii():
         raise Unauthenticated("the token is not valid")
-    if text.count(".") == 2 and text.startswith("ey"):
-        row = await db.lookup(queries.token_by_key, await _token_of_jwt(db, text, wall))
+    key = await _token_of_jwt(db, text, wall)
+    if key is not None:
+        row = await db.lookup(queries.token_by_key, key)
     else:
         row = await db.lookup(queries.token_by_hash, _hash(text))
     if row is None or row["revoked_at"] is not None:
@@ -71,14 +75,14 @@ async def authenticate(db: Database, text: str, wall: datetime) -> Access:
     if row["expires_at"] is not None and row["expires_at"] <= wall:
         raise Unauthenticated("the token has expired")
     if row["last_used_at"] is None or wall - row["last_used_at"] > _STALE:
-        await db.lookup(queries.touch_token, row["token_key"], wall)
+        await db.lookup(queries.touch_token, row["token_key"], wall, wall - _STALE)
     workspace = workspace_of(row)
     return Access(caller_of(workspace, wall, f"token:{row['prefix']}"), frozenset(row["scopes"]), row["token_key"])
 
 
 async def issue_jwt(db: Database, access: Access, presented: str) -> str:
     """A JWT for the token that was presented, valid for 24 hours; a presented JWT comes back as it is."""
-    if presented.count(".") == 2 and presented.startswith("ey"):
+    if await _token_of_jwt(db, presented, access.caller.wall) is not None:
         return presented
     claims = {
         "sub": str(access.token),
@@ -102,11 +106,13 @@ async def create_token(
     unknown = scopes - FULL
     if unknown or not scopes:
         raise Invalid("scopes", f"must be some of {', '.join(SCOPES)}")
-    if text is not None and (not 1 <= len(text) <= TEXT_LIMIT or not text.isascii() or any(c.isspace() for c in text)):
-        raise Invalid("token", f"must be 1 to {TEXT_LIMIT} ASCII characters without spaces")
-    value = text or "bursar_" + base64.urlsafe_b64encode(secrets.token_bytes(24)).decode().replace("-", "x").replace(
-        "_", "y"
-    )
+    if text is not None and not _PLAIN.fullmatch(text):
+        raise Invalid("token", f"must be 1 to {TEXT_LIMIT} printable ASCII characters without spaces")
+    if not 1 <= len(name) <= NAME_LIMIT or not name.isprintable():
+        raise Invalid("name", f"must be 1 to {NAME_LIMIT} printable characters")
+    if expires_at is not None and expires_at <= caller.wall:
+        raise Invalid("expiresAt", "must lie in the future")
+    value = text or "bursar_" + "".join(secrets.choice(ALPHABET) for _ in range(32))
     # Of a text that somebody chose, less is kept in the clear: it may be short.
     prefix = value[:_PREFIX] if text is None else value[: min(4, len(value) // 4)]
     row = await connection.fetchrow(
@@ -120,18 +126,22 @@ async def create_token(
 
 async def list_tokens(connection: Connection, caller: Caller, after: str | None, limit: int) -> Page[Token]:
     """The workspace's tokens, oldest first."""
-    start = int(after) if after is not None and after.isascii() and after.isdigit() and len(after) < 19 else 0
-    rows = await connection.fetch(queries.list_tokens, caller.workspace, start, limit + 1)
+    rows = await connection.fetch(queries.list_tokens, caller.workspace, key_of(after), limit + 1)
     tokens = [_token(row) for row in rows]
     return Page(tokens[:limit], str(tokens[limit - 1].key) if len(tokens) > limit else None)
 
 
 async def revoke_token(connection: Connection, caller: Caller, name: str) -> Token:
-    """End every use of the token with this name, prefix or text at once. Raises `NotFound`."""
-    row = await connection.fetchrow(queries.find_token, caller.workspace, name, _hash(name))
-    if row is None:
+    """End every use of the token with this name, prefix or text, and of its JWTs, at once.
+
+    Raises `NotFound`, or `Invalid` where several tokens in force are meant.
+    """
+    rows = await connection.fetch(queries.find_tokens, caller.workspace, name, _hash(name))
+    if not rows:
         raise NotFound("token", name)
-    await gate.change(connection, caller.workspace, "token", row["token_key"])
+    if len(rows) > 1:
+        raise Invalid("name", f"{len(rows)} tokens are called {name!r}; give the prefix of one")
+    row = rows[0]
     await connection.execute(queries.revoke_token, row["token_key"], caller.wall)
     await audit.record(connection, caller, "revoke", "token", row["prefix"])
     return _token(row)
@@ -160,16 +170,22 @@ def _token(row: Row) -> Token:
 
 
 async def _signing_key(db: Database) -> OctKey:
-    row = await db.lookup(queries.secret, "jwt", secrets.token_bytes(32))
+    row = await db.lookup(queries.secret, "jwt")
+    if row is None:
+        await db.lookup(queries.insert_secret, "jwt", secrets.token_bytes(32))
+        row = await db.lookup(queries.secret, "jwt")
     assert row is not None
     return OctKey.import_key(row["secret"])
 
 
-async def _token_of_jwt(db: Database, text: str, wall: datetime) -> int:
+async def _token_of_jwt(db: Database, text: str, wall: datetime) -> int | None:
+    """The token that a JWT of this server stands for; None for any other text. Raises `Unauthenticated` when expired."""
+    if text.count(".") != 2 or not text.startswith("ey"):
+        return None
     try:
         claims = jwt.decode(text, await _signing_key(db), algorithms=["HS256"]).claims
         if claims["aud"] != _AUDIENCE or claims["exp"] <= wall.timestamp():
             raise Unauthenticated("the token has expired")
         return int(claims["sub"])
     except (JoseError, ValueError, KeyError, TypeError):
-        raise Unauthenticated("the token is not valid") from None
+        return None

@@ -10,7 +10,7 @@ from token t join workspace w on w.key = t.workspace where t.key = $1;
 
 -- name: touch_token
 -- Remember that a token was used.
-update token set last_used_at = $2 where key = $1 returning key;
+update token set last_used_at = $2 where key = $1 and (last_used_at is null or last_used_at < $3) returning key;
 
 -- name: insert_token
 -- Add a token; nothing where the same text exists.
@@ -25,12 +25,12 @@ select key as token_key, name as token_name, prefix, scopes, created_at as token
     last_used_at
 from token where workspace = $1 and key > $2 order by key limit $3;
 
--- name: find_token
--- A token in force by name, prefix or text.
+-- name: find_tokens
+-- Tokens in force by name, prefix or text.
 select key as token_key, name as token_name, prefix, scopes, created_at as token_created_at, expires_at, revoked_at,
     last_used_at
 from token where workspace = $1 and (name = $2 or prefix = $2 or hash = $3) and revoked_at is null
-order by key limit 1 for update;
+order by key for update;
 
 -- name: revoke_token
 -- End a token.
@@ -41,6 +41,9 @@ update token set revoked_at = $2 where key = $1;
 select exists (select from token where hash = $1);
 
 -- name: secret
--- The server's secret of a name, drawn with its first use.
-insert into server_secret (name, secret) values ($1, $2)
-on conflict (name) do update set secret = server_secret.secret returning secret;
+-- The server's secret of a name.
+select secret from server_secret where name = $1;
+
+-- name: insert_secret
+-- Keep a secret that was just drawn; nothing where another process was quicker.
+insert into server_secret (name, secret) values ($1, $2) on conflict (name) do nothing returning name;

@@ -51,9 +51,9 @@ class Application:
                 *routes(togai_table, db, shared),
             ],
             redirect_slashes=False,
+            default=self._not_found,
         )
         self._unknown = unknown_path(togai_table)
-        self._router.not_found = self._not_found  # type: ignore[method-assign]  # the documented hook is this attribute
         self._refusal = togai_table.failure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

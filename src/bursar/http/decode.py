@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar
@@ -75,7 +76,10 @@ def explain(error: msgspec.ValidationError) -> Invalid:
 
 
 def check(value: object, path: str) -> None:
-    """Refuse what JSON can carry and the database cannot: NUL characters, numbers beyond NUMERIC(38,12) or 64 bits."""
+    """Refuse what JSON can carry and the database cannot.
+
+    NUL characters, numbers beyond NUMERIC(38,12) or 64 bits, instants whose offset leads out of the years of UTC.
+    """
     if isinstance(value, msgspec.Struct):
         for field in msgspec.structs.fields(value):
             check(getattr(value, field.name), f"{path}.{field.encode_name}" if path else field.encode_name)
@@ -97,6 +101,11 @@ def _check_scalar(value: object, path: str) -> None:
     elif isinstance(value, Decimal):
         if not decimals.fits(value):
             raise Invalid(path, "must be a number below 10^26 with at most 12 decimals")
+    elif isinstance(value, datetime):
+        try:
+            value.astimezone(UTC)
+        except OverflowError:
+            raise Invalid(path, "must lie in the years 1 to 9999 of UTC") from None
     elif isinstance(value, int) and not -_INT_LIMIT <= value < _INT_LIMIT:
         raise Invalid(path, "must be a whole number of at most 64 bits")
 

@@ -101,7 +101,7 @@ def late(tenant: Tenant, account: AccountView, at: datetime, *, backfill: bool) 
         if start <= at < end:
             period_end = min(calendar.cycle_at(at).end, end)
             return tenant.now >= grace_end(period_end, grace_days, calendar.zone)
-    return at < FIRST or tenant.now >= at + timedelta(days=tenant.grace_days)
+    return at < FIRST or tenant.now - timedelta(days=tenant.grace_days) >= at
 
 
 def misfit(schema: Schema, event: Event) -> str | None:

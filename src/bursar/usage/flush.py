@@ -53,12 +53,13 @@ async def flush(
     """Admit `submissions` in the transaction of `connection`; one receipt each, in their order."""
     workspaces = sorted({submission.workspace for submission in submissions})
     await gate.enter(connection, workspaces)
-    tenants = await views.tenants(connection, workspaces, wall)
+    tokens = {submission.token for submission in submissions if submission.token is not None}
+    tenants, revoked = await views.tenants(connection, workspaces, tokens, wall)
     receipts = [Receipt() for _ in submissions]
     for submission, receipt in zip(submissions, receipts, strict=True):
         if submission.workspace not in tenants:
             receipt.error = NotFound("workspace", str(submission.workspace))
-        elif submission.token is not None and submission.token in views.revoked:
+        elif submission.token in revoked:
             receipt.error = Unauthenticated()
     accepted = [index for index, receipt in enumerate(receipts) if receipt.error is None]
     names: dict[int, set[str]] = defaultdict(set)

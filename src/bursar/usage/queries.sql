@@ -1,6 +1,8 @@
 -- name: tenants
 -- What admission must know of workspaces at the moment of a flush.
-select key, version, sandbox, clock_at, timezone, grace_days from workspace where key = any($1::int[]);
+select key, version, clock_at, timezone, grace_days,
+    array(select t.key from token t where t.key = any($2::bigint[]) and t.revoked_at is not null) as revoked
+from workspace where key = any($1::int[]);
 
 -- name: changes_since
 -- What changed in a workspace after a version, for caches.

@@ -36,16 +36,16 @@ class Views:
 
     def __init__(self) -> None:
         self._tenants: dict[int, Tenant] = {}
-        self.revoked: set[int] = set()
-        """Keys of tokens that the change log has named since the process began."""
 
     def forget(self) -> None:
         """Drop everything, after a flush that did not commit."""
         self._tenants.clear()
 
-    async def tenants(self, connection: Connection, keys: Iterable[int], wall: datetime) -> dict[int, Tenant]:
-        """The workspaces of a flush as they stand behind their gates."""
-        rows = await connection.fetch(queries.tenants, sorted(set(keys)))
+    async def tenants(
+        self, connection: Connection, keys: Iterable[int], tokens: Iterable[int], wall: datetime
+    ) -> tuple[dict[int, Tenant], set[int]]:
+        """The workspaces of a flush as they stand behind their gates, and which of `tokens` have been revoked."""
+        rows = await connection.fetch(queries.tenants, sorted(set(keys)), sorted(set(tokens)))
         result: dict[int, Tenant] = {}
         for row in rows:
             tenant = self._tenants.get(row["key"])
@@ -59,7 +59,7 @@ class Views:
             tenant.now = row["clock_at"] or wall
             tenant.grace_days = row["grace_days"]
             result[tenant.key] = tenant
-        return result
+        return result, {token for row in rows for token in row["revoked"]}
 
     async def resolve(self, connection: Connection, tenant: Tenant, names: set[str]) -> None:
         """Read the names and accounts that the copies lack. A name that leads nowhere is not remembered."""
@@ -84,8 +84,6 @@ class Views:
                 tenant.accounts.pop(row["object"], None)
             elif row["kind"] == "name":
                 tenant.names.pop(row["name"], None)
-            elif row["kind"] == "token":
-                self.revoked.add(row["object"])
 
 
 async def _schemas(connection: Connection, workspace: int) -> dict[str, Schema]:

@@ -178,13 +178,13 @@ def test_a_schema_without_meters_has_its_own_state(server: Server) -> None:
     meter(tenant.http)
     ingest(tenant.http, event("f", AT))
     assert status_of(tenant.http, "f") == ["COMPLETED_EVENT_METERED"]
-    assert usage(server, tenant) == [("1.000000000000", 1)]
+    assert usage(server, tenant) == [("1", 1)]
 
 
 def test_an_id_counts_once(ready: Tenant, server: Server) -> None:
     ingest(ready.http, event("e", AT, tokens=5), event("e", AT, tokens=7))
     ingest(ready.http, event("e", AT, tokens=5))
-    assert usage(server, ready) == [("5.000000000000", 1)]
+    assert usage(server, ready) == [("5", 1)]
     assert status_of(ready.http, "e") == ["COMPLETED_EVENT_METERED", "FAILED_DUPLICATE_EVENT", "FAILED_DUPLICATE_EVENT"]
     assert balance(server, ready) == {"received": 3, "metered": 1, "unmetered": 0, "duplicate": 2, "rejected": 0}
     assert not problems(server)
@@ -199,7 +199,7 @@ def test_a_refused_event_may_be_sent_again_once_its_cause_is_gone(ready: Tenant,
     assert answer.status_code == 200
     ingest(ready.http, late, late)
     assert status_of(ready.http, "e")[0] == "COMPLETED_EVENT_METERED"
-    assert usage(server, ready) == [("4.000000000000", 1)]
+    assert usage(server, ready) == [("4", 1)]
     assert balance(server, ready) == {"received": 4, "metered": 1, "unmetered": 0, "duplicate": 2, "rejected": 1}
     assert not problems(server)
 
@@ -312,7 +312,7 @@ def test_many_senders_of_the_same_ids_count_each_once(ready: Tenant, server: Ser
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(send, range(24))) == {202}
-    assert usage(server, ready) == [("300.000000000000", 300)]
+    assert usage(server, ready) == [("300", 300)]
     assert balance(server, ready) == {
         "received": 7200, "metered": 300, "unmetered": 0, "duplicate": 6900, "rejected": 0,
     }  # fmt: skip

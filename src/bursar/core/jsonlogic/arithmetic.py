@@ -61,8 +61,8 @@ def _chain(name: str, step: Step) -> Build:
 
 def _operands(name: str, values: list[Any], left: Steps) -> list[Decimal]:
     if len(values) == 1 and is_list(values[0]):
-        values = values[0]
-        charge(left, 2 * len(values))
+        values = list(values[0])
+        charge(left, 4 * len(values))
         if not values:
             raise EvaluationError(f'"{name}" needs numbers, not an empty list')
     return [operand(name, value) for value in values]
@@ -76,9 +76,9 @@ def _minus(terms: Sequence[Term], scope: Scope) -> Run:
 
 
 OPERATORS = {
-    "+": Operator(_chain("+", EXACT.add), 1),
-    "*": Operator(_chain("*", EXACT.multiply), 1, cost=2),
-    "-": Operator(_minus, 1, 2),
+    "+": Operator(_chain("+", EXACT.add), 1, cost=4),
+    "*": Operator(_chain("*", EXACT.multiply), 1, cost=4),
+    "-": Operator(_minus, 1, 2, cost=4),
     "/": Operator(_pair("/", quotient), 2, 2, cost=6),
     "%": Operator(_pair("%", remainder), 2, 2, cost=4),
     "max": Operator(eager(lambda values, left: max(_operands("max", values, left))), 1),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bursar.core.jsonlogic.arithmetic import quotient
 from bursar.core.jsonlogic.terms import Build, Operator, eager
-from bursar.core.jsonlogic.values import EXACT, EvaluationError, kind, moment_of, operand, quoted, whole
+from bursar.core.jsonlogic.values import EXACT, EvaluationError, Steps, charge, kind, moment_of, operand, quoted, whole
 
 _SECOND = 1_000_000
 _MICROS = {
@@ -32,6 +32,7 @@ _DURATION = re.compile(
     rf"(?:T(?=[-+\d])(?:({_COUNT})H)?(?:({_COUNT})M)?(?:({_COUNT}(?:\.\d{{1,6}})?)S)?)?",
     re.ASCII,
 )
+_PARSE_COST = 60
 _UNITS = ("YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND")
 
 
@@ -80,7 +81,8 @@ def _span(name: str, amount: object, unit: str) -> Span:
     return Span(0, whole(name, EXACT.multiply(operand(name, amount), Decimal(_MICROS[unit]))))
 
 
-def _parse(name: str, value: object) -> Span:
+def _parse(name: str, value: object, left: Steps) -> Span:
+    charge(left, _PARSE_COST)
     found = _DURATION.fullmatch(value) if isinstance(value, str) and len(value) <= 100 else None
     if found is None:
         raise EvaluationError(f'"{name}" needs an ISO 8601 duration, not {kind(value)}')
@@ -106,9 +108,9 @@ def _moved(name: str, moment: datetime, span: Span) -> datetime:
 
 
 def _shift(name: str, sign: int) -> Build:
-    def shift(values: list[Any], _left: object) -> datetime:
+    def shift(values: list[Any], left: Steps) -> datetime:
         moment = _moment(name, values[0])
-        span = _parse(name, values[1]) if len(values) == 2 else _span(name, values[1], _unit(name, values[2]))
+        span = _parse(name, values[1], left) if len(values) == 2 else _span(name, values[1], _unit(name, values[2]))
         return _moved(name, moment, span if sign > 0 else span.negated())
 
     return eager(shift)
@@ -119,8 +121,8 @@ def _between(values: list[Any], _left: object) -> str:
     return Span(0, (end - start) // _MICRO).text()
 
 
-def _as(values: list[Any], _left: object) -> Decimal:
-    span, unit = _parse("duration.as", values[0]), _unit("duration.as", values[1])
+def _as(values: list[Any], left: Steps) -> Decimal:
+    span, unit = _parse("duration.as", values[0], left), _unit("duration.as", values[1])
     if unit in _MONTHS and not span.micros:
         return quotient(Decimal(span.months), Decimal(_MONTHS[unit]))
     if unit in _MICROS and not span.months:

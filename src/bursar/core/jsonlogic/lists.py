@@ -69,8 +69,8 @@ def within(needle: object, haystack: object, left: Steps) -> bool:
         return part in haystack
     if not is_list(haystack):
         return False
-    charge(left, len(haystack))  # type: ignore[arg-type]
-    return any(strictly_equal(needle, item) for item in haystack)  # type: ignore[attr-defined]
+    charge(left, len(haystack))
+    return any(strictly_equal(needle, item) for item in haystack)
 
 
 def _in(terms: Sequence[Term], _scope: Scope) -> Run:

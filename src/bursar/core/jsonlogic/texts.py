@@ -10,8 +10,8 @@ _COPIED_PER_STEP = 500
 
 def _cat(values: list[Any], left: Steps) -> str:
     if len(values) == 1 and is_list(values[0]):
-        values = values[0]
-        charge(left, 2 * len(values))
+        values = list(values[0])
+    charge(left, 3 * len(values))
     parts = [text_of("cat", value) for value in values]
     length = sum(map(len, parts))
     if length > TEXT_LIMIT:
@@ -32,6 +32,6 @@ def _substr(values: list[Any], left: Steps) -> str:
 
 
 OPERATORS = {
-    "cat": Operator(eager(_cat), 0, cost=3),
+    "cat": Operator(eager(_cat), 0),
     "substr": Operator(eager(_substr), 2, 3, cost=6),
 }

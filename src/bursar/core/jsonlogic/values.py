@@ -2,17 +2,17 @@
 
 import decimal
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeGuard
 
 from bursar.core import decimals
 from bursar.core.errors import BursarError
 from bursar.core.period import parse_instant, show_instant, utc
 
-STEPS = 5_000
-"""What one evaluation may spend on loops and long values: about a millisecond."""
+STEPS = 3_000
+"""What one evaluation may spend on loops and long values; a step is a quarter of a microsecond or less."""
 TEXT_LIMIT = 10_000
 """Characters that an operator may put together."""
 
@@ -58,7 +58,7 @@ def truthy(value: object) -> bool:
     return bool(value) or isinstance(value, Mapping)
 
 
-def is_list(value: object) -> bool:
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     """Whether `value` is a list; rules make tuples, data may hold either."""
     return type(value) is tuple or type(value) is list
 

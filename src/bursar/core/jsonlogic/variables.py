@@ -14,7 +14,7 @@ MAX_DOTS = 10
 
 _PLURAL = {"attribute": "attributes", "dimension": "dimensions", "dependency": "dependencies"}
 _GROUPS = frozenset(_PLURAL.values())
-_LOOKUP_COST = 5
+_LOOKUP_COST = 16
 _ABSENT: Any = object()
 
 
@@ -25,24 +25,26 @@ def canonical(path: str) -> str:
 
 
 def find(data: object, path: str) -> Any:
-    """What stands at the dotted `path`, the longest fitting key first, or the marker for absent."""
-    if not path:
-        return data
+    """What stands at the dotted `path`, longest key first, or the marker for absent; "" is `data` itself."""
+    return _descend(data, path) if path else data
+
+
+def _descend(data: object, path: str) -> Any:
     if isinstance(data, Mapping):
-        end = len(path)
+        if path in data:
+            return data[path]
+        end = path.rfind(".")
         while end >= 0:
             key = path[:end]
             if key in data:
-                found = data[key] if end == len(path) else find(data[key], path[end + 1 :])
+                found = _descend(data[key], path[end + 1 :])
                 if found is not _ABSENT:
                     return found
             end = path.rfind(".", 0, end)
-        return _ABSENT
-    if is_list(data):
+    elif is_list(data):
         head, dot, rest = path.partition(".")
-        index = int(head) if head.isascii() and head.isdigit() and len(head) <= 9 else len(data)  # type: ignore[arg-type]
-        if index < len(data):  # type: ignore[arg-type]
-            return find(data[index], rest) if dot else data[index]  # type: ignore[index]
+        if head.isascii() and head.isdigit() and len(head) <= 9 and int(head) < len(data):
+            return _descend(data[int(head)], rest) if dot else data[int(head)]
     return _ABSENT
 
 
@@ -88,7 +90,10 @@ def _var(terms: Sequence[Term], scope: Scope) -> Run:
     if rest and root in _GROUPS and not scope.item:
         return _member(path, root, rest, default)
 
+    dots = path.count(".")
+
     def read(data: Any, left: Steps) -> Any:
+        charge(left, dots)
         found = find(data, path)
         return default(data, left) if found is _ABSENT else found
 

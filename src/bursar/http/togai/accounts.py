@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from bursar.accounts import names, service, store
-from bursar.accounts.model import Account, AccountChange, AliasRemoval, NewAlias
+from bursar.accounts.model import Account, AccountChange, AliasRemoval
 from bursar.core.errors import Invalid
 from bursar.core.period import FIRST, FOREVER
 from bursar.db.database import Connection
@@ -26,7 +26,7 @@ from bursar.http.togai.shapes import (
     Name,
     Tags,
     address_of,
-    alias_of,
+    aliases_of,
     billing_of,
     instant_of,
     load_account_shapes,
@@ -222,7 +222,7 @@ async def delete_account(call: Call) -> Success:
 )
 async def add_aliases(call: Call, body: AddAccountAliasesRequest) -> AccountShape:
     """Give aliases to an account."""
-    aliases = [*(NewAlias(value) for value in body.aliases or ()), *map(alias_of, body.account_aliases or ())]
+    aliases = aliases_of(body.aliases, body.account_aliases)
     if not aliases:
         raise Invalid("aliases", "give at least one alias in aliases or accountAliases")
     async with call.db.transaction(call.caller.workspace) as connection:
@@ -243,8 +243,11 @@ async def add_aliases(call: Call, body: AddAccountAliasesRequest) -> AccountShap
 async def remove_aliases(call: Call, body: RemoveAccountAliasesRequest) -> AccountShape:
     """End aliases of an account."""
     removals = [
-        *(AliasRemoval(value) for value in body.aliases or ()),
-        *(AliasRemoval(entry.id, instant_of(entry.at)) for entry in body.account_aliases or ()),
+        *(AliasRemoval(value, field=f"aliases[{index}]") for index, value in enumerate(body.aliases or ())),
+        *(
+            AliasRemoval(entry.id, instant_of(entry.at), f"accountAliases[{index}].id")
+            for index, entry in enumerate(body.account_aliases or ())
+        ),
     ]
     if not removals:
         raise Invalid("aliases", "give at least one alias in aliases or accountAliases")

@@ -105,10 +105,12 @@ class AccountShape(Answer, kw_only=True):
     settings: list[SettingShape]
     metadata: dict[str, str]
     tags: list[str]
+    address: Address
+    primary_email: str
+    billing_information: BillingInformation
+    invoice_group_details: None
+    """Always null: accounts are not grouped."""
     net_term_days: int | None = None
-    address: Address | None = None
-    primary_email: str | None = None
-    billing_information: BillingInformation | None = None
 
 
 def address_of(shape: AddressShape) -> Address:
@@ -131,9 +133,22 @@ def setting_shape(setting: Setting) -> SettingShape:
     return msgspec.convert(setting, SettingShape, from_attributes=True)
 
 
-def alias_of(shape: CreateAccountAliasRequest) -> NewAlias:
-    """The alias that a body gives; naive instants are UTC."""
-    return NewAlias(shape.value, instant_of(shape.effective_from), instant_of(shape.effective_until))
+def aliases_of(
+    values: Sequence[str] | None, ranged: Sequence[CreateAccountAliasRequest] | None, path: str = ""
+) -> tuple[NewAlias, ...]:
+    """The aliases that a body gives in its two ways; naive instants are UTC."""
+    return (
+        *(NewAlias(value, field=f"{path}aliases[{index}]") for index, value in enumerate(values or ())),
+        *(
+            NewAlias(
+                shape.value,
+                instant_of(shape.effective_from),
+                instant_of(shape.effective_until),
+                f"{path}accountAliases[{index}]",
+            )
+            for index, shape in enumerate(ranged or ())
+        ),
+    )
 
 
 def instant_of(moment: datetime | None) -> datetime | None:
@@ -141,17 +156,14 @@ def instant_of(moment: datetime | None) -> datetime | None:
     return None if moment is None else utc(moment)
 
 
-def new_account(body: CreateAccountRequestWithoutCustomerId) -> NewAccount:
-    """The account that a body asks for."""
+def new_account(body: CreateAccountRequestWithoutCustomerId, path: str = "") -> NewAccount:
+    """The account that a body, or the part of one at `path`, asks for."""
     return NewAccount(
         id=body.id,
         name=body.name,
         currency=body.invoice_currency,
         status=body.status or "ACTIVE",
-        aliases=(
-            *(NewAlias(value) for value in body.aliases or ()),
-            *(alias_of(alias) for alias in body.account_aliases or ()),
-        ),
+        aliases=aliases_of(body.aliases, body.account_aliases, path),
         net_term_days=body.net_term_days,
         primary_email=body.primary_email,
         address=None if body.address is None else address_of(body.address),
@@ -187,8 +199,9 @@ def _account_shape(account: Account, aliases: list[Alias], settings: list[Settin
         settings=[setting_shape(setting) for setting in settings],
         metadata=account.metadata,
         tags=account.tags,
-        net_term_days=account.net_term_days,
         address=account.address,
         primary_email=account.primary_email,
         billing_information=account.billing_information,
+        invoice_group_details=None,
+        net_term_days=account.net_term_days,
     )

@@ -68,7 +68,7 @@ create index token_workspace on token (workspace, key);
 create table change_log (
     workspace int not null references workspace,
     version bigint not null,
-    kind text not null check (kind in ('catalog', 'account', 'name', 'token', 'clock')),
+    kind text not null check (kind in ('catalog', 'account', 'name', 'clock')),
     object bigint,
     name text collate "C",
     primary key (workspace, version)

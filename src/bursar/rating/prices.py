@@ -1,0 +1,27 @@
+"""The price of a quantity inside one slab."""
+
+from decimal import ROUND_CEILING, Decimal
+
+from bursar.core.decimals import to_scale
+from bursar.rating.slabs import PriceType, Slab, SlabCharge
+
+
+def price(slab: Slab, end: Decimal | None, quantity: Decimal) -> SlabCharge:
+    """What `slab` charges for a positive `quantity` that falls in it."""
+    packages: Decimal | None = None
+    if slab.price_type is PriceType.FLAT:
+        amount = slab.rate
+    elif slab.price_type is PriceType.PER_UNIT:
+        amount = quantity * slab.rate
+    else:
+        assert slab.package_size is not None and slab.package_size > 0, "a package has a size"
+        # Whole packages by remainder: a quotient could be rounded onto a whole number and lose the begun package.
+        whole, rest = divmod(quantity, slab.package_size)
+        packages = (whole + (1 if rest else 0)).to_integral_value(rounding=ROUND_CEILING)
+        amount = packages * slab.rate
+    bound: str | None = None
+    if slab.minimum_rate is not None and amount < slab.minimum_rate:
+        amount, bound = slab.minimum_rate, "minimum"
+    if slab.maximum_rate is not None and amount > slab.maximum_rate:
+        amount, bound = slab.maximum_rate, "maximum"
+    return SlabCharge(slab, end, quantity, packages, to_scale(amount), bound)

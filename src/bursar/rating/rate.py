@@ -1,0 +1,53 @@
+"""From a quantity and its slabs to a charge, and what follows from charges."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from bursar.core.decimals import plain, round_line, to_scale
+from bursar.rating.graduated import rate_graduated
+from bursar.rating.slabs import Charge, Model, PriceType, Slab, SlabCharge
+from bursar.rating.volume import rate_volume
+
+_MODELS = {Model.GRADUATED: rate_graduated, Model.VOLUME: rate_volume}
+
+ZERO = Decimal(0)
+
+
+def rate(model: Model, slabs: Sequence[Slab], quantity: Decimal) -> Charge:
+    """What `quantity` costs. Slabs start at 0 and rise; nothing used charges nothing, flat slabs included."""
+    assert slabs and slabs[0].start_after == 0, "the first slab starts after 0"
+    charges = _MODELS[model](slabs, quantity)
+    return Charge(quantity, charges, sum((charge.amount for charge in charges), ZERO))
+
+
+def line(amount: Decimal, exponent: int) -> tuple[Decimal, Decimal]:
+    """`amount` rounded once, toward zero, to the currency's decimals; and what the rounding took away."""
+    rounded = round_line(amount, exponent)
+    return rounded, amount - rounded
+
+
+def true_up(subtotal: Decimal, commitment: Decimal) -> Decimal:
+    """What is missing from `subtotal` to the commitment; zero where nothing is."""
+    return max(commitment - subtotal, ZERO)
+
+
+def prorate(amount: Decimal, days: int, of_days: int) -> Decimal:
+    """The share of `amount` for `days` of a cycle of `of_days`, half-even at 12 decimals."""
+    return amount if days == of_days else to_scale(amount * days / of_days)
+
+
+def formula(charge: SlabCharge) -> str:
+    """The arithmetic of one slab in words, `3 packages of 100 x 2.5 = 7.5`."""
+    slab = charge.slab
+    rate_text, amount = f"{plain(slab.rate):f}", f"{plain(charge.amount):f}"
+    if slab.price_type is PriceType.FLAT:
+        text = f"flat {rate_text}"
+    elif slab.price_type is PriceType.PER_UNIT:
+        text = f"{plain(charge.quantity):f} x {rate_text}"
+    else:
+        assert charge.packages is not None and slab.package_size is not None
+        unit = "package" if charge.packages == 1 else "packages"
+        text = f"{plain(charge.packages):f} {unit} of {plain(slab.package_size):f} x {rate_text}"
+    if charge.bound is not None:
+        text += f", {charge.bound} applies"
+    return f"{text} = {amount}"
