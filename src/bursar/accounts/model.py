@@ -218,15 +218,15 @@ def tidy_tags(tags: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(tag.lower() for tag in tags))
 
 
-def free_id(identifier: str, known: Sequence[Name]) -> None:
+def free_id(identifier: str, known: Sequence[Name], field: str) -> None:
     """Raise `Taken` where the id of a new account is or was an id or an alias."""
     for name in known:
         if name.value != identifier:
             continue
         if name.kind == "ID":
-            raise Taken("id", f"account {identifier!r} exists already")
+            raise Taken(field, f"account {identifier!r} exists already")
         whose = f" of account {name.account_id!r}" if name.account_id is not None else ""
-        raise Taken("id", f"{identifier!r} is or was an alias{whose}")
+        raise Taken(field, f"{identifier!r} is or was an alias{whose}")
 
 
 def settle_aliases(
@@ -253,7 +253,8 @@ def settle_aliases(
                 raise Taken(alias.field, _conflict(account, name))
         names.append(Name(alias.value, account.key, account.id, "ALIAS", start, end))
         settled.append(replace(alias, effective_from=start, effective_until=end))
-    spans = [(a.effective_from, a.effective_until) for a in (*mine, *settled)]
+    spans = [(a.effective_from, a.effective_until) for a in mine]
+    spans += [(a.effective_from, a.effective_until) for a in settled]
     if most_in_force(spans, now) > ALIASES_LIMIT:
         raise Invalid("aliases", f"account {account.id!r} may have at most {ALIASES_LIMIT} aliases in force")
     return settled

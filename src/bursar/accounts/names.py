@@ -36,11 +36,11 @@ async def reserve(connection: Connection, caller: Caller, values: Sequence[str])
 
 
 async def claim_id(
-    connection: Connection, caller: Caller, account: int, identifier: str, known: Sequence[Name]
+    connection: Connection, caller: Caller, account: int, identifier: str, known: Sequence[Name], field: str
 ) -> None:
     """Let an account's own id, which the caller has reserved, lead to it for ever. Raises `Taken`."""
-    free_id(identifier, known)
-    await _insert(connection, caller, account, "ID", [NewAlias(identifier, field="id")])
+    free_id(identifier, known, field)
+    await _insert(connection, caller, account, "ID", [NewAlias(identifier, field=field)])
 
 
 async def give(

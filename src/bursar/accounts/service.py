@@ -212,7 +212,7 @@ async def _make_account(
     )
     if key is None:
         raise Taken(f"{prefix}id", f"account {new.id!r} exists already")
-    await names.claim_id(connection, caller, key, new.id, known)
+    await names.claim_id(connection, caller, key, new.id, known, f"{prefix}id")
     await _keep_settings(connection, caller, "ACCOUNT", new.id, new.settings)
     account = await get_account(connection, caller.workspace, new.id)
     if new.aliases:

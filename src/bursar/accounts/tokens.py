@@ -179,7 +179,7 @@ async def _signing_key(db: Database) -> OctKey:
 
 
 async def _token_of_jwt(db: Database, text: str, wall: datetime) -> int | None:
-    """The token that a JWT of this server stands for; None for any other text. Raises `Unauthenticated` when expired."""
+    """The token that a JWT of this server stands for; None for another text. Raises `Unauthenticated` past its time."""
     if text.count(".") != 2 or not text.startswith("ey"):
         return None
     try:

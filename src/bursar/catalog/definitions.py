@@ -41,6 +41,7 @@ class MeterDefinition(msgspec.Struct, omit_defaults=True):
     matcher: str | None = None
     computation: str | None = None
     computation_id: str | None = None
+    computation_order: int = 1
     description: str | None = None
     billable_name: str | None = None
 
@@ -126,6 +127,8 @@ class PlanDetails(msgspec.Struct, omit_defaults=True):
     cycle: CycleDefinition | None = None
     usage: list[UsageCard] = []
     commitment: Commitment | None = None
+    ongoing_updates: bool = False
+    """Whether a new version may take effect from the beginning of the cycle that is open."""
 
 
 def to_text(definition: msgspec.Struct) -> str:

@@ -97,9 +97,11 @@ async def list_meters(
     return Page(items, str(items[-1].key) if len(rows) > limit else None)
 
 
-async def meter_keys(connection: Connection, workspace: int, identifiers: Sequence[str]) -> dict[str, int]:
-    """Internal keys by wire id; unknown ids are left out."""
-    rows = await connection.fetch(queries.meter_keys, workspace, list(identifiers))
+async def meter_keys(
+    connection: Connection, workspace: int, identifiers: Sequence[str], *, archived: bool = True
+) -> dict[str, int]:
+    """Internal keys by wire id; unknown ids are left out, and so are archived meters where they are not wanted."""
+    rows = await connection.fetch(queries.meter_keys, workspace, list(identifiers), archived)
     return {row["wire_id"]: row["key"] for row in rows}
 
 

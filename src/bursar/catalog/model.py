@@ -1,11 +1,13 @@
 """The rules of the catalogue: what a schema, a meter and a plan may say. Pure; errors name the field on the wire."""
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 
 from bursar.catalog.definitions import (
     Commitment,
     CycleDefinition,
+    Filter,
     MeterDefinition,
     PlanDetails,
     SchemaDefinition,
@@ -15,12 +17,15 @@ from bursar.catalog.definitions import (
 )
 from bursar.core.cycles import Calendar
 from bursar.core.errors import Invalid
-from bursar.core.jsonlogic import compile_rule
+from bursar.core.jsonlogic import Rule, compile_rule
 
 MATCHER_LIMIT = 1500
 COMPUTATION_LIMIT = 500
 SLABS_LIMIT = 10
 GRACE_LIMIT = 366
+
+_ROOTS = {"attribute": "attributes", "dimension": "dimensions"}
+_NUMERAL = re.compile(r"-?\d{1,26}(\.\d{1,12})?", re.ASCII)
 
 
 def check_schema(definition: SchemaDefinition) -> None:
@@ -32,32 +37,47 @@ def check_schema(definition: SchemaDefinition) -> None:
                 raise Invalid(f"{field}[{index}].name", "must not be blank")
             if name in names[:index]:
                 raise Invalid(f"{field}[{index}].name", f"{name!r} is given twice")
-    for index, name in enumerate(definition.filter_fields):
-        if _plain(name) not in {*attributes, *definition.dimensions}:
+    fields = [_variable(name, definition) for name in definition.filter_fields]
+    for index, (name, variable) in enumerate(zip(definition.filter_fields, fields, strict=True)):
+        if variable is None:
             raise Invalid(f"filterFields[{index}]", f"the schema has no attribute or dimension {name!r}")
+        if variable in fields[:index]:
+            raise Invalid(f"filterFields[{index}]", f"{name!r} is given twice")
 
 
 def check_meter(meter: MeterDefinition, schema: SchemaDefinition) -> None:
     """Raise `Invalid` for rules that do not parse, read what the schema lacks, or do not suit the aggregation."""
-    known = {f"attributes.{attribute.name}" for attribute in schema.attributes}
-    known |= {f"dimensions.{name}" for name in schema.dimensions}
-    for index, entry in enumerate(meter.filters):
-        if _plain(entry.field) not in {_plain(name) for name in schema.filter_fields}:
-            raise Invalid(f"filters[{index}].field", f"{entry.field!r} is not a filter field of the event schema")
-    if meter.aggregation == "COUNT" and meter.computation not in (None, "1"):
-        raise Invalid("computations[0].computation", 'must be "1" for COUNT')
-    if meter.aggregation == "SUM" and meter.computation is None:
+    _check_filters(meter.filters, schema)
+    if meter.matcher is not None:
+        _check_rule(meter.matcher, MATCHER_LIMIT, "computations[0].matcher", schema)
+    if meter.computation is not None:
+        rule = _check_rule(meter.computation, COMPUTATION_LIMIT, "computations[0].computation", schema)
+        if meter.aggregation == "COUNT" and rule.constant != 1:
+            raise Invalid("computations[0].computation", 'must be "1" for COUNT')
+    elif meter.aggregation == "SUM":
         raise Invalid("computations", "SUM needs one computation")
-    for text, limit, field in (
-        (meter.matcher, MATCHER_LIMIT, "computations[0].matcher"),
-        (meter.computation, COMPUTATION_LIMIT, "computations[0].computation"),
-    ):
-        if text is None:
-            continue
-        for variable in compile_rule(text, max_length=limit, field=field).variables:
-            root, _, name = variable.partition(".")
-            if f"{root.removesuffix('s')}s.{name}" not in known:
-                raise Invalid(field, f"the event schema has no {variable!r}")
+
+
+def _check_filters(filters: Sequence[Filter], schema: SchemaDefinition) -> None:
+    allowed = {_variable(name, schema) for name in schema.filter_fields}
+    seen: set[str] = set()
+    for index, entry in enumerate(filters):
+        variable = _variable(entry.field, schema)
+        if variable is None or variable not in allowed:
+            raise Invalid(f"filters[{index}].field", f"{entry.field!r} is not a filter field of the event schema")
+        if variable in seen:
+            raise Invalid(f"filters[{index}].field", f"{entry.field!r} is given twice: no event could pass both")
+        if variable.startswith("attributes.") and not _NUMERAL.fullmatch(entry.value):
+            raise Invalid(f"filters[{index}].value", f"must be a number: {entry.field!r} is an attribute")
+        seen.add(variable)
+
+
+def _check_rule(text: str, limit: int, field: str, schema: SchemaDefinition) -> Rule:
+    rule = compile_rule(text, max_length=limit, field=field)
+    for path in sorted(rule.variables):
+        if path not in _variables(schema):
+            raise Invalid(field, f"the event schema has no {path!r}")
+    return rule
 
 
 def check_plan(plan: PlanDetails, kind: str) -> None:
@@ -157,7 +177,15 @@ def _check_cycle(cycle: CycleDefinition, path: str) -> None:
         raise Invalid(f"{path}.{field}", error.rule) from None
 
 
-def _plain(field: str) -> str:
-    """A field's own name: `dimension.city` and `city` are the same."""
-    root, _, name = field.partition(".")
-    return name if name and root.removesuffix("s") in ("attribute", "dimension") else field
+def _variables(schema: SchemaDefinition) -> set[str]:
+    """What a rule may read of an event, as the evaluator writes it."""
+    attributes = {f"attributes.{attribute.name}" for attribute in schema.attributes}
+    return attributes | {f"dimensions.{name}" for name in schema.dimensions}
+
+
+def _variable(field: str, schema: SchemaDefinition) -> str | None:
+    """The variable that a filter field means, or None. A bare name is the dimension, before the attribute."""
+    root, dot, name = field.partition(".")
+    choices = (_ROOTS.get(root, root) + dot + name,) if dot else (f"dimensions.{field}", f"attributes.{field}")
+    known = _variables(schema)
+    return next((choice for choice in choices if choice in known), None)

@@ -51,6 +51,8 @@ async def check_new(connection: Connection, caller: Caller, new: NewPlan) -> Non
     """Raise `Invalid` for a plan that cannot be made: a dry run is this and nothing else."""
     if not new.name.strip():
         raise Invalid("name", "must not be blank")
+    if await connection.fetchval(queries.plan_name_taken, caller.workspace, new.name):
+        raise Taken("name", f"there is a price plan {new.name!r} already")
     check_plan(new.details, new.type)
     found = await connection.fetch(queries.currencies, caller.workspace, new.details.currencies)
     known = {row["code"] for row in found}

@@ -58,7 +58,7 @@ where m.workspace = $1 and m.wire_id = $2 order by v.version desc limit 1;
 select m.*, v.key as version_key, v.version, v.definition
 from usage_meter m
 join lateral (select * from usage_meter_version v where v.usage_meter = m.key order by version desc limit 1) v on true
-where m.workspace = $1 and m.key > $2 and m.status <> 'ARCHIVED' and ($3::text[] is null or m.status = any($3))
+where m.workspace = $1 and m.key > $2 and ($3::text[] is null and m.status <> 'ARCHIVED' or m.status = any($3))
     and ($4::text[] is null or v.definition ->> 'aggregation' = any($4))
 order by m.key limit $5;
 
@@ -85,8 +85,9 @@ from usage_meter_version v join usage_meter m on m.key = v.usage_meter join even
 where v.workspace = $1 and v.active_from is not null order by v.key;
 
 -- name: meter_keys
--- Usage meters by wire id.
-select wire_id, key, status, name from usage_meter where workspace = $1 and wire_id = any($2::text[]);
+-- Usage meters by wire id, the archived ones only where they are wanted.
+select wire_id, key from usage_meter
+where workspace = $1 and wire_id = any($2::text[]) and ($3 or status <> 'ARCHIVED');
 
 -- name: meters_by_key
 -- Usage meters by key.
@@ -95,6 +96,10 @@ select key, wire_id, name from usage_meter where workspace = $1 and key = any($2
 -- name: currencies
 -- Which of some currencies the workspace has.
 select code from currency where workspace = $1 and code = any($2::text[]);
+
+-- name: plan_name_taken
+-- Whether a price plan that is not archived has a name.
+select exists (select from price_plan where workspace = $1 and name = $2 and status <> 'ARCHIVED');
 
 -- name: insert_plan
 -- Add a price plan; nothing where the name is taken.
@@ -141,3 +146,7 @@ select $1, $2, currency, $3 from unnest($4::text[]) as c (currency) on conflict 
 -- name: activate_plan
 -- Put a price plan in force.
 update price_plan set status = 'ACTIVE', updated_at = $2 where key = $1;
+
+-- name: schema_names
+-- The names of event schemas by version key.
+select v.key, s.name from event_schema_version v join event_schema s on s.key = v.event_schema where v.workspace = $1;

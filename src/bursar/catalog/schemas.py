@@ -105,3 +105,8 @@ def _schema(row: Row, meters: int = 0) -> EventSchema:
         updated_at=row["updated_at"],
         meters=meters,
     )
+
+
+async def schema_names(connection: Connection, workspace: int) -> dict[int, str]:
+    """The names of a workspace's event schemas by the internal key of each version."""
+    return {row["key"]: row["name"] for row in await connection.fetch(queries.schema_names, workspace)}

@@ -77,6 +77,18 @@ class Database:
         except _OUTAGES as error:
             raise Unavailable("the database cannot be reached right now; try again shortly") from error
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """One read-only transaction over all workspaces that sees a single instant, whatever is committed meanwhile."""
+        try:
+            async with (
+                self._pool.acquire(timeout=4.0) as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                yield connection
+        except _OUTAGES as error:
+            raise Unavailable("the database cannot be reached right now; try again shortly") from error
+
     async def run(self, workspace: int | None, work: Callable[[Connection], Awaitable[T]]) -> T:
         """`work` in a transaction, again from the start (three times in all) where PostgreSQL broke a deadlock."""
         for attempt in range(3):

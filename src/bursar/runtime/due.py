@@ -1,11 +1,35 @@
 """What falls due as time passes, and what a server process keeps at hand for its requests."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from bursar.accounts.workspaces import caller_of, list_workspaces
+from bursar.core.caller import Caller
 from bursar.db.database import Database
+from bursar.http.native.clock import AfterClock
+from bursar.invoicing.billing import bill
+from bursar.usage import bodies
+
+
+async def run_due(db: Database, caller: Caller) -> None:
+    """Run what is due in one workspace at its present."""
+    await bill(db, caller)
+
+
+async def run_everything_due(db: Database, wall: datetime) -> None:
+    """Run what is due in every workspace, and prepare the coming days."""
+    async with db.transaction(None) as connection:
+        await bodies.make_partitions(connection, wall)
+        workspaces = await list_workspaces(connection)
+    for workspace in workspaces:
+        await run_due(db, caller_of(workspace, wall, "worker"))
 
 
 def services(db: Database) -> Mapping[type, Any]:
     """Services of a process by type."""
-    return {}
+
+    async def after_clock(caller: Caller) -> None:
+        await run_due(db, caller)
+
+    return {AfterClock: after_clock}

@@ -102,14 +102,14 @@ class Cluster:
         self._make_database()
         return self._dir.dsn()
 
-    def stop(self) -> None:
-        """Stop: fast, and at 9 seconds at once; the next start then recovers from the log."""
+    def stop(self, seconds: float = _FAST_SECONDS) -> None:
+        """Stop: fast, and after `seconds` at once; the next start then recovers from the log."""
         if self._process is None:
             return
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             try:
-                self._process.wait(_FAST_SECONDS)
+                self._process.wait(seconds)
             except subprocess.TimeoutExpired:
                 self._process.send_signal(signal.SIGQUIT)
                 self._process.wait(10)

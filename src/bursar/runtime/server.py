@@ -1,7 +1,6 @@
 """One server process: it takes requests on a socket that its parent opened."""
 
 import asyncio
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,6 @@ import uvicorn
 
 from bursar.db.database import Database
 from bursar.http.app import Application
-from bursar.runtime.child import die_with_parent
 from bursar.runtime.due import services
 from bursar.usage.pipeline import Pipeline
 
@@ -53,5 +51,4 @@ async def serve(dsn: str, handle: int) -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent(signal.SIGKILL, int(sys.argv[3]))
     asyncio.run(serve(sys.argv[1], int(sys.argv[2])))

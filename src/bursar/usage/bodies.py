@@ -6,7 +6,7 @@ in which they came. Which events of an account lie where is told by `event_key`,
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 import zstandard
@@ -30,6 +30,16 @@ class Chunk:
     workspace: int
     events: int
     bodies: list[bytes]
+
+
+PARTITIONS_AHEAD = 7
+"""Days for which partitions are made ahead."""
+
+
+async def make_partitions(connection: Connection, wall: datetime) -> None:
+    """Make the partitions of today and the coming days. Safe to run twice."""
+    for ahead in range(PARTITIONS_AHEAD + 1):
+        await connection.fetchval(queries.make_partition, wall.date() + timedelta(days=ahead))
 
 
 async def append(connection: Connection, received_at: datetime, chunks: list[Chunk]) -> None:

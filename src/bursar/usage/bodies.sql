@@ -15,3 +15,7 @@ select chunk, events from event_body where workspace = $1 and chunk < $2 order b
 -- name: chunks_after
 -- The oldest chunks of a workspace above a number, up to another.
 select chunk, events from event_body where workspace = $1 and chunk > $2 and chunk <= $3 order by chunk limit $4;
+
+-- name: make_partition
+-- A day's partition, ahead of its time.
+select event_body_partition($1::date);

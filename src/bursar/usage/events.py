@@ -102,6 +102,14 @@ async def events_under(connection: Connection, workspace: int, event_id: str) ->
     return await _kept(connection, workspace, rows)
 
 
+async def owners(connection: Connection, workspace: int, accounts: Sequence[int]) -> dict[int, Owner]:
+    """Whose accounts these are, by internal key."""
+    return {
+        row["key"]: Owner(row["account_id"], row["account_name"], row["customer_id"], row["customer_name"])
+        for row in await connection.fetch(queries.owners, workspace, list(accounts))
+    }
+
+
 async def measurements(connection: Connection, workspace: int, kept: KeptEvent) -> list[Measurement]:
     """What the meters in force at its admission made of a completed event."""
     if kept.catalog_version is None or kept.state not in (
@@ -130,11 +138,7 @@ async def _walk(
 
 async def _kept(connection: Connection, workspace: int, rows: Sequence[Row]) -> list[KeptEvent]:
     chunks = await bodies.read(connection, workspace, (row["chunk"] for row in rows))
-    accounts = sorted({row["account"] for row in rows if row["account"] is not None})
-    owners = {
-        row["key"]: Owner(row["account_id"], row["account_name"], row["customer_id"], row["customer_name"])
-        for row in await connection.fetch(queries.owners, workspace, accounts)
-    }
+    found = await owners(connection, workspace, sorted({row["account"] for row in rows if row["account"] is not None}))
     return [
         KeptEvent(
             reference=f"event.{row['chunk']}.{row['position']}",
@@ -143,7 +147,7 @@ async def _kept(connection: Connection, workspace: int, rows: Sequence[Row]) -> 
             description=row["reason"] or MEANING[State(row["state"])],
             received_at=row["received_at"],
             catalog_version=row["catalog_version"],
-            owner=owners.get(row["account"]),
+            owner=found.get(row["account"]),
         )
         for row in rows
     ]

@@ -51,6 +51,9 @@ def test_create_an_account(tenant: Tenant) -> None:
     assert (made["name"], made["invoiceCurrency"], made["status"]) == ("Primary Account", "USD", "ACTIVE")
     assert made["address"] == ADDRESS
     assert made["primaryEmail"] == "admin@example.com"
+    assert made["billingInformation"] == {"emailRecipients": ["admin@example.com"]}
+    assert made["netTermDays"] == 45
+    assert made["settings"] == [setting("accountSettingId")]
     assert [alias["alias"] for alias in made["aliases"]] == ["acme_primary", "acme_1"]
     with_billing = {
         **body,
@@ -81,6 +84,7 @@ def test_create_a_customer(tenant: Tenant) -> None:
     assert {key: made[key] for key in ("id", "name", "primaryEmail", "address", "settings")} == {
         key: body[key] for key in ("id", "name", "primaryEmail", "address", "settings")
     }
+    assert made["billingAddress"] == "2281 Broadway Street, G-31, 29501, Florence, South Carolina, US"
     assert made["togaiCustomerId"].startswith("customer.")
     account = made["account"]
     assert (account["id"], account["name"], account["invoiceCurrency"], account["status"]) == (
@@ -111,5 +115,5 @@ def test_add_aliases_to_an_account(tenant: Tenant) -> None:
     ]
     for member in ("id", "name", "customerId", "invoiceCurrency", "address", "primaryEmail", "status"):
         assert made[member], member
-    for member in ("settings", "metadata", "togaiAccountId", "togaiCustomerId"):
+    for member in ("settings", "metadata", "invoiceGroupDetails", "togaiAccountId", "togaiCustomerId"):
         assert member in made

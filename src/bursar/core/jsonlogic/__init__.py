@@ -12,7 +12,8 @@ Operators
   chain: `a < b < c`), `log` (gives back its argument, writes nothing)
 - numbers: `+`, `*`, `max`, `min` (one or more numbers, or one list of them), `-` (one or two), `/`, `%`
 - lists: `map`, `filter`, `reduce`, `all`, `none`, `some`, `merge`
-- text: `cat`, `substr`; text or lists: `in`, `contains` (`in` the other way round)
+- text: `cat`, `substr`; text or lists: `in`, `contains` (the whole first,
+  then the part; numbers and dates count by their text)
 - dates: `date`, `date.add`, `date.sub`, `duration.of`, `duration.between`, `duration.as` (an underscore may stand for
   the dot), `date.year`, `date.month`, `date.day`, `date.weekday` (Monday is 1), `date.hour`
 

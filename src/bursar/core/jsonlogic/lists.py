@@ -73,6 +73,12 @@ def within(needle: object, haystack: object, left: Steps) -> bool:
     return any(strictly_equal(needle, item) for item in haystack)
 
 
+def _contains(values: list[Any], left: Steps) -> bool:
+    whole, part = values
+    # Other than `in`, it looks into numbers and dates too, by their text.
+    return within(part, whole if is_list(whole) or whole is None else text_of("contains", whole), left)
+
+
 def _in(terms: Sequence[Term], _scope: Scope) -> Run:
     first = terms[0].run
     if len(terms) == 2:
@@ -118,5 +124,5 @@ OPERATORS = {
     "reduce": Operator(_reduce, 2, 3, body=1),
     "merge": Operator(eager(_merge), 0),
     "in": Operator(_in, 2),
-    "contains": Operator(eager(lambda values, left: within(values[1], values[0], left)), 2, 2),
+    "contains": Operator(eager(_contains), 2, 2),
 }

@@ -16,7 +16,7 @@ TAG = "Aliases"
 class CreateAliasRequest(Body, kw_only=True):
     """One alias value."""
 
-    value: Annotated[str, Meta(min_length=1, max_length=255)]
+    value: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?!\.{1,2}$)")]
 
 
 class CreateBulkAliasRequest(Body, kw_only=True):

@@ -52,8 +52,8 @@ class CreateCustomerContactRequest(Body, kw_only=True):
     """Somebody to reach at a customer."""
 
     name: Annotated[str, Meta(min_length=1, max_length=50)]
-    email: Annotated[str, Meta(max_length=320, pattern=r"^\S+@\S+\.\S+$")]
-    preferred_username: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{3,50}$")] | None = None
+    email: Annotated[str, Meta(max_length=320, pattern=r"^\S+@\S+\.\S+$(?!\n)")]
+    preferred_username: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{3,50}$(?!\n)")] | None = None
     password: Annotated[str, Meta(min_length=8, max_length=100)] | None = None
     phone: Annotated[str, Meta(max_length=30)] | None = None
     verified: bool = False

@@ -32,6 +32,13 @@ class DimensionsSchema(Body, kw_only=True):
     name: NameText
 
 
+class Enrichments(Body, kw_only=True):
+    """What to add to an event before it is measured."""
+
+    fields: list[Any]
+    dependencies: list[Any] | None = None
+
+
 class CreateEventSchemaRequest(Body, kw_only=True):
     """An event schema to make."""
 
@@ -39,7 +46,7 @@ class CreateEventSchemaRequest(Body, kw_only=True):
     attributes: Annotated[list[EventAttributeSchema], Meta(max_length=50)]
     dimensions: Annotated[list[DimensionsSchema], Meta(max_length=50)]
     description: Description | None = None
-    enrichments: dict[str, Any] | None = None
+    enrichments: Enrichments | None = None
     filter_fields: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=100)] | None = None
     event_id_template: Annotated[str, Meta(max_length=1000)] | None = None
 
@@ -92,7 +99,7 @@ class SchemaQuery(Query, kw_only=True):
 )
 async def create_event_schema(call: Call, body: CreateEventSchemaRequest) -> EventSchemaShape:
     """Make a draft of an event schema."""
-    if body.enrichments and (body.enrichments.get("fields") or body.enrichments.get("dependencies")):
+    if body.enrichments is not None and (body.enrichments.fields or body.enrichments.dependencies):
         raise Invalid("enrichments", "are not supported yet")
     if body.event_id_template is not None:
         raise Invalid("eventIdTemplate", "is not supported yet")

@@ -22,11 +22,12 @@ TAG = "Event Management"
 CLIENT = re.compile(r"^OpenAPI-Generator/1\.0\.\d+/python$")
 """The one published client: it cannot read an empty list of events, nor the lines of an invoice."""
 
-_GROUPS: dict[str, tuple[State, ...]] = {
+GROUPS: dict[str, tuple[State, ...]] = {
     "PROCESSED": tuple(s for s in State if TERM[s] in (Term.METERED, Term.UNMETERED)),
     "UNPROCESSED": tuple(s for s in State if TERM[s] in (Term.REJECTED, Term.DUPLICATE, Term.REVERTED)),
     "IN_PROGRESS": (State.IN_PROGRESS,),
 }
+"""The groups of states that the contract filters by."""
 
 
 class EventsQuery(Query, kw_only=True, rename=None):
@@ -106,8 +107,8 @@ def status_name(state: State) -> str:
 
 def states_of(name: str, field: str) -> tuple[State, ...]:
     """The states that a group or a status of the contract names."""
-    if name in _GROUPS:
-        return _GROUPS[name]
+    if name in GROUPS:
+        return GROUPS[name]
     for state in State:
         if status_name(state) == name:
             return (state,)

@@ -1,5 +1,6 @@
 """How the Togai dialect writes a price plan, and its translation to and from the catalogue's definition."""
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -25,6 +26,8 @@ Config = Annotated[dict[Annotated[str, Meta(max_length=50)], Annotated[str, Meta
 CurrencyText = Annotated[str, Meta(min_length=1, max_length=10)]
 Label = Annotated[str, Meta(max_length=255)]
 PATH = "pricePlanDetails"
+
+_NUMERAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
 class StartOffset(Body, kw_only=True):
@@ -126,6 +129,7 @@ class PricePlanDetails(Answer, kw_only=True):
     type: str
     pricing_cycle_config: PricingCycleConfig | None = None
     minimum_commitment: MinimumCommitment | None = None
+    allow_ongoing_cycle_updates: bool | None = field(default=None, name="allow_ongoing_cycle_updates")
 
 
 _LATER = (
@@ -164,6 +168,7 @@ def plan_of(body: CreatePricePlanDetails, meters: dict[str, int]) -> PlanDetails
         commitment=None
         if commitment is None
         else Commitment(commitment.display_name, [CurrencyRate(r.currency, r.rate) for r in commitment.rate_values]),
+        ongoing_updates=bool(body.allow_ongoing_cycle_updates),
     )
 
 
@@ -182,6 +187,7 @@ def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PriceP
             display_name=commitment.display_name,
             rate_values=[CurrencyRateValue(currency=r.currency, rate=number(r.rate)) for r in commitment.rates],
         ),
+        allow_ongoing_cycle_updates=plan.ongoing_updates,
     )
 
 
@@ -250,10 +256,10 @@ def _rate(rate: SlabRateShape, path: str) -> SlabRate:
 def _config_number(text: str | None, path: str) -> Decimal | None:
     if text is None:
         return None
-    try:
-        value = Decimal(text)
-    except ArithmeticError:
-        raise Invalid(path, "must be a number, as text") from None
+    # Python's own reader takes more: NaN, underscores, spaces, other scripts' digits.
+    if not _NUMERAL.fullmatch(text):
+        raise Invalid(path, "must be a number, as text")
+    value = Decimal(text)
     if not decimals.fits(value):
         raise Invalid(path, "must be a number below 10^26 with at most 12 decimals, as text")
     return value
@@ -279,11 +285,11 @@ def _slab_shape(slab: SlabDefinition) -> SlabShape:
         order=slab.order,
         start_after=number(slab.start_after),
         price_type=slab.price_type,
-        slab_config=None if size is None else {"packageSize": str(number(size))},
+        slab_config=None if size is None else {"packageSize": decimals.show(size)},
     )
 
 
 def _rate_shape(rate: SlabRate) -> SlabRateShape:
     bounds = {"minimumRate": rate.minimum_rate, "maximumRate": rate.maximum_rate}
-    config = {name: str(number(value)) for name, value in bounds.items() if value is not None}
+    config = {name: decimals.show(value) for name, value in bounds.items() if value is not None}
     return SlabRateShape(order=rate.order, rate=number(rate.rate), slab_rate_config=config or None)

@@ -114,7 +114,8 @@ async def create_price_plan(call: Call, body: CreatePricePlanRequest, query: Dry
     if body.pricing_rules:
         raise Invalid("pricingRules", "are not supported yet")
     async with call.db.transaction(call.caller.workspace) as connection:
-        known = await meters.meter_keys(connection, call.caller.workspace, meters_of(body.price_plan_details))
+        wanted = meters_of(body.price_plan_details)
+        known = await meters.meter_keys(connection, call.caller.workspace, wanted, archived=False)
         new = NewPlan(
             name=body.name,
             type=body.type or "BILLING",

@@ -14,9 +14,10 @@ from bursar.core.period import utc
 from bursar.db.database import Connection
 from bursar.http.door import Answer, Body
 
-Id = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^\S(.*\S)?$")]
+# No address can name `.` or `..`: clients take them out of a path. Python's `$` would let a last line break pass.
+Id = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^(?!\.{1,2}$)\S(.*\S)?$(?!\n)")]
 Name = Annotated[str, Meta(min_length=3, max_length=255)]
-Email = Annotated[str, Meta(min_length=3, max_length=320, pattern=r"^\S+@\S+$")]
+Email = Annotated[str, Meta(min_length=3, max_length=320, pattern=r"^\S+@\S+$(?!\n)")]
 CurrencyCode = Annotated[str, Meta(min_length=3, max_length=3)]
 Days = Annotated[int, Meta(ge=0, le=3650)]
 AliasValue = Annotated[str, Meta(min_length=3, max_length=50)]

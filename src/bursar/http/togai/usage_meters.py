@@ -110,6 +110,7 @@ async def create_usage_meter(call: Call, body: CreateUsageMeterRequest) -> Usage
         matcher=(computation.matcher or None) if computation else None,
         computation=computation.computation if computation else None,
         computation_id=computation.id if computation else None,
+        computation_order=computation.order if computation else 1,
         description=body.description,
         billable_name=body.billable_name,
     )
@@ -192,7 +193,10 @@ def _shape(meter: UsageMeter, schema: EventSchemaShape | None = None) -> UsageMe
     if definition.computation is not None:
         computations = [
             Computation(
-                computation=definition.computation, order=1, id=definition.computation_id, matcher=definition.matcher
+                computation=definition.computation,
+                order=definition.computation_order,
+                id=definition.computation_id,
+                matcher=definition.matcher,
             )
         ]
     return UsageMeterShape(

@@ -348,6 +348,19 @@ create table event_body_default partition of event_body default;
 alter table event_body_default alter column content set storage external;
 create index event_body_workspace on event_body (workspace, chunk);
 
+-- A day's partition, made ahead of its time. Where the default one has taken in rows of the day, it keeps the day.
+create function event_body_partition(day date) returns void language plpgsql as $$
+declare
+    name text := 'event_body_' || to_char(day, 'YYYYMMDD');
+begin
+    if to_regclass(name) is not null
+        or exists (select from event_body_default where received_at >= day and received_at < day + 1) then
+        return;
+    end if;
+    execute format('create table %I partition of event_body for values from (%L) to (%L)', name, day, day + 1);
+    execute format('alter table %I alter column content set storage external', name);
+end $$;
+
 -- What was measured, in 15-minute buckets of UTC.
 create table usage_rollup (
     account bigint not null,
@@ -504,6 +517,7 @@ create table invoice (
 create unique index invoice_one_per_cycle on invoice (account, schedule, starts_at, type) where schedule is not null;
 create index invoice_account on invoice (account, starts_at);
 create index invoice_recent on invoice (workspace, key);
+create index invoice_period on invoice (workspace, ends_at);
 create index invoice_due on invoice (workspace, due_at, key) where status = 'DRAFT' and schedule is not null;
 comment on column invoice.due_at is 'when grace has ended and the bill run may issue it';
 

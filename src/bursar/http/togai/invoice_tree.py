@@ -1,0 +1,92 @@
+"""The lines of an invoice as the contract nests them: from the grand total down to the slabs."""
+
+from decimal import Decimal
+from typing import Any
+
+from bursar.http.door import Answer
+from bursar.http.encode import number
+from bursar.invoicing.document import Document, Line
+
+USAGE_UNITS = "USAGE_UNITS"
+
+
+class InvoiceLineItem(Answer, kw_only=True):
+    """An amount and what it is made of. A leaf has no line items."""
+
+    description: str
+    type: str
+    units: str
+    value: Decimal
+    id: str | None = None
+    value_per_quantity: Decimal | None = None
+    quantity: Decimal | None = None
+    metadata: dict[str, str] | None = None
+    line_items: list[Any] | None = None
+
+
+def usage_tree(document: Document) -> list[InvoiceLineItem]:
+    """What each meter measured."""
+    return [
+        InvoiceLineItem(
+            id=line.meter.id,
+            description=line.meter.name,
+            type="USAGE_METER_USAGE",
+            units=USAGE_UNITS,
+            value=number(line.quantity),
+        )
+        for line in document.lines
+        if line.meter is not None and line.quantity is not None
+    ]
+
+
+def revenue_tree(document: Document) -> InvoiceLineItem:
+    """The grand total and what it is made of. A plan with a true-up has its own amount between gross and rate cards."""
+    cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
+    true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
+    inner = cards
+    if true_ups:
+        subtotal = _amount(document, "Sub Total", "SUB_TOTAL_AMOUNT", document.subtotal, cards)
+        extra = [_amount(document, line.description, "TRUE_UP_AMOUNT", line.amount, []) for line in true_ups]
+        inner = [_amount(document, document.price_plan_name, "PRICE_PLAN_AMOUNT", document.total, [subtotal, *extra])]
+    for name, kind in (
+        ("Gross Amount", "GROSS_AMOUNT"),
+        ("Net Amount", "NET_AMOUNT"),
+        ("Total Amount", "TOTAL_AMOUNT"),
+        ("Grand Total Amount", "GRAND_TOTAL_AMOUNT"),
+    ):
+        inner = [_amount(document, name, kind, document.total, inner)]
+    return inner[0]
+
+
+def _amount(
+    document: Document, description: str, kind: str, value: Decimal, items: list[InvoiceLineItem]
+) -> InvoiceLineItem:
+    return InvoiceLineItem(
+        description=description, type=kind, units=document.currency, value=number(value), line_items=items or None
+    )
+
+
+def _card(line: Line, currency: str) -> InvoiceLineItem:
+    assert line.meter is not None
+    assert line.quantity is not None
+    slabs = [
+        InvoiceLineItem(
+            description=f"Slab {slab.order}",
+            type="USAGE_RATE_CARD_SLAB_AMOUNT",
+            units=currency,
+            value=number(slab.amount),
+            value_per_quantity=number(slab.rate),
+            quantity=number(slab.quantity),
+            metadata=None if slab.packages is None else {"packageQuantity": f"{slab.packages:f}"},
+        )
+        for slab in line.slabs
+    ]
+    return InvoiceLineItem(
+        id=line.meter.id,
+        description=line.description,
+        type="USAGE_RATE_CARD_AMOUNT",
+        units=currency,
+        value=number(line.amount),
+        quantity=number(line.quantity),
+        line_items=slabs or None,
+    )

@@ -1,0 +1,226 @@
+"""Invoices in the Togai dialect."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+from starlette.responses import Response
+
+from bursar.accounts.model import Address
+from bursar.http.door import Answer, Call, Query
+from bursar.http.encode import answer, number
+from bursar.http.togai.door import TOKEN_LIMIT, door, open_token, seal_token
+from bursar.http.togai.events import CLIENT
+from bursar.http.togai.invoice_tree import InvoiceLineItem, revenue_tree, usage_tree
+from bursar.invoicing import service
+from bursar.invoicing.document import Document, Line
+from bursar.invoicing.service import Filters, Invoice
+
+TAG = "Invoices"
+
+Status = Literal[
+    "DRAFT",
+    "DUE",
+    "PAID",
+    "VOID",
+    "UN_COLLECTIBLE",
+    "REFUND_INITIATED",
+    "REFUND_COMPLETED",
+    "MERGED",
+    "PARTIALLY_PAID",
+]
+Milliseconds = Annotated[int, Meta(ge=0, le=253_370_764_800_000)]
+"""Since 1970, up to the year 9999."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INSTANT = timedelta(microseconds=1)
+
+
+class InvoicesQuery(Query, kw_only=True, rename=None):
+    """Which invoices to list."""
+
+    nextToken: Annotated[str, Meta(max_length=TOKEN_LIMIT)] | None = None  # noqa: N815 - the wire mixes both spellings
+    pageSize: Annotated[int, Meta(ge=1, le=50)] | None = None  # noqa: N815
+    status: Status | None = None
+    owner_id: Annotated[str, Meta(max_length=50)] | None = None
+    customer_id: Annotated[str, Meta(max_length=50)] | None = None
+    start_time: Milliseconds | None = None
+    end_time: Milliseconds | None = None
+
+    @property
+    def next_token(self) -> str | None:
+        """The bookmark, by the name that lists use."""
+        return self.nextToken
+
+    @property
+    def page_size(self) -> int | None:
+        """The size, by the name that lists use."""
+        return self.pageSize
+
+
+class InvoiceDetailsCustomer(Answer, kw_only=True):
+    """Who is billed."""
+
+    name: str
+    primary_email: str
+    billing_address: str
+    address: Address
+
+
+class InvoiceDetailsAccount(Answer, kw_only=True):
+    """For what account."""
+
+    name: str
+    invoice_currency: str
+    address: Address
+    primary_email: str
+
+
+class InvoiceDetailsOrganization(Answer, kw_only=True):
+    """Who bills."""
+
+    business_name: str
+    address: Address
+    primary_email: str
+
+
+class InvoiceDetails(Answer, kw_only=True):
+    """The parties of an invoice."""
+
+    customer: InvoiceDetailsCustomer
+    account: InvoiceDetailsAccount
+    organization: InvoiceDetailsOrganization
+    price_plan_name: str
+
+
+class InvoiceSummary(Answer, kw_only=True):
+    """An invoice in a list."""
+
+    id: str
+    customer_id: str
+    owner_id: str
+    price_plan_id: str
+    status: str
+    finalizing_status: str
+    invoice_class: str
+    invoice_type: str
+    start_date: datetime
+    end_date: datetime
+    end_date_inclusive: datetime
+    invoice_date: datetime
+    due_date: datetime
+    updated_at: datetime
+    total_amount: Decimal
+    paid_amount: Decimal
+    net_term_days: int
+    invoice_details: InvoiceDetails
+    generated_at: datetime | None = None
+    sequence_id: str | None = None
+
+
+class InvoiceShape(InvoiceSummary, kw_only=True):
+    """An invoice with its lines: as the contract nests them, and flat with all that explains them."""
+
+    lines: list[Line]
+    auto_advance: bool
+    metadata: dict[str, Any]
+    usage_info: list[InvoiceLineItem] | UnsetType = UNSET
+    revenue_info: InvoiceLineItem | UnsetType = UNSET
+
+
+class ListInvoicesResponse(Answer, kw_only=True):
+    """A page of invoices."""
+
+    data: list[InvoiceSummary]
+    next_token: str | None
+
+
+@door.operation(
+    "GET", "/invoices", id="listInvoices", tag=TAG, summary="List invoices", query=InvoicesQuery,
+    answer=ListInvoicesResponse,
+)  # fmt: skip
+async def list_invoices(call: Call, query: InvoicesQuery) -> ListInvoicesResponse:
+    """List invoices, newest first."""
+    query, after, size = open_token(query, default=50)
+    filters = Filters(
+        status=query.status,
+        account_id=query.owner_id,
+        customer_id=query.customer_id,
+        starts_from=_instant(query.start_time),
+        starts_before=_instant(query.end_time),
+    )
+    page = await service.list_invoices(call.db, call.caller, filters, after, size)
+    return ListInvoicesResponse(
+        data=[InvoiceSummary(**_summary(invoice)) for invoice in page.items],
+        next_token=seal_token(query, page.after, size),
+    )
+
+
+@door.operation(
+    "GET", "/invoices/{invoice_id}", id="getInvoice", tag=TAG, summary="Get an invoice", answer=InvoiceShape
+)
+async def get_invoice(call: Call) -> Response:
+    """Read an invoice."""
+    invoice = await service.get_invoice(call.db, call.caller, call.path["invoice_id"])
+    shape = InvoiceShape(**_summary(invoice), lines=invoice.document.lines, auto_advance=True, metadata={})
+    # The one published client cannot read a tree that ends: every line item must have line items of its own.
+    if not CLIENT.match(call.request.headers.get("user-agent", "")):
+        shape.usage_info = usage_tree(invoice.document)
+        shape.revenue_info = revenue_tree(invoice.document)
+    response = answer(shape)
+    response.headers["vary"] = "User-Agent"
+    return response
+
+
+def _instant(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def _summary(invoice: Invoice) -> dict[str, Any]:
+    header, document = invoice.header, invoice.document
+    return {
+        "id": header.id,
+        "customer_id": document.customer.id,
+        "owner_id": document.account.id,
+        "price_plan_id": document.price_plan_id,
+        "status": header.status,
+        "finalizing_status": "FINALIZING" if header.content is None else "FINALIZED",
+        "invoice_class": header.invoice_class,
+        "invoice_type": header.type,
+        "start_date": document.start_date,
+        "end_date": document.end_date,
+        "end_date_inclusive": document.end_date - _INSTANT,
+        "invoice_date": document.invoice_date,
+        "due_date": document.due_date,
+        "updated_at": header.updated_at,
+        "total_amount": number(document.total),
+        "paid_amount": number(header.paid_amount),
+        "net_term_days": document.net_term_days,
+        "invoice_details": _details(document),
+        "generated_at": header.issued_at,
+        "sequence_id": document.sequence_id,
+    }
+
+
+def _details(document: Document) -> InvoiceDetails:
+    return InvoiceDetails(
+        customer=InvoiceDetailsCustomer(
+            name=document.customer.name,
+            primary_email=document.customer.primary_email,
+            billing_address=document.customer.address.one_line(),
+            address=document.customer.address,
+        ),
+        account=InvoiceDetailsAccount(
+            name=document.account.name,
+            invoice_currency=document.currency,
+            address=document.account.address,
+            primary_email=document.account.primary_email,
+        ),
+        organization=InvoiceDetailsOrganization(
+            business_name=document.seller.business_name,
+            address=document.seller.address,
+            primary_email=document.seller.primary_email,
+        ),
+        price_plan_name=document.price_plan_name,
+    )

@@ -1,0 +1,243 @@
+"""`POST /metrics` of the Togai dialect."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from bursar.accounts import store
+from bursar.catalog import meters, schemas
+from bursar.core.errors import Invalid
+from bursar.core.period import utc
+from bursar.db.database import Connection
+from bursar.http.door import Answer, Body, Call
+from bursar.http.encode import number
+from bursar.http.togai.door import door
+from bursar.http.togai.events import GROUPS, states_of, status_name
+from bursar.invoicing.revenue import revenue
+from bursar.usage import events, metrics, quantities
+from bursar.usage.states import State
+
+Field = Literal[
+    "ACCOUNT_ID", "CUSTOMER_ID", "EVENT_STATUS", "RAW_EVENT_STATUS", "SCHEMA_NAME", "USAGE_METER_ID", "BILLABLE_ID"
+]
+Point = tuple[str | None, int, Decimal]
+
+_EVENT_FIELDS = ("ACCOUNT_ID", "CUSTOMER_ID", "EVENT_STATUS", "RAW_EVENT_STATUS", "SCHEMA_NAME")
+_USAGE_FIELDS = ("ACCOUNT_ID", "CUSTOMER_ID", "USAGE_METER_ID", "BILLABLE_ID")
+
+
+class MetricQueryFilterEntry(Body, kw_only=True):
+    """A field and the values to keep."""
+
+    field_name: Field
+    field_values: Annotated[list[Annotated[str, Meta(max_length=512)]], Meta(min_length=1, max_length=100)]
+
+
+class MetricQuery(Body, kw_only=True):
+    """One metric to compute."""
+
+    id: Annotated[str, Meta(max_length=255)]
+    name: Literal[
+        "EVENTS", "USAGE", "METER_USAGE", "NAMED_LICENSE_USAGE", "REVENUE", "USAGE_FOR_CYCLE", "REVENUE_FOR_CYCLE"
+    ] = "EVENTS"
+    aggregation_period: Literal["HOUR", "DAY", "WEEK", "MONTH"] = "DAY"
+    group_by: Field | None = None
+    configs: dict[str, str] | None = None
+    filters: Annotated[list[MetricQueryFilterEntry], Meta(max_length=5)] | None = None
+
+
+class GetMetricsRequest(Body, kw_only=True):
+    """Metrics to compute over one time."""
+
+    start_time: datetime
+    end_time: datetime
+    metric_queries: Annotated[list[MetricQuery], Meta(min_length=1, max_length=5)]
+
+
+class GroupedBy(Answer, kw_only=True):
+    """The group that data points belong to."""
+
+    field_name: str
+    field_value: str
+
+
+class MetricDataPoints(Answer, kw_only=True):
+    """Values over time."""
+
+    timestamps: list[datetime]
+    metric_values: list[Decimal]
+    grouped_by: GroupedBy | None = None
+
+
+class MetricQueryResponse(Answer, kw_only=True):
+    """One metric."""
+
+    id: str
+    name: str
+    data: list[MetricDataPoints]
+
+
+class GetMetricsResponse(Answer, kw_only=True):
+    """All metrics that were asked for."""
+
+    results: list[MetricQueryResponse]
+
+
+@door.operation(
+    "POST",
+    "/metrics",
+    id="getMetrics",
+    tag="Metrics",
+    summary="Get metrics",
+    body=GetMetricsRequest,
+    answer=GetMetricsResponse,
+)
+async def get_metrics(call: Call, body: GetMetricsRequest) -> GetMetricsResponse:
+    """Compute metrics."""
+    start, end = utc(body.start_time), utc(body.end_time)
+    async with call.db.transaction(call.caller.workspace) as connection:
+        results = []
+        for index, query in enumerate(body.metric_queries):
+            cuts = metrics.bounds(start, end, query.aggregation_period, call.caller.timezone)
+            points = await _points(call, connection, query, cuts, f"metricQueries[{index}]")
+            results.append(MetricQueryResponse(id=query.id, name=query.name, data=_data(query, cuts, points)))
+    return GetMetricsResponse(results=results)
+
+
+async def _points(
+    call: Call, connection: Connection, query: MetricQuery, cuts: list[datetime], path: str
+) -> list[Point]:
+    fields = _EVENT_FIELDS if query.name == "EVENTS" else _USAGE_FIELDS
+    if query.name not in ("EVENTS", "USAGE", "METER_USAGE", "REVENUE"):
+        raise Invalid(f"{path}.name", f"{query.name} is not supported yet")
+    if query.group_by is not None and query.group_by not in fields:
+        raise Invalid(f"{path}.groupBy", f"must be one of {', '.join(fields)} for {query.name}")
+    filters: dict[str, list[str]] = {}
+    for index, entry in enumerate(query.filters or ()):
+        if entry.field_name not in fields or entry.field_name in filters:
+            raise Invalid(f"{path}.filters[{index}].fieldName", "does not suit the metric or is given twice")
+        filters[entry.field_name] = entry.field_values
+    accounts = await _accounts(call, connection, filters)
+    if query.name == "EVENTS":
+        return await _event_points(call, connection, query, cuts, accounts, filters, path)
+    return await _usage_points(call, connection, query, cuts, accounts, filters)
+
+
+async def _accounts(call: Call, connection: Connection, filters: dict[str, list[str]]) -> list[int] | None:
+    """The accounts that filters leave; None for all."""
+    chosen: set[int] | None = None
+    if "ACCOUNT_ID" in filters:
+        found = await store.account_keys(connection, call.caller.workspace, filters["ACCOUNT_ID"])
+        chosen = set(found.values())
+    if "CUSTOMER_ID" in filters:
+        theirs = await store.account_keys_of_customers(connection, call.caller.workspace, filters["CUSTOMER_ID"])
+        chosen = set(theirs) if chosen is None else chosen & set(theirs)
+    return None if chosen is None else sorted(chosen)
+
+
+async def _event_points(
+    call: Call,
+    connection: Connection,
+    query: MetricQuery,
+    cuts: list[datetime],
+    accounts: list[int] | None,
+    filters: dict[str, list[str]],
+    path: str,
+) -> list[Point]:
+    names = filters.get("EVENT_STATUS", ["PROCESSED", "UNPROCESSED"]) + filters.get("RAW_EVENT_STATUS", [])
+    states = {state for name in names for state in states_of(name, f"{path}.filters")}
+    schema_names = await schemas.schema_names(connection, call.caller.workspace)
+    counts = [
+        count
+        for count in await metrics.event_counts(connection, call.caller.workspace, cuts, accounts)
+        if count.state in states
+        and ("SCHEMA_NAME" not in filters or schema_names.get(count.schema or 0) in filters["SCHEMA_NAME"])
+    ]
+    owners = await _owners(call, connection, {count.account for count in counts if count.account is not None})
+    return [(_event_label(query, count, owners, schema_names), count.place, Decimal(count.events)) for count in counts]
+
+
+def _event_label(
+    query: MetricQuery, count: metrics.EventCount, owners: dict[int, events.Owner], schema_names: dict[int, str]
+) -> str | None:
+    match query.group_by:
+        case "ACCOUNT_ID":
+            return _account(owners, count.account)
+        case "CUSTOMER_ID":
+            return _customer(owners, count.account)
+        case "SCHEMA_NAME":
+            return schema_names.get(count.schema or 0, "")
+        case "RAW_EVENT_STATUS":
+            return status_name(count.state)
+        case "EVENT_STATUS":
+            return _group(count.state)
+    return None
+
+
+async def _usage_points(
+    call: Call,
+    connection: Connection,
+    query: MetricQuery,
+    cuts: list[datetime],
+    accounts: list[int] | None,
+    filters: dict[str, list[str]],
+) -> list[Point]:
+    wanted = None
+    if "USAGE_METER_ID" in filters or "BILLABLE_ID" in filters:
+        identifiers = filters.get("USAGE_METER_ID", []) + filters.get("BILLABLE_ID", [])
+        wanted = sorted((await meters.meter_keys(connection, call.caller.workspace, identifiers)).values())
+    if query.name == "REVENUE":
+        found = await revenue(connection, call.caller, cuts, accounts, wanted)
+        rows = [(point.account, point.meter, point.place, point.amount) for point in found]
+    else:
+        series = await quantities.series(connection, call.caller.workspace, cuts, accounts, wanted)
+        rows = [(point.account, point.meter, point.place, point.quantity) for point in series]
+    owners = await _owners(call, connection, {account for account, _, _, _ in rows})
+    identifiers_of = await meters.meter_ids(
+        connection, call.caller.workspace, sorted({meter for _, meter, _, _ in rows})
+    )
+    labels: dict[tuple[int, int], str | None] = {}
+    for account, meter, _, _ in rows:
+        if query.group_by == "ACCOUNT_ID":
+            labels[account, meter] = _account(owners, account)
+        elif query.group_by == "CUSTOMER_ID":
+            labels[account, meter] = _customer(owners, account)
+        else:
+            labels[account, meter] = None if query.group_by is None else identifiers_of[meter]
+    return [(labels[account, meter], place, value) for account, meter, place, value in rows]
+
+
+async def _owners(call: Call, connection: Connection, accounts: set[int]) -> dict[int, events.Owner]:
+    return await events.owners(connection, call.caller.workspace, sorted(accounts))
+
+
+def _account(owners: dict[int, events.Owner], key: int | None) -> str:
+    return owners[key].account_id if key in owners else ""
+
+
+def _customer(owners: dict[int, events.Owner], key: int | None) -> str:
+    return owners[key].customer_id if key in owners else ""
+
+
+def _group(state: State) -> str:
+    return next(name for name, states in GROUPS.items() if state in states)
+
+
+def _data(query: MetricQuery, cuts: Sequence[datetime], points: list[Point]) -> list[MetricDataPoints]:
+    starts = list(cuts[:-1])
+    groups = metrics.gather(points, len(starts))
+    if query.group_by is None:
+        groups.setdefault(None, [Decimal(0)] * len(starts))
+    return [
+        MetricDataPoints(
+            timestamps=starts,
+            metric_values=[number(value) for value in values],
+            grouped_by=None
+            if query.group_by is None
+            else GroupedBy(field_name=query.group_by, field_value=group or ""),
+        )
+        for group, values in sorted(groups.items(), key=lambda entry: entry[0] or "")
+    ]

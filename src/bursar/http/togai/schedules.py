@@ -1,0 +1,201 @@
+"""Pricing schedules of an account in the Togai dialect."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from bursar.catalog import plans
+from bursar.catalog.plans import PlanVersion
+from bursar.core.errors import Invalid
+from bursar.core.period import parse_instant
+from bursar.http.door import Answer, Body, Call, Query
+from bursar.http.togai.door import TOKEN_LIMIT, door, open_token, seal_token
+from bursar.http.togai.plan_shapes import PricePlanDetails, details_shape
+from bursar.purchases import service
+from bursar.purchases.model import Segment
+from bursar.purchases.service import Associate, Disassociate, Schedules
+
+TAG = "Accounts"
+
+InstantText = Annotated[str, Meta(max_length=50)]
+
+
+class UpdatePricingScheduleRequestWithActions(Body, kw_only=True):
+    """Which plan an account is to be on, or off, and when."""
+
+    effective_from: date
+    effective_until: date
+    mode: Literal["ASSOCIATE", "DISASSOCIATE"] = "ASSOCIATE"
+    price_plan_id: Annotated[str, Meta(min_length=1, max_length=50)] | None = None
+    price_plan_details_override: dict[str, Any] | None = None
+    pricing_rules_override: list[Any] | None = None
+    retain_start_offsets: bool = False
+    pre_actions: list[Any] | None = None
+
+
+class PlanOverride(Answer, kw_only=True):
+    """A plan over time."""
+
+    id: str
+    price_plan_id: str
+    price_plan_name: str
+    start_date: datetime
+    end_date: datetime
+
+
+class UpdatePricingScheduleResponse(Answer, kw_only=True):
+    """The plans of an account after a change."""
+
+    account_id: str
+    account_name: str
+    pricing_schedules: list[PlanOverride]
+
+
+class PricePlanInfo(Answer, kw_only=True):
+    """What a plan is called."""
+
+    name: str
+    description: str | None = None
+
+
+class PricingScheduleWithPricePlanId(Answer, kw_only=True):
+    """A plan over time, with what it says."""
+
+    id: str
+    start_date: datetime
+    end_date: datetime
+    version: int
+    is_overriden: bool
+    price_plan_id: str
+    price_plan_name: str
+    pricing_rules: list[Any]
+    price_plan_details: PricePlanDetails | None = None
+    price_plan_info: PricePlanInfo | None = None
+
+
+class PricingSchedulePaginatedResponse(Answer, kw_only=True):
+    """A page of schedules."""
+
+    data: list[PricingScheduleWithPricePlanId]
+    next_token: str | None
+
+
+class SchedulesQuery(Query, kw_only=True, rename=None):
+    """Which schedules to list, and how much to say of them."""
+
+    nextToken: Annotated[str, Meta(max_length=TOKEN_LIMIT)] | None = None  # noqa: N815 - the wire mixes both spellings
+    pageSize: Annotated[int, Meta(ge=1, le=100)] | None = None  # noqa: N815
+    start_date: InstantText | None = None
+    end_date: InstantText | None = None
+    include_price_plan_info: bool | None = None
+    compact: bool | None = None
+
+    @property
+    def next_token(self) -> str | None:
+        """The bookmark, by the name that lists use."""
+        return self.nextToken
+
+    @property
+    def page_size(self) -> int | None:
+        """The size, by the name that lists use."""
+        return self.pageSize
+
+
+@door.operation(
+    "POST",
+    "/accounts/{account_id}/price_plans",
+    id="updatePricingSchedule",
+    tag=TAG,
+    summary="Associate or disassociate a price plan with an account",
+    scope="write",
+    body=UpdatePricingScheduleRequestWithActions,
+    answer=UpdatePricingScheduleResponse,
+)
+async def update_pricing_schedule(
+    call: Call, body: UpdatePricingScheduleRequestWithActions
+) -> UpdatePricingScheduleResponse:
+    """Change the plan of an account."""
+    for field, value in (
+        ("pricePlanDetailsOverride", body.price_plan_details_override),
+        ("pricingRulesOverride", body.pricing_rules_override),
+        ("preActions", body.pre_actions),
+    ):
+        if value:
+            raise Invalid(field, "is not supported yet")
+    account_id = call.path["account_id"]
+    async with call.db.transaction(call.caller.workspace) as connection:
+        if body.mode == "DISASSOCIATE":
+            off = Disassociate(account_id, body.effective_from, body.effective_until, body.price_plan_id)
+            return _changed(await service.disassociate(connection, call.caller, off))
+        if body.price_plan_id is None:
+            raise Invalid("pricePlanId", "is required to associate a price plan")
+        command = Associate(
+            account_id, body.price_plan_id, body.effective_from, body.effective_until, body.retain_start_offsets
+        )
+        return _changed(await service.associate(connection, call.caller, command))
+
+
+@door.operation(
+    "GET",
+    "/accounts/{account_id}/pricing_schedules",
+    id="getPricingSchedules",
+    tag=TAG,
+    summary="List the pricing schedules of an account",
+    query=SchedulesQuery,
+    answer=PricingSchedulePaginatedResponse,
+)
+async def get_pricing_schedules(call: Call, query: SchedulesQuery) -> PricingSchedulePaginatedResponse:
+    """List the plans of an account."""
+    query, after, size = open_token(query)
+    start, end = _instant(query.start_date, "start_date"), _instant(query.end_date, "end_date")
+    async with call.db.transaction(call.caller.workspace) as connection:
+        page = await service.list_segments(connection, call.caller, call.path["account_id"], start, end, after, size)
+        versions = await plans.versions(connection, call.caller.workspace, [s.version for s in page.items])
+    return PricingSchedulePaginatedResponse(
+        data=[_shape(segment, versions[segment.version], query) for segment in page.items],
+        next_token=seal_token(query, page.after, size),
+    )
+
+
+def _instant(text: str | None, field: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError:
+        raise Invalid(field, "must be an ISO 8601 date and time") from None
+
+
+def _changed(schedules: Schedules) -> UpdatePricingScheduleResponse:
+    return UpdatePricingScheduleResponse(
+        account_id=schedules.account.togai_id,
+        account_name=schedules.account.name,
+        pricing_schedules=[
+            PlanOverride(
+                id=segment.schedule_id,
+                price_plan_id=segment.price_plan_id,
+                price_plan_name=segment.price_plan_name,
+                start_date=segment.period.start,
+                end_date=segment.period.end,
+            )
+            for segment in schedules.segments
+        ],
+    )
+
+
+def _shape(segment: Segment, plan: PlanVersion, query: SchedulesQuery) -> PricingScheduleWithPricePlanId:
+    details = None if query.compact else details_shape(plan.details, plan.type, plan.active_currencies)
+    info = PricePlanInfo(name=plan.name, description=plan.description) if query.include_price_plan_info else None
+    return PricingScheduleWithPricePlanId(
+        id=segment.schedule_id,
+        start_date=segment.period.start,
+        end_date=segment.period.end,
+        version=segment.version_number,
+        is_overriden=False,
+        price_plan_id=segment.price_plan_id,
+        price_plan_name=segment.price_plan_name,
+        pricing_rules=[],
+        price_plan_details=details,
+        price_plan_info=info,
+    )

@@ -1,0 +1,172 @@
+"""The document of an invoice: what is frozen, hashed and kept, and what a draft would freeze now.
+
+It is a published format: the doors show its lines as they are. All amounts are exact numbers; `amount`, `subtotal` and
+`total` have at most the decimals of the currency, everything else at most 12.
+"""
+
+import hashlib
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from bursar.accounts.model import Address
+
+FORMAT = 1
+
+
+class Part(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Base of the document's parts: camelCase, every field written."""
+
+
+class Filter(Part, frozen=True, kw_only=True):
+    """A field that had to equal a value for an event to be measured."""
+
+    field: str
+    value: str
+
+
+class Meter(Part, frozen=True, kw_only=True):
+    """What was measured, and how."""
+
+    id: str
+    name: str
+    version: int
+    aggregation: str
+    filters: list[Filter]
+    matcher: str | None
+    """jsonLogic that chose the events; none: all of the schema."""
+    computation: str | None
+    """jsonLogic that gave the quantity of an event."""
+
+
+class PriceVersion(Part, frozen=True, kw_only=True):
+    """Whose prices a line was rated with."""
+
+    price_plan_id: str
+    price_plan_name: str
+    version: int
+    id: str
+
+
+class SlabLine(Part, frozen=True, kw_only=True):
+    """What one slab charged."""
+
+    order: int
+    start_after: Decimal
+    """Exclusive."""
+    up_to: Decimal | None
+    """Inclusive; none: without end."""
+    price_type: Literal["FLAT", "PER_UNIT", "PACKAGE"]
+    rate: Decimal
+    package_size: Decimal | None
+    packages: Decimal | None
+    quantity: Decimal
+    bound: str | None
+    """`minimum` or `maximum` where that decided the amount."""
+    amount: Decimal
+    formula: str
+
+
+class CommitmentTerms(Part, frozen=True, kw_only=True):
+    """How a true-up came about."""
+
+    rate: Decimal
+    """Per whole cycle."""
+    days: int
+    of_days: int
+    prorated: Decimal
+    subtotal: Decimal
+    """What the usage lines came to, as rounded."""
+
+
+class Line(Part, frozen=True, kw_only=True):
+    """One line of an invoice with everything that explains it."""
+
+    number: int
+    type: Literal["USAGE_RATE_CARD", "TRUE_UP"]
+    name: str
+    """The plan's name of the line."""
+    description: str
+    tag: str | None
+    meter: Meter | None
+    pricing_model: Literal["TIERED", "VOLUME"] | None
+    quantity: Decimal | None
+    slabs: list[SlabLine]
+    commitment: CommitmentTerms | None
+    price_version: PriceVersion
+    formula: str
+    unrounded: Decimal
+    amount: Decimal
+    """Net, rounded toward zero to the currency's decimals."""
+    rounding: Decimal
+    """What the rounding took away: unrounded minus amount."""
+    tax_rate: Decimal
+    tax: Decimal
+
+
+class Party(Part, frozen=True, kw_only=True):
+    """A name and where to reach it."""
+
+    id: str
+    name: str
+    primary_email: str
+    address: Address
+
+
+class Seller(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Who issues the invoice."""
+
+    business_name: str = ""
+    primary_email: str = ""
+    address: Address = msgspec.field(default_factory=Address)
+
+
+class Document(Part, frozen=True, kw_only=True):
+    """An invoice."""
+
+    format: int
+    id: str
+    sequence_id: str | None
+    """Series and number; none on a draft."""
+    invoice_type: str
+    invoice_class: str
+    start_date: datetime
+    end_date: datetime
+    timezone: str
+    invoice_date: datetime
+    due_date: datetime
+    net_term_days: int
+    currency: str
+    decimals: int
+    schedule_id: str
+    seller: Seller
+    customer: Party
+    account: Party
+    price_plan_id: str
+    price_plan_name: str
+    lines: list[Line]
+    subtotal: Decimal
+    """Of the usage lines."""
+    tax: Decimal
+    total: Decimal
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
+_decoder = msgspec.json.Decoder(Document)
+
+
+def to_text(document: Document) -> str:
+    """The canonical JSON text: one document has one text."""
+    return _encoder.encode(document).decode()
+
+
+def from_text(text: str) -> Document:
+    """The document of a text that `to_text` made."""
+    return _decoder.decode(text)
+
+
+def digest(text: str) -> bytes:
+    """SHA-256 of the text in UTF-8."""
+    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,235 @@
+"""How charges become lines, and lines an invoice's postings. Pure: the same facts give the same lines."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from bursar.catalog.definitions import Commitment, UsageCard
+from bursar.catalog.plans import PlanVersion
+from bursar.core import decimals
+from bursar.core.decimals import plain, show
+from bursar.invoicing.document import CommitmentTerms, Document, Line, Meter, PriceVersion, SlabLine
+from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
+from bursar.rating.rate import formula, line, prorate, rate, true_up
+from bursar.rating.slabs import Charge, Model, PriceType, Slab, SlabCharge
+
+SERIES = "INV"
+"""The series of invoices; credit notes will have their own."""
+CAUSE = "invoice"
+
+_MODEL = {"TIERED": Model.GRADUATED, "VOLUME": Model.VOLUME}
+_PRICE_TYPE = {"FLAT": PriceType.FLAT, "PER_UNIT": PriceType.PER_UNIT, "PACKAGE": PriceType.PACKAGE}
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the lines of one billing period follow from."""
+
+    plan: PlanVersion
+    currency: str
+    exponent: int
+    quantities: Mapping[int, Decimal]
+    """By internal key of the meter; one that is missing measured nothing."""
+    meters: Mapping[int, Meter]
+    days: int
+    of_days: int
+    """Local days of the period and of the whole cycle that it is part of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The lines of an invoice and what they add up to."""
+
+    lines: list[Line]
+    subtotal: Decimal
+    total: Decimal
+
+
+def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
+    """What a quantity costs by a usage rate card."""
+    slabs = [
+        Slab(
+            order=slab.order,
+            start_after=slab.start_after,
+            price_type=_PRICE_TYPE[slab.price_type],
+            rate=price.rate,
+            package_size=slab.package_size,
+            minimum_rate=price.minimum_rate,
+            maximum_rate=price.maximum_rate,
+        )
+        for slab, price in zip(card.slabs, card.rates_in(currency), strict=True)
+    ]
+    return rate(_MODEL[card.pricing_model], slabs, quantity)
+
+
+def draw_up(facts: Facts) -> Content:
+    """The lines: one per usage rate card in the plan's order, then the true-up to the commitment, where one is due."""
+    version = PriceVersion(
+        price_plan_id=facts.plan.id,
+        price_plan_name=facts.plan.name,
+        version=facts.plan.version,
+        id=facts.plan.version_id,
+    )
+    lines = [_usage_line(n, card, facts, version) for n, card in enumerate(facts.plan.details.usage, 1)]
+    subtotal = sum((entry.amount for entry in lines), _ZERO)
+    if facts.plan.details.commitment is not None:
+        lines += _true_up_lines(len(lines) + 1, facts.plan.details.commitment, subtotal, facts, version)
+    total = sum((entry.amount for entry in lines), _ZERO)
+    return Content(lines, plain(subtotal), plain(total))
+
+
+def postable(content: Content) -> bool:
+    """Whether every amount can be stored: below 10^26."""
+    amounts = [amount for entry in content.lines for amount in (entry.unrounded, entry.amount)]
+    return all(decimals.fits(amount) for amount in (*amounts, content.total))
+
+
+def status_at_issue(total: Decimal) -> str:
+    """DUE, or PAID at once where there is nothing to pay."""
+    return "DUE" if total > 0 else "PAID"
+
+
+def issue_transaction(document: Document, invoice: int, account: int, accounting_date: date) -> Transaction | None:
+    """The postings of an issue: the receivable of the total against the unrounded revenue of each line, the
+    differences to rounding. None where nothing is charged.
+    """
+    postings: list[Posting] = [
+        *side(LedgerAccount(Kind.RECEIVABLE, document.currency, account), document.total),
+        *(
+            posting
+            for entry in document.lines
+            for posting in side(
+                LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry)), -entry.unrounded
+            )
+        ),
+        *side(LedgerAccount(Kind.ROUNDING, document.currency), sum((e.rounding for e in document.lines), _ZERO)),
+    ]
+    if not postings:
+        return None
+    return Transaction(CAUSE, invoice, accounting_date, f"invoice {document.id}", tuple(postings))
+
+
+def plan_line(entry: Line) -> str:
+    """What revenue is kept by: the plan and the line's meter, or its commitment."""
+    what = "commitment" if entry.meter is None else entry.meter.id
+    return f"{entry.price_version.price_plan_id}/{what}"
+
+
+def sequence_id(number: int) -> str:
+    """A number of the series as invoices show it."""
+    return f"{SERIES}-{number:06d}"
+
+
+def same_charges(one: Sequence[Line], other: Sequence[Line]) -> bool:
+    """Whether lines charge the same for the same reasons, whatever their meters have been named since."""
+    return [_charged(entry) for entry in one] == [_charged(entry) for entry in other]
+
+
+def _charged(entry: Line) -> tuple[object, ...]:
+    meter = entry.meter and entry.meter.id
+    return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.commitment, entry.price_version,
+            entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate, entry.tax)  # fmt: skip
+
+
+def _usage_line(number: int, card: UsageCard, facts: Facts, version: PriceVersion) -> Line:
+    quantity = facts.quantities.get(card.meter, _ZERO)
+    cost = charge(card, facts.currency, quantity)
+    amount, rounding = line(cost.amount, facts.exponent)
+    meter = facts.meters[card.meter]
+    slabs = [_slab_line(entry) for entry in cost.slabs]
+    return Line(
+        number=number,
+        type="USAGE_RATE_CARD",
+        name=card.name,
+        description=card.display_name or meter.name,
+        tag=card.tag,
+        meter=meter,
+        pricing_model=card.pricing_model,
+        quantity=plain(quantity),
+        slabs=slabs,
+        commitment=None,
+        price_version=version,
+        formula=_sum_formula(slabs, cost.amount, amount, facts),
+        unrounded=plain(cost.amount),
+        amount=plain(amount),
+        rounding=plain(rounding),
+        tax_rate=_ZERO,
+        tax=_ZERO,
+    )
+
+
+def _slab_line(entry: SlabCharge) -> SlabLine:
+    slab = entry.slab
+    names = {price_type: name for name, price_type in _PRICE_TYPE.items()}
+    return SlabLine(
+        order=slab.order,
+        start_after=plain(slab.start_after),
+        up_to=_plain(entry.end),
+        price_type=names[slab.price_type],  # type: ignore[arg-type]  # the keys are its three names
+        rate=plain(slab.rate),
+        package_size=_plain(slab.package_size),
+        packages=_plain(entry.packages),
+        quantity=plain(entry.quantity),
+        bound=entry.bound,
+        amount=plain(entry.amount),
+        formula=formula(entry),
+    )
+
+
+def _true_up_lines(
+    number: int, commitment: Commitment, subtotal: Decimal, facts: Facts, version: PriceVersion
+) -> list[Line]:
+    whole = commitment.in_currency(facts.currency)
+    prorated = prorate(whole, facts.days, facts.of_days)
+    missing = true_up(subtotal, prorated)
+    amount, rounding = line(missing, facts.exponent)
+    if not amount:
+        return []
+    share = "" if facts.days == facts.of_days else f" x {facts.days}/{facts.of_days} days = {show(prorated)}"
+    return [
+        Line(
+            number=number,
+            type="TRUE_UP",
+            name="minimum-commitment",
+            description=commitment.display_name,
+            tag=None,
+            meter=None,
+            pricing_model=None,
+            quantity=None,
+            slabs=[],
+            commitment=CommitmentTerms(
+                rate=plain(whole),
+                days=facts.days,
+                of_days=facts.of_days,
+                prorated=plain(prorated),
+                subtotal=plain(subtotal),
+            ),
+            price_version=version,
+            formula=f"commitment {show(whole)}{share}, less {show(subtotal)} = {show(missing)}"
+            + _rounding_formula(missing, amount, facts),
+            unrounded=plain(missing),
+            amount=plain(amount),
+            rounding=plain(rounding),
+            tax_rate=_ZERO,
+            tax=_ZERO,
+        )
+    ]
+
+
+def _sum_formula(slabs: Sequence[SlabLine], unrounded: Decimal, amount: Decimal, facts: Facts) -> str:
+    if not slabs:
+        return "nothing to charge = 0"
+    text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(show(s.amount) for s in slabs)} = {show(unrounded)}"
+    return text + _rounding_formula(unrounded, amount, facts)
+
+
+def _rounding_formula(unrounded: Decimal, amount: Decimal, facts: Facts) -> str:
+    if unrounded == amount:
+        return ""
+    return f", rounded toward zero to {facts.exponent} decimals = {show(amount)}"
+
+
+def _plain(value: Decimal | None) -> Decimal | None:
+    return None if value is None else plain(value)

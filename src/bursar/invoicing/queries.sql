@@ -1,0 +1,160 @@
+-- name: open_invoices
+-- Make the invoice of each billing period; one whose period has changed follows it for as long as it is a draft.
+insert into invoice (workspace, wire_id, account, schedule, segment, type, class, status, starts_at, ends_at, due_at,
+    created_at, updated_at)
+select $1, wire_id, account, schedule, segment, 'STANDARD', 'INVOICE', 'DRAFT', starts_at, ends_at, due_at, $2, $2
+from unnest($3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::timestamptz[],
+    $9::timestamptz[]) as p (wire_id, account, schedule, segment, starts_at, ends_at, due_at)
+order by account, schedule, starts_at
+on conflict (account, schedule, starts_at, type) where schedule is not null do update
+set segment = excluded.segment, ends_at = excluded.ends_at, due_at = excluded.due_at, updated_at = excluded.updated_at
+where invoice.status = 'DRAFT' and invoice.segment <> excluded.segment
+returning xmax = 0 as made;
+
+-- name: withdraw_drafts
+-- Take away drafts of billing periods that no longer exist: no segment in force begins or goes on with them.
+delete from invoice where workspace = $1 and segment = any($2::bigint[]) and status = 'DRAFT';
+
+-- name: find_key
+-- The key and account of an invoice by its wire id.
+select key, account from invoice where workspace = $1 and wire_id = $2;
+
+-- name: list_keys
+-- The newest invoices that match, before a key.
+select i.key from invoice i join account a on a.key = i.account join customer c on c.key = a.customer
+where i.workspace = $1 and ($2::text is null or i.status = $2) and ($3::text is null or a.togai_id = $3)
+    and ($4::text is null or c.togai_id = $4)
+    and ($5::timestamptz is null or i.starts_at >= $5) and ($6::timestamptz is null or i.starts_at < $6)
+    and ($7::bigint is null or i.key < $7)
+order by i.key desc limit $8;
+
+-- name: list_invoices
+-- Invoices by key with all that their documents say of parties and terms, and the frozen document of issued ones.
+select i.key, i.wire_id, i.account, i.type, i.class, i.status, i.starts_at, i.ends_at, i.due_at, i.paid_amount,
+    i.updated_at, s.calendar, s.price_plan_version, h.wire_id as schedule_id,
+    a.togai_id as account_id, a.currency, x.exponent, coalesce(a.net_term_days, w.net_term_days) as net_term_days,
+    p.name as account_name, coalesce(p.primary_email, q.primary_email) as account_email,
+    coalesce(p.address, q.address) as account_address,
+    c.togai_id as customer_id, q.name as customer_name, q.primary_email as customer_email,
+    q.address as customer_address, w.name as workspace_name, w.seller, d.content, d.issued_at
+from invoice i join account a on a.key = i.account join account_profile p on p.account = a.key
+join customer c on c.key = a.customer join customer_profile q on q.customer = c.key
+join workspace w on w.key = i.workspace join currency x on x.workspace = i.workspace and x.code = a.currency
+join schedule_segment s on s.key = i.segment join schedule h on h.key = i.schedule
+left join invoice_document d on d.invoice = i.key
+where i.workspace = $1 and i.key = any($2::bigint[]);
+
+-- name: list_meters
+-- Usage meters by key in the newest version that was ever in force, else the newest.
+select distinct on (m.key) m.key, m.wire_id, m.name, v.version, v.definition
+from usage_meter m join usage_meter_version v on v.usage_meter = m.key
+where m.workspace = $1 and m.key = any($2::int[])
+order by m.key, v.active_from is null, v.version desc;
+
+-- name: count_due
+-- How many drafts are due.
+select count(*) from invoice where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2;
+
+-- name: list_to_close
+-- Due drafts whose period is not yet closed to events; those after a draft of the account that still has grace wait.
+select i.account, i.starts_at, i.ends_at
+from invoice i join account a on a.key = i.account
+where i.workspace = $1 and i.status = 'DRAFT' and i.schedule is not null and i.due_at <= $2
+    and (a.closed_until is null or a.closed_until < i.ends_at or a.closed_from > i.starts_at)
+    and not exists (select from invoice e where e.account = i.account and e.status = 'DRAFT'
+        and e.schedule is not null and e.starts_at < i.starts_at and e.due_at > $2)
+order by i.due_at, i.key limit $3;
+
+-- name: some_unsettled
+-- Whether the schedules of these accounts have changed since their cycles were opened.
+select exists (select from schedule_segment
+    where workspace = $1 and account = any($2::bigint[]) and opens_at <= $3);
+
+-- name: lock_due
+-- The next due drafts of closed periods, at most one of an account so that its cycles are issued in order; those that
+-- another run holds are left to it.
+select i.key from invoice i join account a on a.key = i.account
+where i.workspace = $1 and i.status = 'DRAFT' and i.schedule is not null and i.due_at <= $2
+    and a.closed_from <= i.starts_at and a.closed_until >= i.ends_at and i.key <> all($3::bigint[])
+    and not exists (select from invoice e where e.account = i.account and e.status = 'DRAFT'
+        and e.schedule is not null and e.starts_at < i.starts_at)
+order by i.due_at, i.key limit $4 for update of i skip locked;
+
+-- name: draw_numbers
+-- Draw so many numbers of a series; the last one comes back. The series is held until the transaction ends.
+insert into invoice_series (workspace, series, next) values ($1, $2, 1 + $3::bigint)
+on conflict (workspace, series) do update set next = invoice_series.next + $3
+returning next - 1 as last;
+
+-- name: insert_documents
+-- Freeze documents.
+insert into invoice_document
+    (workspace, series, issued_at, invoice, number, currency, total, content, hash, invoice_date, pay_by)
+select $1, $2, $3, invoice, number, currency, total, content, hash, invoice_date, pay_by
+from unnest($4::bigint[], $5::bigint[], $6::text[], $7::numeric[], $8::text[], $9::bytea[], $10::timestamptz[],
+    $11::timestamptz[]) as d (invoice, number, currency, total, content, hash, invoice_date, pay_by);
+
+-- name: set_statuses
+-- Move invoices to their states.
+update invoice i set status = n.status, updated_at = $2
+from unnest($3::bigint[], $4::text[]) as n (invoice, status) where i.workspace = $1 and i.key = n.invoice;
+
+-- name: list_periods
+-- The billing periods of usage that overlap [$2, $3), with the prices that hold in them.
+select i.account, i.starts_at, i.ends_at, s.price_plan_version, a.currency
+from invoice i join schedule_segment s on s.key = i.segment join account a on a.key = i.account
+where i.workspace = $1 and i.type = 'STANDARD' and i.starts_at < $3 and i.ends_at > $2
+    and ($4::bigint[] is null or i.account = any($4))
+order by i.account, i.starts_at;
+
+-- name: page_documents
+-- Frozen documents of all workspaces after an invoice, in the order of their keys.
+select d.*, i.wire_id, i.account, i.status from invoice_document d join invoice i on i.key = d.invoice
+where d.invoice > $1 order by d.invoice limit $2;
+
+-- name: receivables_posted
+-- What was posted as receivable for invoices.
+select t.cause_key as invoice, sum(p.amount) as amount
+from ledger_transaction t join posting p on p.transaction = t.key join ledger_account a on a.key = p.ledger_account
+where t.workspace = $1 and t.cause = 'invoice' and t.cause_key = any($2::bigint[]) and a.kind = 'receivable'
+group by t.cause_key;
+
+-- name: overlapping_invoices
+-- Invoices of one account and type whose periods overlap.
+select wire_id, previous from (
+    select i.wire_id, i.starts_at, lag(i.wire_id) over same as previous, max(i.ends_at) over earlier as busy_until
+    from invoice i join schedule_segment s on s.key = i.segment
+    where i.type = 'STANDARD' and (i.status <> 'DRAFT' or s.superseded_at is null)
+    window same as (partition by i.account order by i.starts_at),
+        earlier as (partition by i.account order by i.starts_at rows between unbounded preceding and 1 preceding)
+) as o where busy_until > starts_at limit 20;
+
+-- name: untiled_segments
+-- Segments in force whose opened cycles do not tile them. Changes that invoicing has yet to follow are left out.
+select s.key, s.workspace, s.account, s.starts_at, coalesce(s.opens_at, s.ends_at) as open_until
+from schedule_segment s
+left join invoice i on i.schedule = s.schedule and i.type = 'STANDARD'
+    and i.starts_at >= s.starts_at and i.starts_at < s.ends_at
+where s.superseded_at is null and s.opens_at is distinct from s.starts_at
+    and not exists (select from schedule_segment c where c.account = s.account and c.opens_at = '-infinity')
+group by s.key
+having min(i.starts_at) is distinct from s.starts_at
+    or max(i.ends_at) is distinct from coalesce(s.opens_at, s.ends_at)
+    or sum(i.ends_at - i.starts_at) is distinct from coalesce(s.opens_at, s.ends_at) - s.starts_at
+limit 20;
+
+-- name: broken_series
+-- Series whose numbers are not exactly 1 to their count, or that would draw a wrong next one.
+select coalesce(s.workspace, d.workspace) as workspace, coalesce(s.series, d.series) as series, s.next,
+    d.least, d.most, coalesce(d.documents, 0) as documents
+from invoice_series s
+full join (select workspace, series, min(number) as least, max(number) as most, count(*) as documents
+    from invoice_document group by workspace, series) d on d.workspace = s.workspace and d.series = s.series
+where s.next is distinct from coalesce(d.documents, 0) + 1 or coalesce(d.least, 1) <> 1
+    or coalesce(d.most, 0) <> coalesce(d.documents, 0)
+limit 20;
+
+-- name: issued_without_document
+-- Invoices past DRAFT that have no document, and drafts that have one.
+select i.wire_id, i.status from invoice i left join invoice_document d on d.invoice = i.key
+where i.schedule is not null and (i.status = 'DRAFT') <> (d.invoice is null) limit 20;

@@ -1,0 +1,136 @@
+"""Reading invoices: drafts as they stand, issued ones as they were frozen, lines with what explains them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bursar.catalog.meters import meter_keys
+from bursar.core.caller import Caller
+from bursar.core.errors import Invalid, NotFound
+from bursar.core.page import Page
+from bursar.db.database import Connection, Database
+from bursar.invoicing import store
+from bursar.invoicing.content import draw_up_all
+from bursar.invoicing.document import Document, Line, from_text
+from bursar.invoicing.opening import open_cycles
+from bursar.invoicing.store import Header, queries
+from bursar.purchases import store as schedules
+from bursar.usage.quantities import MeteredEvent, events_of
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """An invoice: its living state and its document, which is frozen unless the invoice is a draft."""
+
+    header: Header
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which invoices to list; None does not filter."""
+
+    status: str | None = None
+    account_id: str | None = None
+    customer_id: str | None = None
+    starts_from: datetime | None = None
+    starts_before: datetime | None = None
+    """Invoices whose period begins in `[starts_from, starts_before)`: adjoining windows share none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A line and the events behind its quantity."""
+
+    invoice: Invoice
+    line: Line
+    events: Page[MeteredEvent]
+
+
+async def get_invoice(db: Database, caller: Caller, identifier: str) -> Invoice:
+    """An invoice by its wire id. Raises `NotFound`."""
+    async with db.transaction(caller.workspace) as connection:
+        key, account = await _find(connection, caller, identifier)
+        # A change of schedules may have moved or withdrawn the draft.
+        if not await schedules.some_due(connection, caller.workspace, account, caller.now):
+            return (await _read(connection, caller, [key]))[0]
+    await open_cycles(db, caller, caller.now, account)
+    async with db.transaction(caller.workspace) as connection:
+        key, _ = await _find(connection, caller, identifier)
+        return (await _read(connection, caller, [key]))[0]
+
+
+async def list_invoices(db: Database, caller: Caller, filters: Filters, after: str | None, limit: int) -> Page[Invoice]:
+    """Invoices, newest first; the drafts of all cycles that have begun are among them."""
+    before = _bookmark(after)
+    await open_cycles(db, caller, caller.now)
+    async with db.transaction(caller.workspace) as connection:
+        rows = await connection.fetch(
+            queries.list_keys,
+            caller.workspace,
+            filters.status,
+            filters.account_id,
+            filters.customer_id,
+            filters.starts_from,
+            filters.starts_before,
+            before,
+            limit + 1,
+        )
+        keys = [row["key"] for row in rows[:limit]]
+        items = await _read(connection, caller, keys)
+    return Page(items, str(keys[-1]) if len(rows) > limit else None)
+
+
+async def explain_line(
+    db: Database, caller: Caller, identifier: str, number: int, after: str | None, limit: int
+) -> Explanation:
+    """A line of an invoice with a page of the events behind it, by time; a line that measures nothing has none.
+
+    Raises `NotFound` for an invoice or a line that does not exist.
+    """
+    invoice = await get_invoice(db, caller, identifier)
+    line = next((entry for entry in invoice.document.lines if entry.number == number), None)
+    if line is None:
+        raise NotFound(f"line of invoice {identifier!r}", str(number))
+    events: Page[MeteredEvent] = Page([])
+    if line.meter is not None:
+        async with db.transaction(caller.workspace) as connection:
+            keys = await meter_keys(connection, caller.workspace, [line.meter.id])
+            period = invoice.header.period
+            events = await events_of(
+                connection,
+                caller.workspace,
+                invoice.header.account,
+                keys[line.meter.id],
+                period.start,
+                period.end,
+                after,
+                limit,
+            )
+    return Explanation(invoice, line, events)
+
+
+async def _find(connection: Connection, caller: Caller, identifier: str) -> tuple[int, int]:
+    row = await connection.fetchrow(queries.find_key, caller.workspace, identifier)
+    if row is None:
+        raise NotFound("invoice", identifier)
+    return row["key"], row["account"]
+
+
+async def _read(connection: Connection, caller: Caller, keys: Sequence[int]) -> list[Invoice]:
+    headers = await store.headers(connection, caller.workspace, keys)
+    drafts = [header for header in headers if header.content is None]
+    drawn = await draw_up_all(connection, caller.workspace, drafts) if drafts else []
+    computed = {one.header.key: one.document for one in drawn}
+    return [
+        Invoice(header, computed[header.key] if header.content is None else from_text(header.content))
+        for header in headers
+    ]
+
+
+def _bookmark(after: str | None) -> int | None:
+    if after is None:
+        return None
+    if not (after.isascii() and after.isdigit() and len(after) <= 18):
+        raise Invalid("nextToken", "is not a token of this list")
+    return int(after)

@@ -1,0 +1,150 @@
+"""Invoices and their documents as rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from bursar.accounts.model import Address
+from bursar.catalog.definitions import MeterDefinition
+from bursar.catalog.definitions import from_text as definition_of
+from bursar.core.cycles import Calendar
+from bursar.core.period import Period
+from bursar.db.database import Connection, Row
+from bursar.db.queries import Queries
+from bursar.invoicing.document import Document, Filter, Meter, Party, Seller, digest, to_text
+from bursar.invoicing.model import SERIES
+from bursar.purchases.store import decode_calendar
+
+queries = Queries("bursar.invoicing")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """An invoice as a row, with the parties and terms that its document names."""
+
+    key: int
+    id: str
+    account: int
+    type: str
+    invoice_class: str
+    status: str
+    period: Period
+    due_at: datetime
+    """When grace has ended and it may be issued."""
+    paid_amount: Decimal
+    updated_at: datetime
+    calendar: Calendar
+    plan_version: int
+    schedule_id: str
+    currency: str
+    exponent: int
+    net_term_days: int
+    account_party: Party
+    customer: Party
+    seller: Seller
+    content: str | None
+    """The frozen document; None on a draft."""
+    issued_at: datetime | None
+
+
+async def headers(connection: Connection, workspace: int, keys: Sequence[int]) -> list[Header]:
+    """Invoices in the order of `keys`."""
+    rows = await connection.fetch(queries.list_invoices, workspace, list(keys))
+    found = {row["key"]: _header(row) for row in rows}
+    return [found[key] for key in keys]
+
+
+async def meters(connection: Connection, workspace: int, keys: Sequence[int]) -> dict[int, Meter]:
+    """What meters measure, by their internal keys."""
+    rows = await connection.fetch(queries.list_meters, workspace, list(keys))
+    return {row["key"]: _meter(row) for row in rows}
+
+
+async def draw_numbers(connection: Connection, workspace: int, count: int) -> range:
+    """The next numbers of the series, without a gap: they come back if the transaction does not commit."""
+    last: int = await connection.fetchval(queries.draw_numbers, workspace, SERIES, count)
+    return range(last - count + 1, last + 1)
+
+
+async def freeze(
+    connection: Connection, workspace: int, now: datetime, issued: Sequence[tuple[int, int, Document]]
+) -> list[bytes]:
+    """Keep the documents of `(invoice, number, document)`; returns their hashes."""
+    texts = [to_text(document) for _, _, document in issued]
+    hashes = [digest(text) for text in texts]
+    await connection.execute(
+        queries.insert_documents,
+        workspace,
+        SERIES,
+        now,
+        [key for key, _, _ in issued],
+        [number for _, number, _ in issued],
+        [document.currency for _, _, document in issued],
+        [document.total for _, _, document in issued],
+        texts,
+        hashes,
+        [document.invoice_date for _, _, document in issued],
+        [document.due_date for _, _, document in issued],
+    )
+    return hashes
+
+
+async def set_statuses(
+    connection: Connection, workspace: int, wall: datetime, statuses: Sequence[tuple[int, str]]
+) -> None:
+    """Move invoices to their states."""
+    await connection.execute(
+        queries.set_statuses, workspace, wall, [key for key, _ in statuses], [status for _, status in statuses]
+    )
+
+
+def _header(row: Row) -> Header:
+    seller = msgspec.json.decode(row["seller"], type=Seller)
+    return Header(
+        key=row["key"],
+        id=row["wire_id"],
+        account=row["account"],
+        type=row["type"],
+        invoice_class=row["class"],
+        status=row["status"],
+        period=Period(row["starts_at"], row["ends_at"]),
+        due_at=row["due_at"],
+        paid_amount=row["paid_amount"],
+        updated_at=row["updated_at"],
+        calendar=decode_calendar(row["calendar"]),
+        plan_version=row["price_plan_version"],
+        schedule_id=row["schedule_id"],
+        currency=row["currency"],
+        exponent=row["exponent"],
+        net_term_days=row["net_term_days"],
+        account_party=_party(row, "account"),
+        customer=_party(row, "customer"),
+        seller=seller if seller.business_name else msgspec.structs.replace(seller, business_name=row["workspace_name"]),
+        content=row["content"],
+        issued_at=row["issued_at"],
+    )
+
+
+def _party(row: Row, whose: str) -> Party:
+    return Party(
+        id=row[f"{whose}_id"],
+        name=row[f"{whose}_name"],
+        primary_email=row[f"{whose}_email"],
+        address=msgspec.json.decode(row[f"{whose}_address"], type=Address),
+    )
+
+
+def _meter(row: Row) -> Meter:
+    definition = definition_of(row["definition"], MeterDefinition)
+    return Meter(
+        id=row["wire_id"],
+        name=definition.billable_name or row["name"],
+        version=row["version"],
+        aggregation=definition.aggregation,
+        filters=[Filter(field=entry.field, value=entry.value) for entry in definition.filters],
+        matcher=definition.matcher,
+        computation=definition.computation,
+    )

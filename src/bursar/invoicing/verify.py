@@ -1,0 +1,126 @@
+"""What must always hold of invoices."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+from bursar.db.database import Connection, Row
+from bursar.db.verify import Check
+from bursar.invoicing import store
+from bursar.invoicing.content import draw_up_all
+from bursar.invoicing.document import Document, digest, from_text
+from bursar.invoicing.model import same_charges, sequence_id
+from bursar.invoicing.store import queries
+
+_PAGE = 200
+_LIMIT = 20
+
+
+async def _one_per_cycle(connection: Connection) -> list[str]:
+    overlapping = await connection.fetch(queries.overlapping_invoices)
+    untiled = await connection.fetch(queries.untiled_segments)
+    return [
+        *(f"invoice {r['wire_id']} overlaps {r['previous']} or one before it" for r in overlapping),
+        *(
+            f"the cycles of segment {r['key']} of account {r['account']} do not tile"
+            f" [{r['starts_at']}, {r['open_until']})"
+            for r in untiled
+        ),
+    ]
+
+
+async def _gapless(connection: Connection) -> list[str]:
+    return [
+        f"series {r['series']} of workspace {r['workspace']} has {r['documents']} invoices, numbers"
+        f" {r['least']} to {r['most']} and would go on with {r['next']}"
+        for r in await connection.fetch(queries.broken_series)
+    ]
+
+
+async def _issued_have_documents(connection: Connection) -> list[str]:
+    rows = await connection.fetch(queries.issued_without_document)
+    return [f"invoice {r['wire_id']} is {r['status']} and {'has' if r['status'] == 'DRAFT' else 'lacks'} a document"
+            for r in rows]  # fmt: skip
+
+
+async def _unchanged(connection: Connection) -> list[str]:
+    problems = []
+    async for row, document in _documents(connection):
+        if digest(row["content"]) != row["hash"]:
+            problems.append(f"the document of invoice {row['wire_id']} is not what was issued")
+        facts = (document.id, document.sequence_id, document.total, document.currency, document.invoice_date,
+                 document.due_date)  # fmt: skip
+        columns = (row["wire_id"], sequence_id(row["number"]), row["total"], row["currency"], row["invoice_date"],
+                   row["pay_by"])  # fmt: skip
+        if facts != columns:
+            problems.append(f"the record of invoice {row['wire_id']} differs from its document")
+    return problems[:_LIMIT]
+
+
+async def _adds_up(connection: Connection) -> list[str]:
+    problems = []
+    async for row, document in _documents(connection):
+        total = sum((entry.amount + entry.tax for entry in document.lines), Decimal(0))
+        if total != document.total:
+            problems.append(f"the lines of invoice {row['wire_id']} sum to {total}, its total is {document.total}")
+        problems += [
+            f"line {entry.number} of invoice {row['wire_id']} is not its slabs rounded once"
+            for entry in document.lines
+            if entry.amount + entry.rounding != entry.unrounded
+            or (entry.meter is not None and sum((s.amount for s in entry.slabs), Decimal(0)) != entry.unrounded)
+        ]
+    return problems[:_LIMIT]
+
+
+async def _posted(connection: Connection) -> list[str]:
+    problems = []
+    async for rows in _pages(connection):
+        for workspace in {row["workspace"] for row in rows}:
+            here = [row for row in rows if row["workspace"] == workspace]
+            posted = await connection.fetch(queries.receivables_posted, workspace, [row["invoice"] for row in here])
+            amounts = {row["invoice"]: row["amount"] for row in posted}
+            problems += [
+                f"invoice {row['wire_id']} is of {row['total']:f}, its receivable of {amounts.get(row['invoice'])}"
+                for row in here
+                if amounts.get(row["invoice"], Decimal(0)) != row["total"]
+            ]
+    return problems[:_LIMIT]
+
+
+async def _recomputed(connection: Connection) -> list[str]:
+    problems = []
+    async for rows in _pages(connection):
+        for workspace in {row["workspace"] for row in rows}:
+            here = {row["invoice"]: row for row in rows if row["workspace"] == workspace}
+            headers = await store.headers(connection, workspace, list(here))
+            for drawn in await draw_up_all(connection, workspace, headers):
+                frozen = from_text(here[drawn.header.key]["content"])
+                if not same_charges(frozen.lines, drawn.document.lines) or frozen.total != drawn.document.total:
+                    problems.append(
+                        f"invoice {drawn.header.id} is of {frozen.total}, its usage and prices give"
+                        f" {drawn.document.total}"
+                    )
+    return problems[:_LIMIT]
+
+
+async def _pages(connection: Connection) -> AsyncIterator[list[Row]]:
+    last = 0
+    while rows := await connection.fetch(queries.page_documents, last, _PAGE):
+        last = rows[-1]["invoice"]
+        yield rows
+
+
+async def _documents(connection: Connection) -> AsyncIterator[tuple[Row, Document]]:
+    async for rows in _pages(connection):
+        for row in rows:
+            yield row, from_text(row["content"])
+
+
+CHECKS: list[Check] = [
+    Check("I5", "one invoice per cycle, and cycles tile what is associated", _one_per_cycle),
+    Check("I5", "numbers are gapless per series", _gapless),
+    Check("I5", "exactly the issued invoices have documents", _issued_have_documents),
+    Check("I6", "an invoice's total is the sum of its lines, each rounded once", _adds_up),
+    Check("I6", "usage and price versions give every invoice again, to the last digit", _recomputed),
+    Check("I6", "the receivable posted for an invoice is its total", _posted),
+    Check("I7", "issued documents never change", _unchanged),
+]

@@ -1,0 +1,94 @@
+"""Reaching a database from a command: the user's own, a data directory's running one, or one started for a while."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+
+from bursar.accounts.tokens import create_token, list_tokens
+from bursar.accounts.workspaces import DEFAULT, caller_of, create_workspace, list_workspaces
+from bursar.core.errors import BursarError
+from bursar.db.database import Database
+from bursar.db.migrate import migrate, ready
+from bursar.runtime.datadir import DataDir, default_data_dir
+from bursar.runtime.postgres import Cluster, Say
+
+PATIENCE_SECONDS = 60
+
+
+class NoDatabase(BursarError):
+    """The database cannot be reached."""
+
+
+def bring_up_to_date(dsn: str) -> None:
+    """Migrate where the database is behind this release."""
+    try:
+        if not asyncio.run(ready(dsn)):
+            migrate(dsn)
+    except (OSError, psycopg.OperationalError) as error:
+        raise NoDatabase(f"the database cannot be reached: {str(error).strip().splitlines()[0]}") from None
+
+
+async def first_start(dsn: str, wall: datetime) -> str | None:
+    """Make the default live workspace and its first token where there is none yet; returns a token that was drawn."""
+    db = await Database.open(dsn, size=1)
+    try:
+        async with db.transaction(None) as connection:
+            found = {workspace.name: workspace for workspace in await list_workspaces(connection)}
+            workspace = found.get(DEFAULT) or await create_workspace(
+                connection, wall, "server", DEFAULT, sandbox=False, currency="USD", timezone="UTC"
+            )
+            caller = caller_of(workspace, wall, "server")
+            if (await list_tokens(connection, caller, None, 1)).items:
+                return None
+            given = os.environ.get("BURSAR_TOKEN")
+            text, _ = await create_token(connection, caller, "first", text=given or None)
+            return None if given else text
+    finally:
+        await db.close()
+
+
+@contextmanager
+def database(data_dir: Path | None, url: str | None, say: Say, wall: datetime) -> Iterator[str]:
+    """The DSN of a migrated database, for the duration of a command."""
+    if url:
+        bring_up_to_date(url)
+        asyncio.run(first_start(url, wall))
+        yield url
+        return
+    place = DataDir(data_dir or default_data_dir())
+    place.prepare()
+    if not place.acquire():
+        _await(place)
+        yield place.dsn()
+        return
+    cluster = Cluster(place, say)
+    try:
+        dsn = cluster.start()
+        bring_up_to_date(dsn)
+        token = asyncio.run(first_start(dsn, wall))
+        if token is not None:
+            say(f"API token of the workspace '{DEFAULT}', shown only now: {token}")
+        yield dsn
+    finally:
+        cluster.stop()
+        place.release()
+
+
+def _await(place: DataDir) -> None:
+    """Wait until the server that runs on a data directory has its tables ready."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            if asyncio.run(ready(place.dsn())):
+                return
+        except OSError:
+            pass
+        if time.monotonic() > deadline:
+            raise NoDatabase(f"process {place.holder()} runs on {place.path}, but its PostgreSQL does not answer")
+        time.sleep(0.2)

@@ -1,0 +1,155 @@
+"""The parent: it holds the data directory, runs PostgreSQL, keeps a server and a worker alive until told to stop."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from bursar import __version__
+from bursar.accounts.workspaces import DEFAULT
+from bursar.core.errors import BursarError
+from bursar.runtime.child import die_with_parent
+from bursar.runtime.connect import bring_up_to_date, first_start
+from bursar.runtime.datadir import DataDir, default_data_dir
+from bursar.runtime.postgres import Cluster, Say
+
+DRAIN_SECONDS = 6.0
+STOP_SECONDS = 9.0
+START_SECONDS = 60.0
+
+
+class PortTaken(BursarError):
+    """The address cannot be listened on."""
+
+
+class ServerFailed(BursarError):
+    """The server did not become ready."""
+
+
+@dataclass
+class Parent:
+    """Everything that one `bursar serve` runs."""
+
+    host: str
+    port: int
+    data_dir: Path | None
+    url: str | None
+    worker: bool
+    say: Say
+    _stopping: bool = False
+    _cluster: Cluster | None = None
+    _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises a `BursarError` where it cannot start."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        listener = _listen(self.host, self.port)
+        port = listener.getsockname()[1]
+        try:
+            dsn = self._open_database()
+            token = asyncio.run(first_start(dsn, datetime.now(UTC)))
+            if token is not None:
+                self.say(f"API token of the workspace '{DEFAULT}', shown only now: {token}")
+            self._spawn("server", dsn, listener)
+            if self.worker:
+                self._spawn("worker", dsn, listener)
+            self._await_ready(port)
+            if not self._stopping:
+                self.say(f"Bursar {__version__} is ready at http://{self.host}:{port}")
+            while not self._stopping:
+                self._keep_alive(dsn, listener)
+                time.sleep(0.1)
+        finally:
+            self._end()
+            listener.close()
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _open_database(self) -> str:
+        if self.url:
+            dsn = self.url
+        else:
+            place = DataDir(self.data_dir or default_data_dir())
+            place.prepare()
+            if not place.acquire():
+                raise place.busy()
+            self._cluster = Cluster(place, self.say)
+            dsn = self._cluster.start()
+        bring_up_to_date(dsn)
+        return dsn
+
+    def _spawn(self, kind: str, dsn: str, listener: socket.socket) -> None:
+        parent = os.getpid()
+        arguments = {"server": [dsn, str(listener.fileno())], "worker": [dsn]}[kind]
+        self._children[kind] = subprocess.Popen(
+            [sys.executable, "-m", f"bursar.runtime.{kind}", *arguments],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(listener.fileno(),) if kind == "server" else (),
+            # A session of its own: Ctrl-C reaches the parent alone, which lets the children drain.
+            start_new_session=True,
+            preexec_fn=lambda: die_with_parent(signal.SIGKILL, parent),  # noqa: PLW1509 - one thread, one system call
+        )
+
+    def _await_ready(self, port: int) -> None:
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host  # noqa: S104
+        address = f"http://[{host}]:{port}/readyz" if ":" in host else f"http://{host}:{port}/readyz"
+        deadline = time.monotonic() + START_SECONDS
+        while not self._stopping:
+            try:
+                with urllib.request.urlopen(address, timeout=2):  # noqa: S310 - our own address
+                    return
+            except (urllib.error.URLError, OSError):
+                pass
+            if self._children["server"].poll() is not None or time.monotonic() > deadline:
+                raise ServerFailed("the server process did not become ready; see its message above")
+            time.sleep(0.05)
+
+    def _keep_alive(self, dsn: str, listener: socket.socket) -> None:
+        if self._cluster is not None and not self._cluster.alive():
+            self.say("PostgreSQL ended unexpectedly; starting it again")
+            self._cluster.start()
+        for kind, child in list(self._children.items()):
+            if child.poll() is not None and not self._stopping:
+                self.say(f"the {kind} process ended unexpectedly ({child.returncode}); starting it again")
+                time.sleep(0.2)
+                self._spawn(kind, dsn, listener)
+
+    def _end(self) -> None:
+        """Drain the children, then stop PostgreSQL: within ten seconds in all."""
+        began = time.monotonic()
+        for child in self._children.values():
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+        for child in self._children.values():
+            try:
+                child.wait(max(0.1, began + DRAIN_SECONDS - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        if self._cluster is not None:
+            self._cluster.stop(max(0.1, began + STOP_SECONDS - time.monotonic()))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise PortTaken(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from None
+    listener.listen(2048)
+    listener.set_inheritable(True)
+    return listener

@@ -1,0 +1,166 @@
+"""Event schemas with the official client, and what it is told when it errs."""
+
+import json
+from typing import Any
+
+import pytest
+from togai_client.api.event_schemas_api import EventSchemasApi
+from togai_client.exceptions import BadRequestException, NotFoundException
+from togai_client.models.create_event_schema_request import CreateEventSchemaRequest
+
+from tests.conftest import Server, Tenant
+from tests.http.togai.catalog import customer, event, expect, ingest, meter, schema, status_of
+
+RIDE: dict[str, Any] = {
+    "name": "ride_completed",
+    "description": "A ride has ended",
+    "attributes": [{"name": "distance", "defaultUnit": "Miles"}, {"name": "minutes"}],
+    "dimensions": [{"name": "city"}],
+    "filterFields": ["city", "attribute.minutes"],
+}
+
+
+def create(api: EventSchemasApi, **change: Any) -> Any:
+    return api.create_event_schema(CreateEventSchemaRequest.from_dict({**RIDE, **change}))
+
+
+def refused(call: Any, *words: str) -> None:
+    with pytest.raises(BadRequestException) as caught:
+        call()
+    for word in words:
+        assert word in caught.value.body, caught.value.body
+
+
+def test_a_schema_is_made_read_and_activated(tenant: Tenant) -> None:
+    api = EventSchemasApi(tenant.togai)
+    made = create(api)
+    assert (made.name, made.version, made.status, made.description) == (RIDE["name"], 1, "DRAFT", RIDE["description"])
+    assert [(entry.name, entry.default_unit) for entry in made.attributes] == [("distance", "Miles"), ("minutes", None)]
+    assert [entry.name for entry in made.dimensions] == ["city"]
+    assert made.filter_fields == ["city", "attribute.minutes"]
+    assert made.created_at.tzinfo is not None
+    assert api.get_event_schema("ride_completed").to_dict() == made.to_dict()
+    assert api.get_event_schema("ride_completed", version=1).to_dict() == made.to_dict()
+    active = api.activate_event_schema("ride_completed")
+    assert (active.status, active.version, active.created_at) == ("ACTIVE", 1, made.created_at)
+    assert active.updated_at > made.updated_at
+    assert api.activate_event_schema("ride_completed").to_dict() == active.to_dict()
+    assert api.get_event_schema("ride_completed").status == "ACTIVE"
+
+
+def test_what_does_not_exist_is_not_found(tenant: Tenant) -> None:
+    api = EventSchemasApi(tenant.togai)
+    create(api)
+    for call in (
+        lambda: api.get_event_schema("nothing"),
+        lambda: api.get_event_schema("ride_completed", version=2),
+        lambda: api.activate_event_schema("nothing"),
+        lambda: api.get_event_schema("Ride_completed"),
+    ):
+        with pytest.raises(NotFoundException):
+            call()
+    refused(lambda: api.get_event_schema("ride_completed", version=0), "version")
+    refused(lambda: api.get_event_schema("ride_completed", version=10**12), "version")
+
+
+def test_a_name_is_taken_once_in_a_workspace(server: Server) -> None:
+    one, two = (EventSchemasApi(server.workspace().togai) for _ in range(2))
+    create(one)
+    refused(lambda: create(one), "name", "ride_completed")
+    with pytest.raises(NotFoundException):
+        two.get_event_schema("ride_completed")
+    with pytest.raises(NotFoundException):
+        two.activate_event_schema("ride_completed")
+    assert two.list_event_schemas().data == []
+    assert create(two, description="other").description == "other"
+    assert one.get_event_schema("ride_completed").description == RIDE["description"]
+
+
+def test_schemas_are_listed_in_pages_with_the_number_of_their_meters(tenant: Tenant) -> None:
+    api = EventSchemasApi(tenant.togai)
+    names = [f"s{index}" for index in range(5)]
+    for name in names:
+        schema(tenant.http, name, active=name in ("s1", "s2", "s4"))
+    meter(tenant.http, "one", "s1")
+    meter(tenant.http, "two", "s1", active=False)
+    assert {entry.name: entry.usage_meters_count for entry in api.list_event_schemas().data} == {
+        "s0": 0, "s1": 2, "s2": 0, "s3": 0, "s4": 0,
+    }  # fmt: skip
+    assert [entry.name for entry in api.list_event_schemas(status="DRAFT").data] == ["s0", "s3"]
+    first = api.list_event_schemas(status="ACTIVE", page_size=2)
+    assert ([entry.name for entry in first.data], first.context.page_size) == (["s1", "s2"], 2)
+    rest = api.list_event_schemas(next_token=first.next_token)
+    assert ([entry.name for entry in rest.data], rest.next_token) == (["s4"], None)
+    exact = api.list_event_schemas(page_size=5)
+    assert ([entry.name for entry in exact.data], exact.next_token) == (names, None)
+    refused(lambda: api.list_event_schemas(status="BROKEN"), "status")
+    for token in ("x", first.next_token[:-3], first.next_token + "A"):
+        refused(lambda token=token: api.list_event_schemas(next_token=token), "nextToken")
+
+
+def test_events_of_a_draft_are_kept_but_not_measured(tenant: Tenant) -> None:
+    customer(tenant.http)
+    schema(tenant.http, active=False)
+    now = expect(tenant.http.get("/bursar/v1/clock"), 200)["now"]
+    ingest(tenant.http, event("early", now))
+    assert status_of(tenant.http, "early") == ["FAILED_SCHEMA_NOT_DEFINED"]
+    EventSchemasApi(tenant.togai).activate_event_schema("llm")
+    ingest(tenant.http, event("late", now))
+    assert status_of(tenant.http, "late") == ["COMPLETED_NO_MATCHING_METERS"]
+
+
+LONG = "x" * 51
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"name": None}, "name"),
+    ({"name": ""}, "name"),
+    ({"name": " "}, "name"),
+    ({"name": LONG}, "name"),
+    ({"name": "a/b"}, "name"),
+    ({"name": "é"}, "name"),
+    ({"name": 7}, "name"),
+    ({"description": "x" * 256}, "description"),
+    ({"attributes": None}, "attributes"),
+    ({"attributes": {}}, "attributes"),
+    ({"attributes": [{"name": f"a{i}"} for i in range(51)]}, "attributes"),
+    ({"attributes": [{"name": LONG}]}, "attributes[0].name"),
+    ({"attributes": [{"name": "distance"}, {"name": "a.b"}]}, "attributes[1].name"),
+    ({"attributes": [{"name": "a"}, {"name": "a"}]}, "attributes[1].name"),
+    ({"attributes": [{"name": "a", "defaultUnit": "x" * 11}]}, "attributes[0].defaultUnit"),
+    ({"attributes": [{"name": "a", "unit": "x"}]}, "unit"),
+    ({"attributes": ["a"]}, "attributes[0]"),
+    ({"dimensions": [{"name": f"d{i}"} for i in range(51)]}, "dimensions"),
+    ({"dimensions": [{"name": "d"}, {"name": "d"}]}, "dimensions[1].name"),
+    ({"dimensions": [{}]}, "dimensions[0]"),
+    ({"filterFields": ["country"]}, "filterFields[0]"),
+    ({"filterFields": ["city", "dimension.city"]}, "filterFields[1]"),
+    ({"filterFields": ["c" * 101]}, "filterFields[0]"),
+    ({"filterFields": "city"}, "filterFields"),
+    ({"eventIdTemplate": "{{id}}"}, "eventIdTemplate"),
+    ({"enrichments": {"fields": [{"name": "km"}]}}, "enrichments: are not supported yet"),
+    ({"enrichments": {"fields": [], "dependencies": [{}]}}, "enrichments: are not supported yet"),
+    ({"enrichments": {}}, "fields"),
+    ({"enrichments": {"fields": [], "more": 1}}, "more"),
+    ({"planet": "Mars"}, "planet"),
+    ({"description": "a\x00b"}, "NUL"),
+]
+
+
+@pytest.mark.parametrize(("change", "word"), BAD)
+def test_bad_schemas_are_refused_by_name(tenant: Tenant, change: dict[str, Any], word: str) -> None:
+    answer = tenant.http.post("/event_schema", content=json.dumps({**RIDE, **change}))
+    assert answer.status_code == 400, answer.text
+    assert list(answer.json()) == ["message"]
+    assert word in answer.json()["message"]
+    assert tenant.http.get("/event_schema").json()["data"] == []
+
+
+def test_the_limits_themselves_are_taken(tenant: Tenant) -> None:
+    body = {
+        "name": "x" * 50,
+        "description": "é" * 255,
+        "attributes": [{"name": f"{i:050}", "defaultUnit": "u" * 10} for i in range(50)],
+        "dimensions": [{"name": f"d {i:048}"} for i in range(50)],
+        "enrichments": {"fields": []},
+    }
+    made = EventSchemasApi(tenant.togai).create_event_schema(CreateEventSchemaRequest.from_dict(body))
+    assert (len(made.attributes), len(made.dimensions), made.filter_fields) == (50, 50, [])

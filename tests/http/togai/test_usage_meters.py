@@ -1,0 +1,195 @@
+"""Usage meters with the official client, and what it is told when it errs."""
+
+import json
+from typing import Any
+
+import pytest
+from togai_client.api.usage_meters_api import UsageMetersApi
+from togai_client.exceptions import BadRequestException, NotFoundException
+from togai_client.models.create_usage_meter_request import CreateUsageMeterRequest
+
+from tests.conftest import Server, Tenant
+from tests.http.togai.catalog import customer, event, expect, ingest, meter, schema, status_of
+
+TOKENS = '{"var":"attribute.tokens"}'
+BIG = '{"==":[{"var":"dimension.model"},"big"]}'
+METER: dict[str, Any] = {
+    "name": "big tokens",
+    "billableName": "Tokens of the big model",
+    "description": "What the big model made",
+    "type": "COUNTER",
+    "aggregation": "SUM",
+    "eventSchemaName": "llm",
+    "computations": [{"id": "only", "matcher": BIG, "computation": TOKENS, "order": 7}],
+    "filters": [{"field": "model", "value": "big"}],
+}
+
+
+def create(api: UsageMetersApi, **change: Any) -> Any:
+    return api.create_usage_meter(CreateUsageMeterRequest.from_dict({**METER, **change}))
+
+
+def refused(call: Any, *words: str) -> None:
+    with pytest.raises(BadRequestException) as caught:
+        call()
+    for word in words:
+        assert word in caught.value.body, caught.value.body
+
+
+def test_a_meter_is_made_read_and_activated(tenant: Tenant) -> None:
+    schema(tenant.http)
+    api = UsageMetersApi(tenant.togai)
+    made = create(api)
+    assert len(made.id) <= 20
+    assert made.id.startswith("um.")
+    sent = made.to_dict()
+    for name in ("name", "billableName", "description", "type", "aggregation", "computations", "filters"):
+        assert sent[name] == METER[name], name
+    assert (made.display_name, made.status, made.last_activated_at) == (METER["billableName"], "DRAFT", None)
+    assert api.get_usage_meter(made.id).event_schema is None
+    assert api.get_usage_meter(made.id, include_schema=True).event_schema.name == "llm"
+    active = api.activate_usage_meter(made.id)
+    assert active.status == "ACTIVE"
+    assert active.last_activated_at == active.updated_at > made.updated_at
+    assert api.activate_usage_meter(made.id).to_dict() == active.to_dict()
+    assert api.get_usage_meter(made.id).to_dict() == active.to_dict()
+
+
+def test_a_meter_without_billable_name_goes_by_its_name(tenant: Tenant) -> None:
+    schema(tenant.http)
+    api = UsageMetersApi(tenant.togai)
+    made = api.create_usage_meter(
+        CreateUsageMeterRequest.from_dict(
+            {"name": "requests", "type": "COUNTER", "aggregation": "COUNT", "eventSchemaName": "llm"}
+        )
+    )
+    assert (made.display_name, made.computations, made.filters) == ("requests", [], [])
+    counted = create(api, aggregation="COUNT", computations=[{"computation": "1", "order": 0}], filters=None)
+    assert [entry.to_dict() for entry in counted.computations] == [{"computation": "1", "order": 0}]
+
+
+def test_what_does_not_exist_is_not_found(server: Server) -> None:
+    one, two = server.workspace(), server.workspace()
+    schema(one.http)
+    schema(two.http)
+    made = create(UsageMetersApi(one.togai))
+    for api, identifier in ((UsageMetersApi(one.togai), "um.none"), (UsageMetersApi(two.togai), made.id)):
+        for call in (api.get_usage_meter, api.activate_usage_meter):
+            with pytest.raises(NotFoundException):
+                call(identifier)
+    assert UsageMetersApi(two.togai).get_usage_meters_for_event_schema().data == []
+    refused(lambda: create(UsageMetersApi(one.togai)), "name", "big tokens")
+    assert create(UsageMetersApi(two.togai)).id != made.id
+
+
+def test_a_draft_of_a_schema_holds_its_meters_back(tenant: Tenant) -> None:
+    schema(tenant.http, active=False)
+    api = UsageMetersApi(tenant.togai)
+    made = create(api)
+    refused(lambda: api.activate_usage_meter(made.id), "llm", "not active")
+    assert api.get_usage_meter(made.id).status == "DRAFT"
+    expect(tenant.http.post("/event_schema/llm/activate"), 200)
+    assert api.activate_usage_meter(made.id).status == "ACTIVE"
+
+
+def test_meters_are_listed_in_pages(tenant: Tenant) -> None:
+    schema(tenant.http)
+    api = UsageMetersApi(tenant.togai)
+    count = {"aggregation": "COUNT", "computations": None}
+    for index, (active, more) in enumerate([(True, {}), (False, {}), (True, count), (True, {}), (True, {})]):
+        meter(tenant.http, f"m{index}", active=active, **more)
+    listed = api.get_usage_meters_for_event_schema
+
+    def names(page: Any) -> list[str]:
+        return [entry.name for entry in page.data]
+
+    assert names(listed()) == ["m0", "m1", "m2", "m3", "m4"]
+    assert names(listed(status="DRAFT")) == ["m1"]
+    assert names(listed(aggregations="COUNT")) == ["m2"]
+    assert names(listed(status="ARCHIVED")) == []
+    assert names(listed(status="ACTIVE,DRAFT", aggregations="SUM,COUNT")) == ["m0", "m1", "m2", "m3", "m4"]
+    first = listed(status="ACTIVE", aggregations="SUM", page_size=2)
+    rest = listed(next_token=first.next_token)
+    assert (names(first), names(rest), rest.next_token) == (["m0", "m3"], ["m4"], None)
+    refused(lambda: listed(status="RUNNING"), "status")
+    refused(lambda: listed(aggregations="MAX"), "aggregations")
+    refused(lambda: listed(next_token="e30"), "nextToken")
+
+
+def test_filters_and_matchers_choose_what_is_measured(tenant: Tenant) -> None:
+    customer(tenant.http)
+    schema(tenant.http, filterFields=["dimension.model", "tokens"])
+    now = expect(tenant.http.get("/bursar/v1/clock"), 200)["now"]
+    computations = [{"computation": '{"*":[{"var":"attributes.tokens"},2]}', "matcher": BIG, "order": 1}]
+    meter(tenant.http, "matched", computations=computations, filters=[{"field": "model", "value": "big"}])
+    meter(tenant.http, "sized", computations=[{"computation": "1", "order": 1}], aggregation="COUNT",
+          filters=[{"field": "attributes.tokens", "value": "5.0"}])  # fmt: skip
+    events = {"both": ("big", 5), "first": ("big", 6), "second": ("small", 5), "none": ("small", 6)}
+    ingest(tenant.http, *(event(name, now, model=model, tokens=n) for name, (model, n) in events.items()))
+    measured = {}
+    for name in events:
+        found = expect(tenant.http.get(f"/events/{name}"), 200)["events"][0]
+        used = (found.get("eventPipelineInfo") or {}).get("usageMeters") or []
+        measured[name] = {entry["usageMeterName"]: entry["units"] for entry in used}
+    assert measured == {
+        "both": {"matched": 10, "sized": 1},
+        "first": {"matched": 12},
+        "second": {"sized": 1},
+        "none": {},
+    }
+    assert status_of(tenant.http, "none") == ["COMPLETED_EVENT_NOT_METERED"]
+
+
+def one(**computation: Any) -> dict[str, Any]:
+    return {"computations": [{"computation": TOKENS, "order": 1, **computation}]}
+
+
+DEEP = '{"!":' * 200 + "1" + "}" * 200
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"name": ""}, "name"),
+    ({"name": " "}, "name"),
+    ({"name": "x" * 51}, "name"),
+    ({"name": "a.b"}, "name"),
+    ({"billableName": "x" * 256}, "billableName"),
+    ({"description": "x" * 256}, "description"),
+    ({"type": "GAUGE"}, "type"),
+    ({"type": None}, "type"),
+    ({"aggregation": "MAX"}, "aggregation"),
+    ({"aggregation": "COUNT"}, "computations[0].computation"),
+    ({"eventSchemaName": None}, "eventSchemaName"),
+    ({"eventSchemaName": "nothing"}, "eventSchemaName"),
+    ({"computations": None}, "computations"),
+    ({"computations": []}, "computations"),
+    ({"computations": one()["computations"] * 2}, "computations"),
+    (one(order=None), "computations[0].order"),
+    (one(order=-1), "computations[0].order"),
+    (one(computation=None), "computations[0].computation"),
+    (one(computation={"var": "x"}), "computations[0].computation"),
+    (one(computation=""), "computations[0].computation"),
+    (one(computation="x" * 501), "computations[0].computation"),
+    (one(computation="not json"), "computations[0].computation"),
+    (one(computation='{"eval":["1"]}'), "computations[0].computation"),
+    (one(computation='{"var":"attributes.words"}'), "attributes.words"),
+    (one(computation='{"+":[1e999]}'), "computations[0].computation"),
+    (one(computation="NaN"), "computations[0].computation"),
+    (one(matcher="x" * 1501), "computations[0].matcher"),
+    (one(matcher=DEEP), "computations[0].matcher"),
+    (one(matcher='{"var":"dimensions.city"}'), "dimensions.city"),
+    (one(matcher='{"==":["\\u0000",1]}'), "computations[0].matcher"),
+    ({"filters": [{"field": "city", "value": "x"}]}, "filters[0].field"),
+    ({"filters": [{"field": "model"}]}, "filters[0]"),
+    ({"filters": [{"field": "model", "value": 1}]}, "filters[0].value"),
+    ({"filters": [{"field": "model", "value": "x" * 201}]}, "filters[0].value"),
+    ({"filters": [{"field": "tokens", "value": "many"}]}, "filters[0].field"),
+    ({"colour": "red"}, "colour"),
+]
+
+
+@pytest.mark.parametrize(("change", "word"), BAD)
+def test_bad_meters_are_refused_by_name(tenant: Tenant, change: dict[str, Any], word: str) -> None:
+    schema(tenant.http)
+    answer = tenant.http.post("/usage_meters", content=json.dumps({**METER, **change}))
+    assert answer.status_code == 400, answer.text
+    assert list(answer.json()) == ["message"]
+    assert word in answer.json()["message"]
+    assert tenant.http.get("/usage_meters").json()["data"] == []

@@ -1,0 +1,104 @@
+"""Bill runs in processes of their own: at once, and killed in the middle."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from bursar.invoicing.billing import bill
+from bursar.invoicing.document import from_text
+from bursar.invoicing.verify import CHECKS
+from bursar.ledger import verify as ledger
+from tests.invoicing.conftest import MakeWorld
+from tests.invoicing.world import World, at, card
+
+ACCOUNTS = 300
+
+
+async def biller(dsn: str, world: World, now: datetime, batch: int) -> Process:
+    arguments = (dsn, str(world.caller.workspace), now.isoformat(), str(batch))
+    root = Path(__file__).parents[2]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.invoicing.biller", *arguments, stdin=PIPE, stdout=PIPE, cwd=root
+    )
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"ready\n"
+    return process
+
+
+def start(process: Process) -> None:
+    assert process.stdin is not None
+    process.stdin.write(b"go\n")
+
+
+async def output(process: Process) -> int:
+    stdout, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0
+    return int(stdout.split()[-1])
+
+
+async def check(world: World, cycles: int) -> None:
+    rows = await world.rows(
+        "select number, content from invoice_document where workspace = $1 order by number", world.caller.workspace
+    )
+    assert [row["number"] for row in rows] == list(range(1, ACCOUNTS * cycles + 1)), "no number missing, none twice"
+    documents = [from_text(row["content"]) for row in rows]
+    per_cycle = Counter((d.account.id, d.start_date) for d in documents)
+    assert set(per_cycle.values()) == {1}
+    assert len(per_cycle) == ACCOUNTS * cycles
+    # Account n used n units in January, at a tenth each.
+    january = {d.account.id: d.total for d in documents if d.start_date == at(2024, 1, 1)}
+    assert january == {f"a{n}": Decimal(n) / 10 for n in range(ACCOUNTS)}
+    async with world.db.transaction(None) as connection:
+        for one in [*CHECKS, *ledger.CHECKS]:
+            assert await one.run(connection) == [], one.name
+
+
+async def documents_of(world: World) -> int:
+    rows = await world.rows("select count(*) from invoice_document where workspace = $1", world.caller.workspace)
+    return int(rows[0][0])
+
+
+async def test_four_runs_at_once_and_runs_that_are_killed(make_world: MakeWorld, books_dsn: str) -> None:
+    world = await make_world(at(2024, 2, 10))
+    meter = await world.meter("units")
+    plan = await world.plan("plan", [card(meter, [(0, "PER_UNIT", "0.1")])])
+
+    async def make(n: int) -> None:
+        account = await world.account(f"a{n}")
+        await world.associate(f"a{n}", plan, date(2024, 1, 1))
+        if n:
+            await world.use(account, meter, at(2024, 1, 20), n)
+
+    gate = asyncio.Semaphore(6)
+
+    async def bounded(n: int) -> None:
+        async with gate:
+            await make(n)
+
+    await asyncio.gather(*(bounded(n) for n in range(ACCOUNTS)))
+
+    runs = await asyncio.gather(*(biller(books_dsn, world, at(2024, 2, 10), 10) for _ in range(4)))
+    for run in runs:
+        start(run)
+    shares = await asyncio.gather(*(output(run) for run in runs))
+    assert sum(shares) == ACCOUNTS
+    assert sum(share > 0 for share in shares) > 1, "they were at it together"
+    await check(world, 1)
+
+    # February: three runs, each killed once some more of it is done; then one that is left alone.
+    for share in (40, 120, 200):
+        run = await biller(books_dsn, world, at(2024, 3, 10), 7)
+        start(run)
+        while await documents_of(world) < ACCOUNTS + share:
+            await asyncio.sleep(0.005)
+            assert run.returncode is None, "it should not be done so soon"
+        run.kill()
+        assert await run.wait() == -9
+    left = 2 * ACCOUNTS - await documents_of(world)
+    assert 0 < left < ACCOUNTS - 200 + 1
+    assert (await bill(world.db, world.at(at(2024, 3, 10)))).issued >= left - 7
+    await check(world, 2)

@@ -1,0 +1,141 @@
+"""A workspace to bill: made through the services, with usage written straight into the rollups."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from bursar.accounts.model import Address, NewAccount, NewCustomer
+from bursar.accounts.service import create_account, create_customer
+from bursar.accounts.workspaces import caller_of, create_workspace
+from bursar.catalog.definitions import (
+    AttributeDefinition,
+    CardRates,
+    Commitment,
+    CurrencyRate,
+    CycleDefinition,
+    MeterDefinition,
+    PlanDetails,
+    SchemaDefinition,
+    SlabDefinition,
+    SlabRate,
+    UsageCard,
+)
+from bursar.catalog.meters import UsageMeter, activate_meter, create_meter
+from bursar.catalog.plans import NewPlan, PlanVersion, activate_plan, create_plan
+from bursar.catalog.schemas import activate_schema, create_schema
+from bursar.core.caller import Caller
+from bursar.db.database import Database
+from bursar.purchases import service as purchases
+from bursar.purchases.service import Associate
+
+FOREVER = date(9999, 1, 1)
+SlabTuple = tuple[Any, Literal["FLAT", "PER_UNIT", "PACKAGE"], Any] | tuple[Any, Literal["PACKAGE"], Any, Any]
+"""startAfter, price type, rate and, of a package, its size."""
+
+
+def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)
+
+
+def dec(value: Any) -> Decimal:
+    return Decimal(str(value))
+
+
+def card(
+    meter: UsageMeter, slabs: Sequence[Any], *, model: Literal["TIERED", "VOLUME"] = "TIERED", currency: str = "USD"
+) -> UsageCard:
+    return UsageCard(
+        name=f"card-{meter.name}",
+        meter=meter.key,
+        meter_id=meter.id,
+        pricing_model=model,
+        slabs=[
+            SlabDefinition(n, dec(slab[0]), slab[1], dec(slab[3]) if len(slab) > 3 else None)
+            for n, slab in enumerate(slabs, 1)
+        ],
+        rates=[CardRates(currency, [SlabRate(n, dec(slab[2])) for n, slab in enumerate(slabs, 1)])],
+    )
+
+
+@dataclass
+class World:
+    db: Database
+    caller: Caller
+
+    @classmethod
+    async def make(cls, db: Database, name: str, *, now: datetime, timezone: str = "UTC") -> "World":
+        async with db.transaction(None) as connection:
+            workspace = await create_workspace(
+                connection, datetime.now(UTC), "test", name, sandbox=True, currency="USD", timezone=timezone
+            )
+        return cls(db, replace(caller_of(workspace, datetime.now(UTC), "test"), now=now))
+
+    def at(self, now: datetime) -> Caller:
+        return replace(self.caller, now=now)
+
+    async def meter(self, name: str) -> UsageMeter:
+        async with self.db.transaction(self.caller.workspace) as connection:
+            definition = SchemaDefinition([AttributeDefinition("n")], [])
+            await create_schema(connection, self.caller, f"schema-{name}", definition)
+            await activate_schema(connection, self.caller, f"schema-{name}")
+            made = await create_meter(connection, self.caller, name, f"schema-{name}", MeterDefinition("COUNT"))
+            return await activate_meter(connection, self.caller, made.id)
+
+    async def plan(
+        self,
+        name: str,
+        cards: Sequence[UsageCard],
+        *,
+        cycle: CycleDefinition | None = None,
+        commitment: Any = None,
+        currency: str = "USD",
+    ) -> PlanVersion:
+        details = PlanDetails(
+            currencies=[currency],
+            cycle=cycle or CycleDefinition("MONTHLY", 3),
+            usage=list(cards),
+            commitment=None if commitment is None else Commitment("Minimum", [CurrencyRate(currency, dec(commitment))]),
+        )
+        async with self.db.transaction(self.caller.workspace) as connection:
+            made = await create_plan(connection, self.caller, NewPlan(name, "BILLING", None, details))
+            return await activate_plan(connection, self.caller, made.id, [currency])
+
+    async def account(
+        self, identifier: str, *, currency: str | None = None, zone: str | None = None, net_term_days: int = 0
+    ) -> int:
+        new = NewAccount(id=identifier, name=f"Account {identifier}", currency=currency, net_term_days=net_term_days)
+        async with self.db.transaction(self.caller.workspace) as connection:
+            customer = f"of-{identifier}"
+            address = Address(line1="1 Main Street", city="Springfield", country="US")
+            await create_customer(
+                connection, self.caller, NewCustomer(customer, "A Customer", "c@example.com", address)
+            )
+            made = await create_account(connection, self.caller, customer, new)
+            if zone is not None:
+                await connection.execute("update account set timezone = $2 where key = $1", made.key, zone)
+            return made.key
+
+    async def associate(
+        self, account: str, plan: PlanVersion, start: date, end: date = FOREVER, *, retain: bool = False
+    ) -> None:
+        async with self.db.transaction(self.caller.workspace) as connection:
+            await purchases.associate(connection, self.caller, Associate(account, plan.id, start, end, retain))
+
+    async def use(self, account: int, meter: UsageMeter, moment: datetime, quantity: Any, events: int = 1) -> None:
+        async with self.db.transaction(self.caller.workspace) as connection:
+            await connection.execute(
+                "insert into usage_rollup (account, bucket, workspace, meter_version, events, quantity)"
+                " values ($1, $2, $3, $4, $5, $6)",
+                account,
+                moment,
+                self.caller.workspace,
+                meter.version_key,
+                events,
+                dec(quantity),
+            )
+
+    async def rows(self, statement: str, *arguments: object) -> list[Any]:
+        async with self.db.transaction(self.caller.workspace) as connection:
+            return list(await connection.fetch(statement, *arguments))
