@@ -232,7 +232,9 @@ class Bench:
         """An empty table of `design`, without any index yet."""
         partitioned = f"partition by hash ({design.key.split(', ')[-1]})" if design.partitions else ""
         stored = "" if design.partitions else "with (autovacuum_enabled = off)"
-        await self.run(f"drop table if exists {table}", f"create table {table} ({design.columns}) {partitioned} {stored}")
+        await self.run(
+            f"drop table if exists {table}", f"create table {table} ({design.columns}) {partitioned} {stored}"
+        )
         for part in range(design.partitions):
             bounds = f"with (modulus {design.partitions}, remainder {part})"
             await self.run(

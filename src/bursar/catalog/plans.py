@@ -53,7 +53,6 @@ async def check_new(connection: Connection, caller: Caller, new: NewPlan) -> Non
         raise Invalid("name", "must not be blank")
     if await connection.fetchval(queries.plan_name_taken, caller.workspace, new.name):
         raise Taken("name", f"there is a price plan {new.name!r} already")
-    check_plan(new.details, new.type)
     found = await connection.fetch(queries.currencies, caller.workspace, new.details.currencies)
     known = {row["code"] for row in found}
     for index, currency in enumerate(new.details.currencies):
@@ -61,6 +60,7 @@ async def check_new(connection: Connection, caller: Caller, new: NewPlan) -> Non
             raise Invalid(
                 f"pricePlanDetails.supportedCurrencies[{index}]", f"{currency!r} is not a currency of this workspace"
             )
+    check_plan(new.details, new.type)
 
 
 async def create_plan(connection: Connection, caller: Caller, new: NewPlan) -> PlanVersion:

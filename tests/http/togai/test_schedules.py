@@ -1,0 +1,151 @@
+"""Price plans of an account with the official client, and what it is told when it errs."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from togai_client.api.accounts_api import AccountsApi
+from togai_client.exceptions import BadRequestException, NotFoundException
+from togai_client.models.update_pricing_schedule_request_with_actions import UpdatePricingScheduleRequestWithActions
+
+from tests.conftest import Server, Tenant
+from tests.http.togai.catalog import card, customer, meter, per_unit, plan, schema
+
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def shop(server: Server) -> tuple[Tenant, str, str]:
+    """A sandbox on 10 May 2024 with an account and two plans."""
+    tenant = server.workspace(clock=datetime(2024, 5, 10, tzinfo=UTC))
+    customer(tenant.http)
+    schema(tenant.http)
+    cards = [card(meter(tenant.http), per_unit(0), [1])]
+    return tenant, plan(tenant.http, cards, name="one"), plan(tenant.http, cards, name="two")
+
+
+def change(tenant: Tenant, plan_id: str | None, start: str, end: str, mode: str | None = None, **more: Any) -> Any:
+    body = {"mode": mode, "pricePlanId": plan_id, "effectiveFrom": start, "effectiveUntil": end, **more}
+    request = UpdatePricingScheduleRequestWithActions.from_dict({k: v for k, v in body.items() if v is not None})
+    return AccountsApi(tenant.togai).update_pricing_schedule("acme", request)
+
+
+def spans(schedules: Any) -> list[tuple[str, date, date]]:
+    return [(s.price_plan_name, s.start_date.date(), s.end_date.date()) for s in schedules]
+
+
+def test_associate_and_disassociate(shop: tuple[Tenant, str, str]) -> None:
+    tenant, one, two = shop
+    made = change(tenant, one, "2024-05-01", "9999-01-01", "ASSOCIATE")
+    assert (made.account_id, made.account_name) == ("acme", "ACME")
+    assert made.pricing_schedules[0].id.startswith("sch.")
+    assert made.pricing_schedules[0].price_plan_id == one
+    assert made.pricing_schedules[0].end_date == FOREVER
+    split = change(tenant, two, "2024-05-20", "2024-06-10")
+    assert spans(split.pricing_schedules) == [
+        ("one", date(2024, 5, 1), date(2024, 5, 20)),
+        ("two", date(2024, 5, 20), date(2024, 6, 10)),
+        ("one", date(2024, 6, 10), date(9999, 1, 1)),
+    ]
+    trimmed = change(tenant, None, "2024-06-01", "9999-01-01", "DISASSOCIATE")
+    assert spans(trimmed.pricing_schedules) == [
+        ("one", date(2024, 5, 1), date(2024, 5, 20)),
+        ("two", date(2024, 5, 20), date(2024, 6, 1)),
+    ]
+    listed = AccountsApi(tenant.togai).get_pricing_schedules("acme", include_price_plan_info=True)
+    assert spans(listed.data) == spans(trimmed.pricing_schedules)
+    first = listed.data[0]
+    assert (first.version, first.is_overriden, first.price_plan_id) == (1, False, one)
+    assert first.price_plan_info.name == "one"
+    assert first.price_plan_details.active_currencies == ["USD"]
+    assert first.price_plan_details.pricing_cycle_config.interval == "MONTHLY"
+
+
+def test_list_by_dates_compact_and_in_pages(shop: tuple[Tenant, str, str]) -> None:
+    tenant, one, _ = shop
+    api = AccountsApi(tenant.togai)
+    for month in (5, 6, 7):
+        change(tenant, one, f"2024-{month:02}-01", f"2024-{month:02}-20")
+    found = api.get_pricing_schedules(
+        "acme", start_date="2024-05-20T00:00:00.000000", end_date="2024-07-01T00:00:00", compact=True
+    )
+    assert spans(found.data) == [("one", date(2024, 6, 1), date(2024, 6, 20))]
+    assert found.data[0].price_plan_details is None
+    assert found.data[0].price_plan_info is None
+    page = api.get_pricing_schedules("acme", page_size=2)
+    rest = api.get_pricing_schedules("acme", next_token=page.next_token)
+    assert [s.start_date.month for s in (*page.data, *rest.data)] == [5, 6, 7]
+    assert rest.next_token is None
+    assert api.get_pricing_schedules("acme", end_date="2024-01-01").data == []
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, ["effectiveFrom"]),
+        ({"effectiveFrom": "2024-05-01", "effectiveUntil": "2024-05-01"}, ["effectiveUntil", "later"]),
+        ({"effectiveFrom": "2024-05-02", "effectiveUntil": "2024-05-01"}, ["effectiveUntil", "later"]),
+        ({"effectiveFrom": "2024-13-01"}, ["effectiveFrom"]),
+        ({"effectiveFrom": "2024-05-01T00:00:00Z"}, ["effectiveFrom"]),
+        ({"effectiveFrom": 5}, ["effectiveFrom"]),
+        ({"mode": "MAYBE"}, ["mode"]),
+        ({"pricePlanId": None}, ["pricePlanId", "required"]),
+        ({"pricePlanId": "x" * 51}, ["pricePlanId"]),
+        ({"pricePlanDetailsOverride": {"supportedCurrencies": ["USD"]}}, ["pricePlanDetailsOverride", "not supported"]),
+        ({"pricingRulesOverride": [{"name": "x"}]}, ["pricingRulesOverride", "not supported"]),
+        ({"preActions": [{"type": "GRANT_LICENSE"}]}, ["preActions", "not supported"]),
+        ({"retainStartOffsets": "yes"}, ["retainStartOffsets"]),
+        ({"retainStartOffsets": True}, ["retainStartOffsets", "no price plan"]),
+        ({"surprise": 1}, ["surprise"]),
+    ],
+)
+def test_bad_bodies(shop: tuple[Tenant, str, str], body: dict[str, Any], words: list[str]) -> None:
+    tenant, one, _ = shop
+    whole = {"pricePlanId": one, "effectiveFrom": "2024-05-01", "effectiveUntil": "2024-06-01", **body}
+    sent = {} if not body else {key: value for key, value in whole.items() if value is not None}
+    answer = tenant.http.post("/accounts/acme/price_plans", json=sent)
+    assert answer.status_code == 400, answer.text
+    for word in words:
+        assert word in answer.json()["message"]
+    assert tenant.http.get("/accounts/acme/pricing_schedules").json()["data"] == [], "nothing half-written"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "start_date=yesterday",
+        "end_date=%00",
+        "start_date=2024-05-02&end_date=2024-05-01",
+        "pageSize=0",
+        "pageSize=101",
+        "nextToken=x",
+        "compact=maybe",
+    ],
+)
+def test_bad_queries(shop: tuple[Tenant, str, str], query: str) -> None:
+    answer = shop[0].http.get(f"/accounts/acme/pricing_schedules?{query}")
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["message"]
+
+
+def test_plans_that_cannot_be_associated(shop: tuple[Tenant, str, str]) -> None:
+    tenant, _, _ = shop
+    cards = [card(meter(tenant.http, "other"), per_unit(0), [1])]
+    draft = plan(tenant.http, cards, name="draft", active=False)
+    with pytest.raises(BadRequestException, match="DRAFT"):
+        change(tenant, draft, "2024-05-01", "2024-06-01")
+    with pytest.raises(NotFoundException):
+        change(tenant, "pp.unknown", "2024-05-01", "2024-06-01")
+
+
+def test_unknown_accounts_and_other_workspaces(shop: tuple[Tenant, str, str], server: Server) -> None:
+    tenant, one, _ = shop
+    stranger = server.workspace()
+    body = {"pricePlanId": one, "effectiveFrom": "2024-05-01", "effectiveUntil": "2024-06-01"}
+    assert tenant.http.post("/accounts/nobody/price_plans", json=body).status_code == 404
+    assert tenant.http.get("/accounts/nobody/pricing_schedules").status_code == 404
+    customer(stranger.http, "theirs")
+    assert stranger.http.post("/accounts/acme/price_plans", json=body).status_code == 404
+    assert stranger.http.post("/accounts/theirs/price_plans", json=body).status_code == 404
+    assert stranger.http.get("/accounts/acme/pricing_schedules").status_code == 404
+    assert tenant.http.get("/accounts/acme/pricing_schedules", headers={"authorization": "x"}).status_code == 401
