@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
 import pytest
 
 from bursar.catalog import meters, plans, schemas, snapshot
@@ -84,7 +85,8 @@ async def test_admission_sees_what_is_active_and_nothing_else(database: Database
 
     await do(database, caller, lambda c: schemas.activate_schema(c, caller, "llm"))
     (seen,) = (await load(database, caller)).schemas
-    assert (seen.name, seen.attributes, seen.dimensions, seen.meters) == ("llm", {"tokens"}, {"model"}, ())
+    assert (seen.name, seen.meters) == ("llm", ())
+    assert (sorted(seen.attributes), sorted(seen.dimensions)) == (["tokens"], ["model"])
 
     before = await version_of(database, caller)
     await do(database, caller, lambda c: meters.activate_meter(c, caller, meter.id))
@@ -171,8 +173,9 @@ async def test_a_plan_is_kept_exactly_and_its_versions_never_change(database: Da
     assert read.details == new.details
     assert read.details.usage[0].rates_in("USD")[0].rate == EXACT
     for change in ("update price_plan_version set version = 9", "delete from price_plan_version"):
-        with pytest.raises(Exception, match="never changed"):
-            await do(database, caller, lambda c, change=change: c.execute(change))
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never changed"):
+            async with database.transaction(caller.workspace) as connection:
+                await connection.execute(change)
 
 
 async def test_activating_a_plan_at_once_activates_each_currency_once(database: Database, caller: Caller) -> None:

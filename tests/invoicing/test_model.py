@@ -161,7 +161,10 @@ def test_whole_invoices(given_facts: Facts, unrounded: list[str], amounts: list[
 def test_a_line_tells_how_it_came_about() -> None:
     content = draw_up(facts([usage_card(1, "TIERED", GRADUATED)], {1: 7333}, commitment=100, days=10))
     usage, true_up = content.lines
-    assert [(s.order, s.start_after, s.up_to, s.quantity, s.rate, s.amount) for s in usage.slabs] == [
+    slabs: list[tuple[object, ...]] = [
+        (s.order, s.start_after, s.up_to, s.quantity, s.rate, s.amount) for s in usage.slabs
+    ]
+    assert slabs == [
         (1, 0, 1000, 1000, 0, 0),
         (2, 1000, 5000, 4000, Decimal("0.0015"), 6),
         (3, 5000, None, 2333, Decimal("0.001"), Decimal("2.333")),
@@ -185,7 +188,7 @@ def _card(draw: st.DrawFn, key: int) -> tuple[UsageCard, list[Slab]]:
     model: Literal["TIERED", "VOLUME"] = draw(st.sampled_from(["TIERED", "VOLUME"]))
     slabs: list[Slab] = []
     for start in draw(_starts):
-        kind = draw(st.sampled_from(["FLAT", "PER_UNIT", "PACKAGE"]))
+        kind: Literal["FLAT", "PER_UNIT", "PACKAGE"] = draw(st.sampled_from(["FLAT", "PER_UNIT", "PACKAGE"]))
         slabs.append((start, kind, draw(_amount), draw(st.integers(1, 40)) if kind == "PACKAGE" else None))
     return usage_card(key, model, slabs), slabs
 

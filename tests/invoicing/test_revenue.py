@@ -1,7 +1,9 @@
 """Revenue over time against the cost of what was used so far, worked out by hand."""
 
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.revenue import revenue
@@ -10,10 +12,10 @@ from tests.invoicing.conftest import MakeWorld
 from tests.invoicing.world import World, at, card
 
 
-async def points(world: World, bounds: list[object], **options: object) -> list[tuple[int, str, int, Decimal]]:
+async def points(world: World, bounds: Sequence[datetime], **options: Any) -> list[tuple[int, str, int, Decimal]]:
     await open_cycles(world.db, world.caller, world.caller.now)
     async with world.db.transaction(world.caller.workspace) as connection:
-        found = await revenue(connection, world.caller, bounds, **options)  # type: ignore[arg-type]
+        found = await revenue(connection, world.caller, bounds, **options)
     assert all(p.currency == "USD" for p in found)
     return [(p.account, p.meter_id, p.place, p.amount) for p in found]
 

@@ -67,7 +67,8 @@ async def test_many_at_once_keep_their_order_and_their_balances(database: Databa
     keys = [await account(database, caller, f"acc-{n}") for n in range(3)]
     names = [LedgerAccount(Kind.WALLET, "USD", key) for key in keys] + [LedgerAccount(Kind.CASH, "USD")]
     draw = random.Random(5)
-    moves = [move(Decimal(draw.randint(1, 999)) / 8, *draw.sample(names, 2), key=n) for n in range(200)]
+    pairs = [draw.sample(names, 2) for _ in range(200)]
+    moves = [move(Decimal(draw.randint(1, 999)) / 8, one, other, n) for n, (one, other) in enumerate(pairs)]
     async with database.transaction(caller.workspace) as connection:
         posted = await post_all(connection, caller, moves)
         rows = await connection.fetch(
@@ -93,7 +94,8 @@ async def test_writers_at_once_neither_deadlock_nor_lose(database: Database, cal
         draw = random.Random(seed)
         done = []
         for _ in range(8):
-            some = [move(Decimal(draw.randint(1, 500)), *draw.sample(names, 2)) for _ in range(4)]
+            pairs = [draw.sample(names, 2) for _ in range(4)]
+            some = [move(Decimal(draw.randint(1, 500)), one, other) for one, other in pairs]
             async with database.transaction(caller.workspace) as connection:
                 await post_all(connection, caller, some)
             done += some
@@ -135,6 +137,28 @@ REFUSED = [
         " where transaction = $1 and line = 1",
         "does not balance",
     ),
+    (
+        "insert into posting (transaction, line, workspace, ledger_account, currency, amount)"
+        " select transaction, line + 2, workspace, ledger_account, 'EUR', amount from posting where transaction = $1",
+        "no such transaction or ledger account",
+    ),
+    (
+        "insert into posting (transaction, line, workspace, ledger_account, currency, amount)"
+        " select transaction, line + 2, workspace, -1, currency, amount from posting where transaction = $1",
+        "no such transaction or ledger account",
+    ),
+    (
+        "insert into posting (transaction, line, workspace, ledger_account, currency, amount)"
+        " select -1, line, workspace, ledger_account, currency, amount from posting where transaction = $1",
+        "no such transaction or ledger account",
+    ),
+    (
+        "insert into posting (transaction, line, workspace, ledger_account, currency, amount)"
+        " select transaction, line + 2, workspace + 1, ledger_account, currency, amount from posting"
+        " where transaction = $1",
+        "no such transaction or ledger account",
+    ),
+    ("delete from ledger_account where key <> $1", "never changed"),
     ("update posting set amount = 2 * amount where transaction = $1", "never changed"),
     ("delete from posting where transaction = $1", "never changed"),
     ("delete from ledger_transaction where key = $1", "never changed"),
@@ -147,7 +171,8 @@ async def test_the_database_refuses(database: Database, caller: Caller, statemen
     owed = LedgerAccount(Kind.RECEIVABLE, "USD", await account(database, caller, "one"))
     async with database.transaction(caller.workspace) as connection:
         key = await post(connection, caller, move("1", owed, LedgerAccount(Kind.CASH, "USD")))
-    with pytest.raises((asyncpg.CheckViolationError, asyncpg.InsufficientPrivilegeError), match=message):
+    refusals = (asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError, asyncpg.InsufficientPrivilegeError)
+    with pytest.raises(refusals, match=message):
         await database.run(caller.workspace, lambda connection: connection.execute(statement, key))
 
 

@@ -101,9 +101,47 @@ class Database:
                 await asyncio.sleep(0.01 * (attempt + 1))
         raise AssertionError("unreachable")
 
-    async def dedicated(self) -> Connection:
-        """A connection outside the pool that keeps session state (temporary tables): for the flushers."""
-        return await asyncpg.connect(self._dsn, server_settings=SESSION, command_timeout=60, timeout=4.0)
+    def session(self, *setup: str) -> "Session":
+        """A connection outside the pool that keeps state of its own, made by the statements of `setup`."""
+        return Session(self._dsn, setup)
+
+
+class Session:
+    """One connection that keeps session state (temporary tables): for the flushers. Connects when first used, and again
+    after PostgreSQL was away.
+    """
+
+    def __init__(self, dsn: str, setup: tuple[str, ...]) -> None:
+        self._dsn = dsn
+        self._setup = setup
+        self._connection: asyncpg.Connection[Row] | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction over all workspaces. Raises `Unavailable` when PostgreSQL cannot be reached."""
+        try:
+            connection = await self._open()
+            async with connection.transaction():
+                yield connection
+        except _OUTAGES as error:
+            if self._connection is not None:
+                self._connection.terminate()
+                self._connection = None
+            raise Unavailable("the database cannot be reached right now; try again shortly") from error
+
+    async def close(self) -> None:
+        """End the connection."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def _open(self) -> "asyncpg.Connection[Row]":
+        if self._connection is None or self._connection.is_closed():
+            connection = await asyncpg.connect(self._dsn, server_settings=SESSION, command_timeout=30, timeout=4.0)
+            for statement in self._setup:
+                await connection.execute(statement)
+            self._connection = connection
+        return self._connection
 
 
 def outage(error: BaseException) -> bool:

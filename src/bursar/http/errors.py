@@ -30,6 +30,7 @@ STATUS: dict[type[BaseException], int] = {
     # The last wall behind validation: what PostgreSQL itself refuses is still the request's fault.
     asyncpg.DataError: 400,
     asyncpg.IntegrityConstraintViolationError: 409,
+    asyncpg.DeadlockDetectedError: 503,
 }
 RETRY_AFTER = 1
 

@@ -20,6 +20,7 @@ CAUSE = "invoice"
 
 _MODEL = {"TIERED": Model.GRADUATED, "VOLUME": Model.VOLUME}
 _PRICE_TYPE = {"FLAT": PriceType.FLAT, "PER_UNIT": PriceType.PER_UNIT, "PACKAGE": PriceType.PACKAGE}
+_PRICE_TYPE_NAME = {price_type: name for name, price_type in _PRICE_TYPE.items()}
 _ZERO = Decimal(0)
 
 
@@ -162,12 +163,11 @@ def _usage_line(number: int, card: UsageCard, facts: Facts, version: PriceVersio
 
 def _slab_line(entry: SlabCharge) -> SlabLine:
     slab = entry.slab
-    names = {price_type: name for name, price_type in _PRICE_TYPE.items()}
     return SlabLine(
         order=slab.order,
         start_after=plain(slab.start_after),
         up_to=_plain(entry.end),
-        price_type=names[slab.price_type],  # type: ignore[arg-type]  # the keys are its three names
+        price_type=_PRICE_TYPE_NAME[slab.price_type],  # type: ignore[arg-type]  # the keys are its three names
         rate=plain(slab.rate),
         package_size=_plain(slab.package_size),
         packages=_plain(entry.packages),

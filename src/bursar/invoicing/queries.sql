@@ -114,10 +114,13 @@ where d.invoice > $1 order by d.invoice limit $2;
 
 -- name: receivables_posted
 -- What was posted as receivable for invoices.
-select t.cause_key as invoice, sum(p.amount) as amount
-from ledger_transaction t join posting p on p.transaction = t.key join ledger_account a on a.key = p.ledger_account
-where t.workspace = $1 and t.cause = 'invoice' and t.cause_key = any($2::bigint[]) and a.kind = 'receivable'
-group by t.cause_key;
+select i.key as invoice, (
+    select sum(p.amount) from ledger_transaction t join posting p on p.transaction = t.key
+    where t.workspace = $1 and t.cause = 'invoice' and t.cause_key = i.key
+        and p.ledger_account = any(array(select a.key from ledger_account a
+            where a.workspace = $1 and a.kind = 'receivable' and a.account = i.account))
+    ) as amount
+from invoice i where i.workspace = $1 and i.key = any($2::bigint[]);
 
 -- name: overlapping_invoices
 -- Invoices of one account and type whose periods overlap.

@@ -79,9 +79,9 @@ async def _posted(connection: Connection) -> list[str]:
             posted = await connection.fetch(queries.receivables_posted, workspace, [row["invoice"] for row in here])
             amounts = {row["invoice"]: row["amount"] for row in posted}
             problems += [
-                f"invoice {row['wire_id']} is of {row['total']:f}, its receivable of {amounts.get(row['invoice'])}"
+                f"invoice {row['wire_id']} is of {row['total']:f}, its receivable of {amounts[row['invoice']]}"
                 for row in here
-                if amounts.get(row["invoice"], Decimal(0)) != row["total"]
+                if (amounts[row["invoice"]] or Decimal(0)) != row["total"]
             ]
     return problems[:_LIMIT]
 

@@ -1,12 +1,13 @@
 """One server process: it takes requests on a socket that its parent opened."""
 
-import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import uvicorn
+import uvloop
 
 from bursar.db.database import Database
 from bursar.http.app import Application
@@ -35,11 +36,13 @@ async def application(dsn: str) -> AsyncIterator[Application]:
 
 async def serve(dsn: str, handle: int) -> None:
     """Answer requests on the listening socket `handle` until told to stop; then drain."""
+    # A flush makes tens of thousands of short-lived rows without cycles: looking through them costs a tenth of its time.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
     async with application(dsn) as app:
         config = uvicorn.Config(
             app,
             fd=handle,
-            loop="uvloop",
             http="httptools",
             log_level="warning",
             access_log=False,
@@ -51,4 +54,4 @@ async def serve(dsn: str, handle: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(serve(sys.argv[1], int(sys.argv[2])))

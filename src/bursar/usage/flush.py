@@ -15,11 +15,14 @@ from bursar.db.queries import Queries
 from bursar.usage import bodies, repeats
 from bursar.usage.admission import Verdict, judge
 from bursar.usage.event import Event, Parsed, body_hash, id_hash
-from bursar.usage.rows import EventRow, Tally, admit_arguments
+from bursar.usage.rows import EventRow, Tally, stage
 from bursar.usage.states import State
 from bursar.usage.views import Views
 
 queries = Queries("bursar.usage")
+
+SETUP = (queries.stage_events, queries.stage_measures)
+"""What makes the temporary tables that a flush stages its rows in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,10 @@ class Receipt:
 async def flush(
     connection: Connection, views: Views, submissions: list[Submission], wall: datetime, flusher: int
 ) -> list[Receipt]:
-    """Admit `submissions` in the transaction of `connection`; one receipt each, in their order."""
+    """Admit `submissions` in the transaction of `connection`; one receipt each, in their order.
+
+    The connection is one of a session that was set up with `SETUP`.
+    """
     workspaces = sorted({submission.workspace for submission in submissions})
     await gate.enter(connection, workspaces)
     tokens = {submission.token for submission in submissions if submission.token is not None}
@@ -105,16 +111,18 @@ async def _admit(
     connection: Connection, rows: list[EventRow], submissions: list[Submission], receipts: list[Receipt], wall: datetime
 ) -> Tally:
     """Insert what is new, settle the rest, and sum up."""
-    places = await connection.fetch(queries.admit, *admit_arguments(rows, wall))
-    taken = [rows[row["place"] - 1] for row in places]
+    await stage(connection, rows)
+    places = await connection.fetch(queries.admit, wall)
+    taken = [rows[row["place"]] for row in places]
     tally = Tally()
-    repeated = {id(row) for row in taken}
-    outcomes: list[tuple[EventRow, State | None]] = [
-        (row, row.verdict.state) for row in rows if id(row) not in repeated
-    ]
+    outcomes: list[tuple[EventRow, State | None]]
     if taken:
+        repeated = {id(row) for row in taken}
+        outcomes = [(row, row.verdict.state) for row in rows if id(row) not in repeated]
         skip = {index for index, submission in enumerate(submissions) if submission.skip_known}
         outcomes += await repeats.settle(connection, taken, skip, wall)
+    else:
+        outcomes = [(row, row.verdict.state) for row in rows]
     for row, state in outcomes:
         receipt = receipts[row.submission]
         if state is None:

@@ -17,8 +17,8 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from bursar.core.errors import Unavailable
-from bursar.db.database import Database
-from bursar.usage.flush import Receipt, Submission, flush
+from bursar.db.database import Database, Session
+from bursar.usage.flush import SETUP, Receipt, Submission, flush
 from bursar.usage.states import TERM
 from bursar.usage.views import Views
 
@@ -44,6 +44,15 @@ class _Waiting:
     submission: Submission
     size: int
     done: asyncio.Future[Receipt]
+
+
+@dataclass(slots=True)
+class _Flusher:
+    """What one flusher keeps between its flushes."""
+
+    session: Session
+    views: Views
+    slot: int
 
 
 class Pipeline:
@@ -94,17 +103,19 @@ class Pipeline:
         return receipt
 
     async def _work(self) -> None:
-        views = Views()
-        slot = random.randrange(SLOTS)  # noqa: S311 - spreads counter rows, guards nothing
-        while True:
-            batch = self._take()
-            if batch:
-                await self._flush(batch, views, slot)
-            elif self._stopping:
-                return
-            else:
-                self._wake.clear()
-                await self._wake.wait()
+        flusher = _Flusher(self._db.session(*SETUP), Views(), random.randrange(SLOTS))  # noqa: S311 - guards nothing
+        try:
+            while True:
+                batch = self._take()
+                if batch:
+                    await self._flush(batch, flusher)
+                elif self._stopping:
+                    return
+                else:
+                    self._wake.clear()
+                    await self._wake.wait()
+        finally:
+            await flusher.session.close()
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -116,18 +127,18 @@ class Pipeline:
         self._queued -= size
         return batch
 
-    async def _flush(self, batch: list[_Waiting], views: Views, slot: int) -> None:
+    async def _flush(self, batch: list[_Waiting], flusher: "_Flusher") -> None:
         try:
-            receipts = await self._commit([waiting.submission for waiting in batch], views, slot)
+            receipts = await self._commit([waiting.submission for waiting in batch], flusher)
         except Unavailable as error:
-            views.forget()
+            flusher.views.forget()
             _settle(batch, error)
         except (asyncpg.PostgresError, ValueError, OverflowError, ArithmeticError) as error:
-            views.forget()
+            flusher.views.forget()
             if len(batch) > 1:
                 middle = len(batch) // 2
-                await self._flush(batch[:middle], views, slot)
-                await self._flush(batch[middle:], views, slot)
+                await self._flush(batch[:middle], flusher)
+                await self._flush(batch[middle:], flusher)
             else:
                 _log.error("flush_failed", error=repr(error), exc_info=error)
                 _settle(batch, error)
@@ -141,10 +152,10 @@ class Pipeline:
                 if not waiting.done.done():
                     waiting.done.set_result(receipt)
 
-    async def _commit(self, submissions: list[Submission], views: Views, slot: int) -> list[Receipt]:
+    async def _commit(self, submissions: list[Submission], flusher: "_Flusher") -> list[Receipt]:
         with FLUSH_SECONDS.time():
-            async with self._db.transaction(None) as connection:
-                return await flush(connection, views, submissions, self._clock(), slot)
+            async with flusher.session.transaction() as connection:
+                return await flush(connection, flusher.views, submissions, self._clock(), flusher.slot)
 
 
 def _settle(batch: list[_Waiting], error: Exception) -> None:

@@ -26,35 +26,49 @@ where workspace = $1 and account = any($2::bigint[]) order by account, starts_at
 -- Numbers for the chunks of a flush.
 select nextval('event_chunk') from generate_series(1, $1);
 
+-- name: stage_events
+-- A flusher's own table of events on their way in; empty between transactions.
+create temp table stage_event (workspace int, id_hash uuid, body_hash bigint, account bigint, catalog_version bigint,
+    occurred_at timestamptz, chunk bigint, event_schema int, position int, state smallint, reason text, place int)
+    on commit delete rows;
+
+-- name: stage_measures
+-- A flusher's own table of measures on their way in.
+create temp table stage_measure (workspace int, account bigint, meter_version int, bucket timestamptz, quantity numeric,
+    chunk bigint, position int) on commit delete rows;
+
+-- name: fill_events
+-- Stage a few events without the start of a COPY.
+insert into pg_temp.stage_event
+select * from unnest($1::int[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bigint[],
+    $8::int[], $9::int[], $10::smallint[], $11::text[], $12::int[]);
+
+-- name: fill_measures
+-- Stage a few measures.
+insert into pg_temp.stage_measure
+select * from unnest($1::int[], $2::bigint[], $3::int[], $4::timestamptz[], $5::numeric[], $6::bigint[], $7::int[]);
+
 -- name: admit
--- Insert the events whose ids are new, add their measures to the rollups, and return the places of the others.
+-- Insert the staged events whose ids are new, add their measures to the rollups, and return the places of the others.
 -- Ids go in hash order and rollups in key order, so that two flushes cannot wait for each other in a circle.
-with stage as (
-    select * from unnest($1::int[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[],
-        $7::bigint[], $8::int[], $9::int[], $10::smallint[], $11::text[]) with ordinality
-        as s (workspace, id_hash, body_hash, account, catalog_version, occurred_at, chunk, event_schema, position, state,
-              reason, place)
-),
-new as (
+with new as (
     insert into event_key (workspace, id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk,
         event_schema, position, state, reason)
-    select workspace, id_hash, body_hash, account, catalog_version, occurred_at, $12, chunk, event_schema, position, state,
+    select workspace, id_hash, body_hash, account, catalog_version, occurred_at, $1, chunk, event_schema, position, state,
         reason
-    from stage order by workspace, id_hash, place
+    from pg_temp.stage_event order by workspace, id_hash, place
     on conflict do nothing
     returning chunk, position
 ),
 rolled as (
     insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
     select m.workspace, m.account, m.meter_version, m.bucket, count(*), sum(m.quantity)
-    from unnest($13::int[], $14::bigint[], $15::int[], $16::timestamptz[], $17::numeric[], $18::bigint[], $19::int[])
-        as m (workspace, account, meter_version, bucket, quantity, chunk, position)
-    join new using (chunk, position)
+    from pg_temp.stage_measure m join new using (chunk, position)
     group by 1, 2, 3, 4 order by 1, 2, 3, 4
     on conflict (workspace, account, meter_version, bucket)
     do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity
 )
-select s.place from stage s left join new n using (chunk, position) where n.chunk is null order by s.place;
+select s.place from pg_temp.stage_event s left join new n using (chunk, position) where n.chunk is null order by s.place;
 
 -- name: taken
 -- The events that hold ids of a flush, locked so that nothing else revives them.

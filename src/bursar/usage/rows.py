@@ -2,13 +2,18 @@
 
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
+from bursar.db.database import Connection
+from bursar.db.queries import Queries
 from bursar.usage.admission import Verdict
 from bursar.usage.event import Event
 from bursar.usage.states import TERM, State, Term
+
+queries = Queries("bursar.usage")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,30 +34,52 @@ class EventRow:
     verdict: Verdict
 
 
-def admit_arguments(rows: list[EventRow], received_at: datetime) -> list[Any]:
-    """The arguments of `admit`: events by column, then their measures by column."""
-    measures = [(row, measure) for row in rows for measure in row.verdict.measures]
-    return [
-        [row.workspace for row in rows],
-        [row.id_hash for row in rows],
-        [row.body_hash for row in rows],
-        [row.verdict.account for row in rows],
-        [row.catalog_version for row in rows],
-        [row.event.timestamp for row in rows],
-        [row.chunk for row in rows],
-        [row.verdict.schema for row in rows],
-        [row.position for row in rows],
-        [int(row.verdict.state) for row in rows],
-        [row.verdict.reason for row in rows],
-        received_at,
-        [row.workspace for row, _ in measures],
-        [row.verdict.account for row, _ in measures],
-        [measure.meter_version for _, measure in measures],
-        [measure.bucket for _, measure in measures],
-        [measure.quantity for _, measure in measures],
-        [row.chunk for row, _ in measures],
-        [row.position for row, _ in measures],
+COPY_FROM = 100
+"""Rows from which COPY is faster than arrays in a statement."""
+
+
+async def stage(connection: Connection, rows: list[EventRow]) -> None:
+    """Put a flush's events and measures into the staging tables of its connection."""
+    events = [
+        (
+            row.workspace,
+            row.id_hash,
+            row.body_hash,
+            row.verdict.account,
+            row.catalog_version,
+            row.event.timestamp,
+            row.chunk,
+            row.verdict.schema,
+            row.position,
+            row.verdict.state,
+            row.verdict.reason,
+            place,
+        )
+        for place, row in enumerate(rows)
     ]
+    measures = [
+        (
+            row.workspace,
+            row.verdict.account,
+            measure.meter_version,
+            measure.bucket,
+            measure.quantity,
+            row.chunk,
+            row.position,
+        )
+        for row in rows
+        for measure in row.verdict.measures
+    ]
+    if len(rows) < COPY_FROM:
+        await connection.execute(queries.fill_events, *_columns(events, 12))
+        await connection.execute(queries.fill_measures, *_columns(measures, 7))
+        return
+    await connection.copy_records_to_table("stage_event", records=events)
+    await connection.copy_records_to_table("stage_measure", records=measures)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
+    return [[row[index] for row in rows] for index in range(count)]
 
 
 def rollup_arguments(rows: list[EventRow]) -> list[Any]:

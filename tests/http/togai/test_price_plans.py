@@ -221,8 +221,6 @@ def test_what_does_not_exist_is_not_found(server: Server, tenant: Tenant, meter_
     refused(lambda: create(PricePlansApi(tenant.togai), body(meter_id)), "name", "plan")
 
 
-
-
 CARD = "usageRateCards.0"
 SLAB = f"{CARD}.ratePlan.slabs"
 RATE = f"{CARD}.rateValues.0"

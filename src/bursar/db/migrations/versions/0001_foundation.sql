@@ -418,10 +418,10 @@ create table ledger_transaction (
 create index ledger_transaction_cause on ledger_transaction (workspace, cause, cause_key);
 
 create table posting (
-    transaction bigint not null references ledger_transaction,
+    transaction bigint not null,
     line int not null,
-    workspace int not null references workspace,
-    ledger_account bigint not null references ledger_account,
+    workspace int not null,
+    ledger_account bigint not null,
     currency text collate "C" not null,
     amount numeric(38, 12) not null check (amount <> 0),
     primary key (transaction, line)
@@ -429,6 +429,8 @@ create table posting (
 create index posting_account on posting (ledger_account, transaction);
 comment on column posting.amount is 'debit positive, credit negative';
 
+-- One look at all rows of a statement: it balances, and each row belongs to a transaction and a ledger account of its
+-- workspace and currency. Foreign keys would say less, row by row; what they point to can never be removed.
 create function posting_balances() returns trigger language plpgsql as $$
 declare
     offender record;
@@ -438,6 +440,14 @@ begin
     if found then
         raise exception 'transaction % does not balance: % % is left over', offender.transaction, offender.total, offender.currency
             using errcode = 'check_violation';
+    end if;
+    select i.transaction, i.line into offender from inserted i
+    left join ledger_transaction t on t.key = i.transaction and t.workspace = i.workspace
+    left join ledger_account a on a.key = i.ledger_account and a.workspace = i.workspace and a.currency = i.currency
+    where t.key is null or a.key is null limit 1;
+    if found then
+        raise exception 'line % of transaction % has no such transaction or ledger account in its workspace and currency',
+            offender.line, offender.transaction using errcode = 'foreign_key_violation';
     end if;
     return null;
 end $$;
@@ -449,6 +459,8 @@ begin
     raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'insufficient_privilege';
 end $$;
 create trigger posting_append_only before update or delete or truncate on posting
+    for each statement execute function append_only();
+create trigger ledger_account_append_only before update or delete or truncate on ledger_account
     for each statement execute function append_only();
 create trigger ledger_transaction_append_only before update or delete or truncate on ledger_transaction
     for each statement execute function append_only();
