@@ -326,17 +326,19 @@ async def test_the_checks_find_what_is_wrong(make_world: MakeWorld, statement: s
     world, _ = await shop(make_world)
     await bill(world.db, world.caller)
     joiner = " and " if " where " in statement else " where "
-    connection = await world.db.dedicated()
-    try:
-        undone = connection.transaction()
-        await undone.start()
-        # As a superuser who goes round every trigger and foreign key.
-        await connection.execute("set local session_replication_role = replica")
-        changed = await connection.execute(f"{statement}{joiner}workspace = $1", world.caller.workspace)
-        assert not changed.endswith(" 0")
-        found = {check.invariant for check in [*CHECKS, *ledger.CHECKS] if await check.run(connection)}
-        await undone.rollback()
-    finally:
-        await connection.close()
-    assert invariant in found
+
+    class Undone(Exception):
+        pass
+
+    async def tamper() -> None:
+        async with world.db.transaction(None) as connection:
+            # As a superuser who goes round every trigger and foreign key.
+            await connection.execute("set local session_replication_role = replica")
+            changed = await connection.execute(f"{statement}{joiner}workspace = $1", world.caller.workspace)
+            assert not changed.endswith(" 0")
+            raise Undone({check.invariant for check in [*CHECKS, *ledger.CHECKS] if await check.run(connection)})
+
+    with pytest.raises(Undone) as undone:
+        await tamper()
+    assert invariant in undone.value.args[0]
     assert await problems(world) == []

@@ -178,6 +178,6 @@ def test_parts_of_a_split_amount_are_the_whole(units: int, weights: list[Decimal
 
 
 def test_commitment_and_proration() -> None:
-    assert (true_up(D(30), D(100)), true_up(D(100), D(100)), true_up(D(130), D(100))) == (70, 0, 0)
+    assert [true_up(D(subtotal), D(100)) for subtotal in (30, 100, 130)] == [D(70), D(0), D(0)]
     assert prorate(D(100), 10, 30) == D("33.333333333333")
     assert prorate(D(100), 30, 30) == 100

@@ -14,7 +14,7 @@ def price(slab: Slab, end: Decimal | None, quantity: Decimal) -> SlabCharge:
     elif slab.price_type is PriceType.PER_UNIT:
         amount = quantity * slab.rate
     else:
-        assert slab.package_size is not None and slab.package_size > 0, "a package has a size"
+        assert slab.package_size is not None, "a package has a size"
         # Whole packages by remainder: a quotient could be rounded onto a whole number and lose the begun package.
         whole, rest = divmod(quantity, slab.package_size)
         packages = (whole + (1 if rest else 0)).to_integral_value(rounding=ROUND_CEILING)

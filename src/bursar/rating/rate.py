@@ -15,7 +15,7 @@ ZERO = Decimal(0)
 
 def rate(model: Model, slabs: Sequence[Slab], quantity: Decimal) -> Charge:
     """What `quantity` costs. Slabs start at 0 and rise; nothing used charges nothing, flat slabs included."""
-    assert slabs and slabs[0].start_after == 0, "the first slab starts after 0"
+    assert slabs[0].start_after == 0, "the first slab starts after 0"
     charges = _MODELS[model](slabs, quantity)
     return Charge(quantity, charges, sum((charge.amount for charge in charges), ZERO))
 
@@ -45,7 +45,8 @@ def formula(charge: SlabCharge) -> str:
     elif slab.price_type is PriceType.PER_UNIT:
         text = f"{plain(charge.quantity):f} x {rate_text}"
     else:
-        assert charge.packages is not None and slab.package_size is not None
+        assert charge.packages is not None
+        assert slab.package_size is not None
         unit = "package" if charge.packages == 1 else "packages"
         text = f"{plain(charge.packages):f} {unit} of {plain(slab.package_size):f} x {rate_text}"
     if charge.bound is not None:

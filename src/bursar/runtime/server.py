@@ -36,7 +36,7 @@ async def application(dsn: str) -> AsyncIterator[Application]:
 
 async def serve(dsn: str, handle: int) -> None:
     """Answer requests on the listening socket `handle` until told to stop; then drain."""
-    # A flush makes tens of thousands of short-lived rows without cycles: looking through them costs a tenth of its time.
+    # A flush makes tens of thousands of short-lived rows without cycles: looking through them again and again is waste.
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
     async with application(dsn) as app:

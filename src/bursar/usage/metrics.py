@@ -33,7 +33,7 @@ class EventCount:
 
 
 def bounds(start: datetime, end: datetime, step: Step, zone: str) -> list[datetime]:
-    """The instants that cut `[start, end)` at every hour, or at the local midnights of days, Mondays or firsts of months.
+    """The instants that cut `[start, end)` at hours, or at local midnights of days, Mondays or firsts of months.
 
     The first is `start` and the last `end`. Raises `Invalid` for an empty range or more than 300 pieces.
     """
