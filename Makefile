@@ -25,7 +25,7 @@ test: .venv/.developed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 bench: .venv/.developed
 	$(BIN)/python -m benchmarks

@@ -1,4 +1,4 @@
-"""Sends prepared bodies to `/ingestBatch` over some connections for some seconds; prints requests answered and seconds."""
+"""Sends prepared bodies to `/ingestBatch` for some seconds; prints how many were answered, and the seconds."""
 
 import asyncio
 import json

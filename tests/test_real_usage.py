@@ -33,8 +33,8 @@ def run(*arguments: str, status: int = 0) -> Any:
 def import_file(server: Server, tenant: Tenant, service: str, rejects: Path, *more: str) -> dict[str, Any]:
     result: dict[str, Any] = run(
         "import", "events", str(FILES[service]), "--workspace", tenant.name, "--database-url", server.dsn,
-        "--schema", "llm_request", "--id", service + "-{TIMESTAMP}", "--timestamp", "TIMESTAMP", "--account", "=" + service,
-        "--attribute", "context=ContextTokens", "--attribute", "generated=GeneratedTokens",
+        "--schema", "llm_request", "--id", service + "-{TIMESTAMP}", "--timestamp", "TIMESTAMP",
+        "--account", "=" + service, "--attribute", "context=ContextTokens", "--attribute", "generated=GeneratedTokens",
         "--rejects", str(rejects), *more,
     )  # fmt: skip
     return result

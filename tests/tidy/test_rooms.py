@@ -119,6 +119,8 @@ def test_a_room_writes_only_its_own_tables() -> None:
     for path in SQL:
         text = re.sub(r"--.*", "", path.read_text())
         text = re.sub(r"\b(for\s+(no\s+key\s+)?update|do\s+update)\b", "", text, flags=re.I)
+        # A session's own temporary tables belong to nobody else.
+        text = re.sub(r"\binsert\s+into\s+pg_temp\.", "", text, flags=re.I)
         for table in write.findall(text):
             if owner.get(table) != _room(path):
                 offenders.append(f"{_name(path)} writes {table} of {owner.get(table, 'nobody')}")

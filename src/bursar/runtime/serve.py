@@ -145,8 +145,8 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Inherited by every connection. uvicorn does not know that a socket handed over is TCP and leaves it unset: an answer
-    # in two parts would wait 40 ms for the first to be acknowledged.
+    # Inherited by every connection. uvicorn does not know that a socket handed over is TCP and leaves it unset: an
+    # answer in two parts would wait 40 ms for the first to be acknowledged.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))

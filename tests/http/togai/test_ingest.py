@@ -118,8 +118,12 @@ def test_events_are_paged(ready: Tenant) -> None:
 def test_states(ready: Tenant, server: Server) -> None:
     schema(ready.http, "bare")
     schema(ready.http, "draft", active=False)
-    meter(ready.http, "division", computations=[{"computation": '{"/":[1,{"var":"attributes.tokens"}]}', "order": 1,
-                                                 "matcher": '{"==":[{"var":"dimensions.model"},"divide"]}'}])  # fmt: skip
+    division = {
+        "computation": '{"/":[1,{"var":"attributes.tokens"}]}',
+        "matcher": '{"==":[{"var":"dimensions.model"},"divide"]}',
+        "order": 1,
+    }
+    meter(ready.http, "division", computations=[division])
     meter(
         ready.http,
         "never",

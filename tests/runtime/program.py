@@ -1,0 +1,98 @@
+"""The program as a user runs it: `bursar serve` in a process of its own, and commands beside it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TOKEN = "test-token-of-the-first-start"
+BURSAR = [sys.executable, "-m", "bursar.runtime.cli"]
+
+
+def command(*arguments: str, status: int = 0) -> Any:
+    """The JSON that a command prints."""
+    done = subprocess.run([*BURSAR, *arguments, "--json"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == status, (arguments, done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout) if done.stdout else done.stderr
+
+
+class Program:
+    """A running `bursar serve`."""
+
+    def __init__(self, folder: Path, *options: str, token: str | None = TOKEN) -> None:
+        environment = {key: value for key, value in os.environ.items() if key not in ("BURSAR_TOKEN", "DATABASE_URL")}
+        if token is not None:
+            environment["BURSAR_TOKEN"] = token
+        self.process = subprocess.Popen(
+            [*BURSAR, "serve", "--port", "0", "--data-dir", str(folder), *options],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        self.said: list[str] = []
+        self.url = ""
+
+    def ready(self) -> str:
+        """Wait for the ready line; returns the address."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line.rstrip())
+            if " is ready at " in line:
+                self.url = line.rsplit(" ", 1)[1].strip()
+                return self.url
+        raise AssertionError(f"not ready: {self.said}")
+
+    def call(self, method: str, path: str, body: Any = None, *, token: str = TOKEN) -> Any:
+        """The JSON answer; raises where there is none."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def terminate(self) -> float:
+        """SIGTERM; returns the seconds until it ended, which it must with 0."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(15) == 0
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """SIGKILL of the parent."""
+        self.process.kill()
+        self.process.wait(10)
+
+
+@contextmanager
+def program(folder: Path, *options: str, token: str | None = TOKEN) -> Iterator[Program]:
+    """A server that is ready, ended at the latest with the block."""
+    running = Program(folder, *options, token=token)
+    try:
+        running.ready()
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.send_signal(signal.SIGTERM)
+            running.process.wait(15)
+
+
+def postmaster(folder: Path) -> int:
+    """The pid of the PostgreSQL of a data directory."""
+    return int((folder / "postgresql" / "postmaster.pid").read_text().splitlines()[0])
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,199 @@
+"""Starting, stopping, killing and commanding the program."""
+
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bursar.runtime.datadir import DataDir, DataDirRefused
+from bursar.runtime.postgres import Cluster
+from tests.postgres import open_folder
+from tests.runtime.program import BURSAR, TOKEN, Program, alive, command, postmaster, program
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with open_folder() as path:
+        yield path
+
+
+def test_a_server_through_its_life(folder: Path) -> None:
+    with program(folder) as running:
+        assert running.call("GET", "/livez") == {"status": "alive"}
+        assert running.call("GET", "/readyz") == {"status": "ready"}
+        assert "version" in running.call("GET", "/version")
+        assert running.call("GET", "/customers")["data"] == []
+        for name in ("togai", "native"):
+            document = running.call("GET", f"/openapi/{name}.json")
+            assert document["openapi"] == "3.1.0"
+            assert document["paths"]
+        # A second server on the same data directory says so and leaves the first alone.
+        second = subprocess.run(
+            [*BURSAR, "serve", "--port", "0", "--data-dir", str(folder)], capture_output=True, text=True, check=False
+        )
+        assert second.returncode == 2
+        assert str(folder) in second.stderr
+        assert len(second.stderr.strip().splitlines()) == 1
+        # Commands work beside it.
+        made = command("workspace", "create", "trial", "--sandbox", "--currency", "EUR", "--data-dir", str(folder))
+        assert (made["name"], made["sandbox"], made["currency"]) == ("trial", True, "EUR")
+        token = command("token", "create", "--workspace", "trial", "--name", "ci", "--data-dir", str(folder))["token"]
+        assert running.call("GET", "/customers", token=token)["data"] == []
+        assert (
+            command("clock", "set", "2024-05-01T00:00:00Z", "--workspace", "trial", "--data-dir", str(folder))["now"]
+            == "2024-05-01T00:00:00Z"
+        )
+        assert running.call("GET", "/bursar/v1/clock", token=token)["now"] == "2024-05-01T00:00:00Z"
+        command("clock", "set", "2023-05-01T00:00:00Z", "--workspace", "trial", "--data-dir", str(folder), status=2)
+        command("clock", "set", "2024-05-01T00:00:00Z", "--workspace", "default", "--data-dir", str(folder), status=2)
+        command("token", "revoke", "ci", "--workspace", "trial", "--data-dir", str(folder))
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            running.call("GET", "/customers", token=token)
+        server_pids = _children(running.process.pid)
+        assert running.terminate() < 10
+        assert not any(alive(pid) for pid in server_pids)
+    # Without a server, commands start PostgreSQL for their duration.
+    assert {row["name"] for row in command("workspace", "list", "--data-dir", str(folder))} == {"default", "trial"}
+    assert command("verify", "--data-dir", str(folder))["holds"] is True
+    assert not (folder / "postgresql" / "postmaster.pid").exists()
+
+
+def test_a_killed_server_is_picked_up_by_the_next_start(folder: Path) -> None:
+    first = Program(folder)
+    first.ready()
+    first.call("POST", "/customers", {"id": "kept", "name": "Kept", "primaryEmail": "k@example.com", "address": {}})
+    orphan = postmaster(folder)
+    first.kill()
+    with program(folder) as second:
+        assert second.call("GET", "/customers/kept")["id"] == "kept"
+    # And where PostgreSQL itself was killed with it.
+    third = Program(folder)
+    third.ready()
+    os.kill(postmaster(folder), signal.SIGKILL)
+    third.kill()
+    with program(folder) as fourth:
+        assert fourth.call("GET", "/customers/kept")["id"] == "kept"
+        assert postmaster(folder) != orphan
+
+
+def test_what_ends_unexpectedly_is_started_again(folder: Path) -> None:
+    with program(folder) as running:
+        for victim in (*_children(running.process.pid), postmaster(folder)):
+            if alive(victim):
+                os.kill(victim, signal.SIGKILL)
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    running.call("GET", "/customers")
+                    break
+                except (urllib.error.URLError, OSError):
+                    assert time.monotonic() < deadline, "it did not recover"
+                    time.sleep(0.1)
+
+
+def test_an_orphaned_postgres_is_taken_over(folder: Path) -> None:
+    place = DataDir(folder)
+    place.prepare()
+    assert place.acquire()
+    first = Cluster(place, lambda _: None)
+    first.start()
+    place.release()
+    # As if its parent were gone: a new holder of the lock ends it and starts its own.
+    heir = DataDir(folder)
+    assert heir.acquire()
+    said: list[str] = []
+    second = Cluster(heir, said.append)
+    second.start()
+    assert any("killed" in line for line in said)
+    assert not first.alive()
+    second.stop()
+    heir.release()
+
+
+def test_a_first_token_is_drawn_and_printed_once() -> None:
+    with open_folder() as fresh:
+        with program(fresh, token=None) as running:
+            (line,) = [line for line in running.said if "API token" in line]
+            token = line.rsplit(" ", 1)[1]
+            assert running.call("GET", "/customers", token=token)["data"] == []
+        with program(fresh, token=None) as again:
+            assert not [line for line in again.said if "API token" in line]
+            assert again.call("GET", "/customers", token=token)["data"] == []
+
+
+def test_refusals_of_a_data_directory() -> None:
+    with open_folder() as path:
+        (path / "postgresql").mkdir()
+        (path / "postgresql" / "PG_VERSION").write_text("14\n")
+        done = subprocess.run(
+            [*BURSAR, "serve", "--port", "0", "--data-dir", str(path)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert "PostgreSQL 14" in done.stderr
+        if os.geteuid() == 0:
+            closed = path / "closed"
+            closed.mkdir(mode=0o700)
+            with pytest.raises(DataDirRefused, match="cannot enter"):
+                DataDir(closed / "data").prepare()
+
+
+def test_a_long_path_gets_its_socket_elsewhere() -> None:
+    with open_folder() as path:
+        deep = path / ("d" * 100)
+        place = DataDir(deep)
+        place.prepare()
+        assert place.socket_dir.parent != deep
+        assert place.socket_dir.stat().st_mode & 0o077 == 0
+        assert DataDir(deep).socket_dir == place.socket_dir
+        place.socket_dir.rmdir()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (), ("frobnicate",), ("serve", "--port", "x"), ("serve", "--port", "70000"), ("token",), ("token", "revoke"),
+        ("clock", "set", "tomorrow"), ("import", "events", "/nowhere.csv"), ("bill", "--as-of", "soon"), ("demo", "--events", "5"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_one_line(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run([*BURSAR, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("bursar: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("serve",), ("token", "create"), ("token", "list"), ("token", "revoke"), ("workspace", "create"), ("workspace", "list"),
+     ("clock", "show"), ("clock", "set"), ("import", "events"), ("bill",), ("verify",), ("worker",), ("demo",), ("version",)],
+)  # fmt: skip
+def test_every_command_has_an_example_and_json(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run([*BURSAR, *arguments, "--help"], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0
+    assert "Example: bursar" in done.stdout
+    assert "--json" in done.stdout
+
+
+def test_a_taken_port_is_one_line(folder: Path) -> None:
+    with program(folder) as running:
+        port = running.url.rsplit(":", 1)[1]
+        with open_folder() as other:
+            done = subprocess.run(
+                [*BURSAR, "serve", "--port", port, "--data-dir", str(other)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 2
+        assert port in done.stderr
+        assert running.call("GET", "/customers", token=TOKEN)
+
+
+def _children(parent: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in listed.stdout.split()]
