@@ -156,8 +156,9 @@ def test_a_long_path_gets_its_socket_elsewhere() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        (), ("frobnicate",), ("serve", "--port", "x"), ("serve", "--port", "70000"), ("token",), ("token", "revoke"),
-        ("clock", "set", "tomorrow"), ("import", "events", "/nowhere.csv"), ("bill", "--as-of", "soon"), ("demo", "--events", "5"),
+        (), ("frobnicate",), ("serve", "--port", "x"), ("serve", "--port", "70000"), ("token",),
+        ("token", "revoke"), ("clock", "set", "tomorrow"), ("import", "events", "/nowhere.csv"),
+        ("bill", "--as-of", "soon"), ("demo", "--events", "5"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_one_line(arguments: tuple[str, ...]) -> None:
@@ -169,8 +170,9 @@ def test_bad_arguments_are_one_line(arguments: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("serve",), ("token", "create"), ("token", "list"), ("token", "revoke"), ("workspace", "create"), ("workspace", "list"),
-     ("clock", "show"), ("clock", "set"), ("import", "events"), ("bill",), ("verify",), ("worker",), ("demo",), ("version",)],
+    [("serve",), ("token", "create"), ("token", "list"), ("token", "revoke"), ("workspace", "create"),
+     ("workspace", "list"), ("clock", "show"), ("clock", "set"), ("import", "events"), ("bill",), ("verify",),
+     ("worker",), ("demo",), ("version",)],
 )  # fmt: skip
 def test_every_command_has_an_example_and_json(arguments: tuple[str, ...]) -> None:
     done = subprocess.run([*BURSAR, *arguments, "--help"], capture_output=True, text=True, timeout=30, check=False)

@@ -24,6 +24,8 @@ from bursar.runtime.datadir import DataDir, DataDirRefused
 Say = Callable[[str], None]
 
 _FAST_SECONDS = 9.0
+_LINGER_SECONDS = 20.0
+_LINGERING = ("shared memory block", "lock file")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -85,22 +87,41 @@ class Cluster:
         if not (self._dir.cluster / "PG_VERSION").exists():
             self._initialise()
         self._end_orphan()
+        deadline = time.monotonic() + _LINGER_SECONDS
+        while True:
+            self._launch()
+            try:
+                self._wait()
+                break
+            except PostgresFailed as error:
+                # Processes of a postmaster that was killed end by themselves, but not at once; until then no other starts.
+                if time.monotonic() > deadline or not any(word in error.message for word in _LINGERING):
+                    raise
+                time.sleep(0.2)
+        self._make_database()
+        return self._dir.dsn()
+
+    def _launch(self) -> None:
+        assert self._bin is not None
         values = {**settings(), **self._extra, "unix_socket_directories": str(self._dir.socket_dir)}
         flags = [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
         parent = os.getpid()
-        self._process = subprocess.Popen(
-            [str(self._bin / "postgres"), "-D", str(self._dir.cluster), *flags],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            # After the change of user, which would take the setting away.
-            preexec_fn=lambda: die_with_parent(signal.SIGINT, parent),  # noqa: PLW1509 - one thread, one system call
-            **self._identity(),
-        )
-        self._wait()
-        self._make_database()
-        return self._dir.dsn()
+        with self._start_log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(self._bin / "postgres"), "-D", str(self._dir.cluster), *flags],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                # After the change of user, which would take the setting away.
+                preexec_fn=lambda: die_with_parent(signal.SIGINT, parent),  # noqa: PLW1509 - one thread, one call
+                **self._identity(),
+            )
+
+    @property
+    def _start_log(self) -> Path:
+        """What PostgreSQL says before its own log is open."""
+        return self._dir.path / "postgresql.start.log"
 
     def stop(self, seconds: float = _FAST_SECONDS) -> None:
         """Stop: fast, and after `seconds` at once; the next start then recovers from the log."""
@@ -250,6 +271,9 @@ class Cluster:
                 connection.execute("create database bursar")
 
     def _last_words(self) -> str:
+        first = self._start_log.read_text(errors="replace").strip()
+        if "FATAL" in first:
+            return " / ".join(first.splitlines()[-3:])
         logs = sorted((self._dir.cluster / "log").glob("*"), key=lambda path: path.stat().st_mtime)
         return " / ".join(logs[-1].read_text(errors="replace").splitlines()[-5:]) if logs else "it left no log"
 
