@@ -94,7 +94,7 @@ class Cluster:
                 self._wait()
                 break
             except PostgresFailed as error:
-                # Processes of a postmaster that was killed end by themselves, but not at once; until then no other starts.
+                # What a killed postmaster left behind ends by itself, but not at once; until then no other starts.
                 if time.monotonic() > deadline or not any(word in error.message for word in _LINGERING):
                     raise
                 time.sleep(0.2)

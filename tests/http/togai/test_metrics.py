@@ -68,7 +68,7 @@ def test_usage(ready: tuple[Tenant, str]) -> None:
 
 def test_revenue_follows_the_slabs(ready: tuple[Tenant, str]) -> None:
     tenant, _ = ready
-    # Account one uses 30 a day: 30 at 1, then 20 at 1 and 10 at 2, then 30 at 2. Account two never leaves the first slab.
+    # Account one uses 30 a day: 30 at 1, then 20 at 1 and 10 at 2, then 30 at 2. Account two stays in the first slab.
     assert ask(tenant, name="REVENUE", groupBy="ACCOUNT_ID") == {"one": [30, 40, 60], "two": [10, 10, 10]}
     assert ask(tenant, name="REVENUE") == {None: [40, 50, 70]}
 

@@ -16,6 +16,7 @@ from bursar.http.door import Answer, Body, Call
 from bursar.http.encode import number
 from bursar.http.togai.door import door
 from bursar.http.togai.events import GROUPS, states_of, status_name
+from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.revenue import revenue
 from bursar.usage import events, metrics, quantities
 from bursar.usage.states import State
@@ -98,6 +99,8 @@ class GetMetricsResponse(Answer, kw_only=True):
 async def get_metrics(call: Call, body: GetMetricsRequest) -> GetMetricsResponse:
     """Compute metrics."""
     start, end = utc(body.start_time), utc(body.end_time)
+    if any(query.name == "REVENUE" for query in body.metric_queries):
+        await open_cycles(call.db, call.caller, call.caller.now)
     async with call.db.transaction(call.caller.workspace) as connection:
         results = []
         for index, query in enumerate(body.metric_queries):
