@@ -1,7 +1,7 @@
 """Ingest in batches of 1,000: a server as it ships, and the machine's ceiling in the same run.
 
-The load generator, the server and PostgreSQL share the machine. The ceiling is COPY of rows into a bare table with a unique
-key, over the same PostgreSQL, without HTTP, decoding, rules or rollups.
+The load generator, the server and PostgreSQL share the machine. The ceiling is COPY of rows into a bare table with a
+unique key, over the same PostgreSQL, without HTTP, decoding, rules or rollups.
 """
 
 import asyncio
