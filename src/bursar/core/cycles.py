@@ -106,7 +106,7 @@ def grace_end(period_end: datetime, grace_days: int, zone: str) -> datetime:
 
 
 def days_in(period: Period, zone: str) -> int:
-    """How many dates `period` begins to cover in `zone`: the measure of proration by day.
+    """Local dates from the one on which `period` starts to the one on which it ends: the measure of proration by day.
 
     The days of adjoining periods add up to the days of both together.
     """

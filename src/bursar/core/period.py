@@ -20,7 +20,10 @@ _INSTANT = re.compile(
 
 def utc(moment: datetime) -> datetime:
     """`moment` in UTC; a naive one is taken as UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    zone = moment.tzinfo
+    if zone is UTC:
+        return moment
+    return moment.replace(tzinfo=UTC) if zone is None else moment.astimezone(UTC)
 
 
 def parse_instant(text: str) -> datetime:

@@ -4,12 +4,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import msgspec
+
 from bursar.core.cycles import Calendar, bucket_start, grace_end
 from bursar.core.errors import BursarError
 from bursar.core.period import FIRST, FOREVER
 from bursar.usage.event import Event
 from bursar.usage.measure import Schema, data_of
 from bursar.usage.states import State
+
+_NEVER = (FOREVER, FIRST, False)
+"""A period that holds no instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Tenant:
     schemas: dict[str, Schema] = field(default_factory=dict)
     names: dict[str, list[tuple[datetime | None, datetime | None, int]]] = field(default_factory=dict)
     accounts: dict[int, AccountView] = field(default_factory=dict)
+    spans: dict[int, tuple[datetime, datetime, bool]] = field(default_factory=dict)
+    """Per account, the billing period met last and whether its grace has ended; good for one `now`."""
 
     def account_of(self, name: str, at: datetime) -> AccountView | None:
         """The active account that `name` means at an instant."""
@@ -54,8 +61,7 @@ class Tenant:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(msgspec.Struct, frozen=True, gc=False):
     """A quantity for a rollup."""
 
     meter_version: int
@@ -63,8 +69,7 @@ class Measure:
     quantity: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What becomes of an event, unless its id turns out to be taken."""
 
     state: State
@@ -97,10 +102,15 @@ def late(tenant: Tenant, account: AccountView, at: datetime, *, backfill: bool) 
         return True
     if backfill:
         return False
+    start, end, shut = tenant.spans.get(account.key, _NEVER)
+    if start <= at < end:
+        return shut
     for start, end, calendar, grace_days in account.calendars:
         if start <= at < end:
-            period_end = min(calendar.cycle_at(at).end, end)
-            return tenant.now >= grace_end(period_end, grace_days, calendar.zone)
+            cycle = calendar.cycle_at(at)
+            shut = tenant.now >= grace_end(min(cycle.end, end), grace_days, calendar.zone)
+            tenant.spans[account.key] = (max(cycle.start, start), min(cycle.end, end), shut)
+            return shut
     return at < FIRST or tenant.now - timedelta(days=tenant.grace_days) >= at
 
 

@@ -99,8 +99,9 @@ def parse_batch(body: bytes) -> Parsed:
     """The body of up to 1,000 events. Raises `Invalid` for a wrong envelope, or where no event has the right shape."""
     try:
         events = _batch.decode(body).events
+        escaped = b"\\u0000" in body
         for event in events:
-            _settle(event)
+            _settle(event, escaped=escaped)
         return Parsed(body, list(enumerate(events)), [], len(events))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Invalid):
         return _parse_one_by_one(body)
@@ -136,12 +137,14 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise Invalid("", "the body is nested too deeply") from None
 
 
-def _settle(event: Event) -> None:
-    """Bring the timestamp to UTC and refuse what text columns cannot hold."""
+def _settle(event: Event, *, escaped: bool = True) -> None:
+    """Bring the timestamp to UTC and refuse what text columns cannot hold. JSON can write NUL only as an escape."""
     try:
         event.timestamp = utc(event.timestamp)
     except OverflowError:
         raise Invalid("timestamp", "must lie between the years 1 and 9999 in UTC") from None
+    if not escaped:
+        return
     for field, text in (("id", event.id), ("accountId", event.account_id), ("schemaName", event.schema_name)):
         if text is not None and "\x00" in text:
             raise Invalid(field, "must not contain a NUL character")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+import msgspec
+
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.usage.admission import Verdict
@@ -16,8 +18,7 @@ from bursar.usage.states import TERM, State, Term
 queries = Queries("bursar.usage")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EventRow:
+class EventRow(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One event on its way into `event_key`."""
 
     workspace: int

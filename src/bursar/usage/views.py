@@ -58,6 +58,7 @@ class Views:
             tenant.version = row["version"]
             tenant.now = row["clock_at"] or wall
             tenant.grace_days = row["grace_days"]
+            tenant.spans.clear()
             result[tenant.key] = tenant
         return result, {token for row in rows for token in row["revoked"]}
 
