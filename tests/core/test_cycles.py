@@ -277,6 +277,11 @@ class TestTheEndsOfTime:
         assert calendar.cycle_at(FIRST).start == FIRST
         assert calendar.cycle_at(FOREVER - TICK).end == FOREVER
 
+    def test_the_year_10000_does_not_come(self) -> None:
+        """Where New Year 9999 comes early, the cycle that begins then would end beyond what a date can say."""
+        last = Calendar(Interval.ANNUALLY, "1", "1", "Pacific/Kiritimati").cycle_at(FOREVER - TICK)
+        assert last == Period(parse_instant("9998-12-31T10:00Z"), FOREVER)
+
     @pytest.mark.parametrize(
         "outside", [FIRST - TICK, FOREVER, datetime.max.replace(tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)]
     )

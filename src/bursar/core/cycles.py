@@ -90,7 +90,7 @@ def add_days(instant: datetime, days: int, zone: str) -> datetime:
     rules = zone_rules(zone)
     local = instant.astimezone(rules)
     try:
-        moved = local.replace(tzinfo=None, fold=0) + timedelta(days=days)
+        moved = local.replace(tzinfo=None) + timedelta(days=days)
         if instant == local_midnight(local.date(), zone):
             return local_midnight(moved.date(), zone)
         return min(max(moved.replace(tzinfo=rules).astimezone(UTC), FIRST), FOREVER)

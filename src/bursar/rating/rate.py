@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from bursar.core.decimals import plain, round_line, to_scale
+from bursar.core.decimals import SCALE, round_line, show, to_scale
 from bursar.rating.graduated import rate_graduated
 from bursar.rating.slabs import Charge, Model, PriceType, Slab, SlabCharge
 from bursar.rating.volume import rate_volume
@@ -37,18 +37,20 @@ def prorate(amount: Decimal, days: int, of_days: int) -> Decimal:
 
 
 def formula(charge: SlabCharge) -> str:
-    """The arithmetic of one slab in words, `3 packages of 100 x 2.5 = 7.5`."""
+    """The arithmetic of one slab in words, `3 packages of 100 x 2.5 = 7.5`; says so where 12 decimals cut it short."""
     slab = charge.slab
-    rate_text, amount = f"{plain(slab.rate):f}", f"{plain(charge.amount):f}"
+    rate_text, amount = show(slab.rate), show(charge.amount)
     if slab.price_type is PriceType.FLAT:
         text = f"flat {rate_text}"
     elif slab.price_type is PriceType.PER_UNIT:
-        text = f"{plain(charge.quantity):f} x {rate_text}"
+        text = f"{show(charge.quantity)} x {rate_text}"
+        if charge.bound is None and charge.amount != charge.quantity * slab.rate:
+            amount += f" (rounded to {SCALE} decimals)"
     else:
         assert charge.packages is not None
         assert slab.package_size is not None
         unit = "package" if charge.packages == 1 else "packages"
-        text = f"{plain(charge.packages):f} {unit} of {plain(slab.package_size):f} x {rate_text}"
+        text = f"{show(charge.packages)} {unit} of {show(slab.package_size)} x {rate_text}"
     if charge.bound is not None:
         text += f", {charge.bound} applies"
     return f"{text} = {amount}"
