@@ -26,7 +26,7 @@ from bursar.runtime.datadir import DataDir
 
 BATCH = 1000
 ACCOUNTS = 200
-CONNECTIONS = 8
+CONNECTIONS = 16
 SECONDS = 8.0
 TOKEN = "bench-" + "x" * 20
 

@@ -1,6 +1,7 @@
 """Starting, stopping, killing and commanding the program."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -61,6 +62,26 @@ def test_a_server_through_its_life(folder: Path) -> None:
     assert {row["name"] for row in command("workspace", "list", "--data-dir", str(folder))} == {"default", "trial"}
     assert command("verify", "--data-dir", str(folder))["holds"] is True
     assert not (folder / "postgresql" / "postmaster.pid").exists()
+
+
+def test_server_processes_share_the_port_and_count_together(folder: Path) -> None:
+    sent = 12
+    event = {
+        "schemaName": "s",
+        "timestamp": "2024-05-01T10:00:00Z",
+        "accountId": "a",
+        "attributes": [],
+        "dimensions": {},
+    }
+    with program(folder, "--workers", "3", "--no-worker") as running:
+        assert len(_children(running.process.pid)) == 4, "three servers and PostgreSQL"
+        for number in range(sent):
+            running.call("POST", "/ingest", {"event": {**event, "id": str(number)}})
+        for _ in range(6):  # whoever answers
+            with urllib.request.urlopen(f"{running.url}/metrics", timeout=10) as answer:
+                counted = re.search(r'bursar_events_total{term="rejected"} ([0-9.]+)', answer.read().decode())
+            assert counted is not None
+            assert float(counted[1]) == sent
 
 
 def test_a_killed_server_is_picked_up_by_the_next_start(folder: Path) -> None:

@@ -1,9 +1,11 @@
 """What an operator looks at: liveness, readiness, version, metrics, and the documentation of the doors."""
 
+import os
 from collections.abc import Sequence
 
 import asyncpg
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -41,7 +43,7 @@ def operator_routes(db: Database, doors: Sequence[Door]) -> list[Route]:
         return answer({"version": __version__})
 
     async def metrics(_: Request) -> Response:
-        return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(generate_latest(_registry()), headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def docs(_: Request) -> Response:
         return HTMLResponse(page(doors))
@@ -54,6 +56,15 @@ def operator_routes(db: Database, doors: Sequence[Door]) -> list[Route]:
         Route("/docs", docs),
         *(Route(f"/openapi/{door.name}.json", _openapi(door)) for door in doors),
     ]
+
+
+def _registry() -> CollectorRegistry:
+    """The metrics of this process, or of all that share the port where there are several."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # not annotated there
+    return registry
 
 
 def _openapi(door: Door):  # type: ignore[no-untyped-def]  # Starlette's endpoint type is not exported

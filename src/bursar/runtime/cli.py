@@ -1,5 +1,6 @@
 """The command `bursar`: every one has an example in its help and `--json`; bad arguments are one line and exit 2."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -35,12 +36,18 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8400,
     data_dir: DataDirOption = None,
     database_url: UrlOption = None,
-    worker: Annotated[bool, typer.Option(help="Run the worker too.")] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Server processes that share the port; one per core, at most 2, where not given.", min=1, max=64
+        ),
+    ] = None,
+    worker: Annotated[bool, typer.Option(help="Run what time brings (billing and the like) too.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Start the server: it migrates by itself and prints one line when it is ready."""
     say = (lambda text: show({"message": text}, text, as_json=True)) if as_json else note
-    Parent(host, port, data_dir, database_url, worker, say).run()
+    Parent(host, port, data_dir, database_url, workers or min(2, os.cpu_count() or 1), worker, say).run()
 
 
 @app.command(epilog="Example: bursar version --json")

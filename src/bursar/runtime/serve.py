@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +24,8 @@ from bursar.runtime.connect import bring_up_to_date, first_start
 from bursar.runtime.datadir import DataDir, default_data_dir
 from bursar.runtime.postgres import Cluster, Say
 
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where server processes keep their counters, so that each can answer for all (named by the metrics library)."""
 DRAIN_SECONDS = 6.0
 STOP_SECONDS = 9.0
 START_SECONDS = 60.0
@@ -43,16 +47,19 @@ class Parent:
     port: int
     data_dir: Path | None
     url: str | None
+    workers: int
+    """Server processes that share the port."""
     worker: bool
     say: Say
     _stopping: bool = False
     _cluster: Cluster | None = None
+    _metrics: Path | None = None
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises a `BursarError` where it cannot start."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        for reason in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(reason, self._stop)
         listener = _listen(self.host, self.port)
         port = listener.getsockname()[1]
         try:
@@ -60,7 +67,8 @@ class Parent:
             token = asyncio.run(first_start(dsn, datetime.now(UTC)))
             if token is not None:
                 self.say(f"API token of the workspace '{DEFAULT}', shown only now: {token}")
-            self._spawn("server", dsn, listener)
+            for number in range(1, self.workers + 1):
+                self._spawn(f"server {number}", dsn, listener)
             if self.worker:
                 self._spawn("worker", dsn, listener)
             self._await_ready(port)
@@ -72,6 +80,8 @@ class Parent:
         finally:
             self._end()
             listener.close()
+            if self._metrics is not None:
+                shutil.rmtree(self._metrics, ignore_errors=True)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -79,11 +89,15 @@ class Parent:
     def _open_database(self) -> str:
         if self.url:
             dsn = self.url
+            self._metrics = Path(tempfile.mkdtemp(prefix="bursar-metrics-"))
         else:
             place = DataDir(self.data_dir or default_data_dir())
             place.prepare()
             if not place.acquire():
                 raise place.busy()
+            self._metrics = place.path / "metrics"
+            shutil.rmtree(self._metrics, ignore_errors=True)
+            self._metrics.mkdir()
             self._cluster = Cluster(place, self.say)
             dsn = self._cluster.start()
         bring_up_to_date(dsn)
@@ -91,13 +105,15 @@ class Parent:
 
     def _spawn(self, kind: str, dsn: str, listener: socket.socket) -> None:
         parent = os.getpid()
-        arguments = {"server": [dsn, str(listener.fileno())], "worker": [dsn]}[kind]
+        module, _, _ = kind.partition(" ")
+        arguments = {"server": [dsn, str(listener.fileno())], "worker": [dsn]}[module]
         self._children[kind] = subprocess.Popen(
-            [sys.executable, "-m", f"bursar.runtime.{kind}", *arguments],
+            [sys.executable, "-m", f"bursar.runtime.{module}", *arguments],
             stdin=subprocess.DEVNULL,
-            pass_fds=(listener.fileno(),) if kind == "server" else (),
+            pass_fds=(listener.fileno(),) if module == "server" else (),
             # A session of its own: Ctrl-C reaches the parent alone, which lets the children drain.
             start_new_session=True,
+            env={**os.environ, METRICS_FOLDER: str(self._metrics)} if self.workers > 1 else None,
             preexec_fn=lambda: die_with_parent(signal.SIGKILL, parent),  # noqa: PLW1509 - one thread, one system call
         )
 
@@ -111,7 +127,10 @@ class Parent:
                     return
             except (urllib.error.URLError, OSError):
                 pass
-            if self._children["server"].poll() is not None or time.monotonic() > deadline:
+            if (
+                any(child.poll() is not None for kind, child in self._children.items() if kind != "worker")
+                or time.monotonic() > deadline
+            ):
                 raise ServerFailed("the server process did not become ready; see its message above")
             time.sleep(0.05)
 

@@ -1,20 +1,23 @@
 """The decision on one event: its state, its account, what it measures. Pure: facts and `now` in, a verdict out."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import IntEnum
 
 import msgspec
 
-from bursar.core.cycles import Calendar, bucket_start, grace_end
+from bursar.core.cycles import Calendar, grace_end
 from bursar.core.errors import BursarError
 from bursar.core.period import FIRST, FOREVER
 from bursar.usage.event import Event
 from bursar.usage.measure import Schema, data_of
 from bursar.usage.states import State
 
-_NEVER = (FOREVER, FIRST, False)
-"""A period that holds no instant."""
+_START = datetime.min.replace(tzinfo=UTC)
+_END = datetime.max.replace(tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
+_WHILE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +31,25 @@ class AccountView:
     calendars: tuple[tuple[datetime, datetime, Calendar, int], ...]
     """From, until, calendar and days of grace; empty while no plan is associated."""
 
-    def closes(self, at: datetime) -> bool:
-        """Whether an instant lies in a period that is invoiced."""
-        return (
-            self.closed_from is not None
-            and self.closed_until is not None
-            and self.closed_from <= at < self.closed_until
-        )
+
+class Shut(IntEnum):
+    """Whether a period still takes events."""
+
+    OPEN = 0
+    GRACE_OVER = 1
+    INVOICED = 2
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """What holds for every event of an account name in `[start, end)`."""
+
+    start: datetime
+    end: datetime
+    account: int | None
+    """The active account that the name means; None where it means none."""
+    shut: Shut
+    until: datetime
+    """The last `now` for which this holds."""
 
 
 @dataclass(slots=True)
@@ -46,27 +61,17 @@ class Tenant:
     now: datetime
     timezone: str
     grace_days: int
+    chunk: int = 0
+    """The number under which the flush at hand keeps the workspace's bodies."""
     schemas: dict[str, Schema] = field(default_factory=dict)
     names: dict[str, list[tuple[datetime | None, datetime | None, int]]] = field(default_factory=dict)
     accounts: dict[int, AccountView] = field(default_factory=dict)
-    spans: dict[int, tuple[datetime, datetime, bool]] = field(default_factory=dict)
-    """Per account, the billing period met last and whether its grace has ended; good for one `now`."""
-
-    def account_of(self, name: str, at: datetime) -> AccountView | None:
-        """The active account that `name` means at an instant."""
-        for start, end, account in self.names.get(name, ()):
-            if (start is None or start <= at) and (end is None or at < end):
-                view = self.accounts.get(account)
-                return view if view is not None and view.active else None
-        return None
+    routes: dict[str, Route] = field(default_factory=dict)
+    """The route found last for each name, dropped with the copies that it was found by."""
 
 
-class Measure(msgspec.Struct, frozen=True, gc=False):
-    """A quantity for a rollup."""
-
-    meter_version: int
-    bucket: datetime
-    quantity: Decimal
+Measure = tuple[int, Decimal]
+"""The key of a meter version, and the quantity that it found in an event."""
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -82,68 +87,109 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 def judge(tenant: Tenant, event: Event, *, backfill: bool) -> Verdict:
     """The verdict on `event`. `backfill` lifts the grace period, never an issued invoice."""
     at = event.timestamp
+    route = tenant.routes.get(event.account_id)
+    if route is None or not route.start <= at < route.end or tenant.now > route.until:
+        route = find_route(tenant, event.account_id, at)
+        if route.account is not None:  # a name that leads nowhere is looked up anew by every flush
+            tenant.routes[event.account_id] = route
     schema = tenant.schemas.get(event.schema_name)
-    account = tenant.account_of(event.account_id, at)
-    account_key = account.key if account is not None else None
     if event.id is None:
-        return Verdict(State.FAILED_NO_EVENT_ID, account_key, schema.version if schema else None)
+        return Verdict(State.FAILED_NO_EVENT_ID, route.account, schema.version if schema else None)
     if schema is None:
-        return Verdict(State.FAILED_SCHEMA_NOT_DEFINED, account_key)
-    if account is None:
+        return Verdict(State.FAILED_SCHEMA_NOT_DEFINED, route.account)
+    if route.account is None:
         return Verdict(State.FAILED_ACCOUNT_NOT_FOUND, None, schema.version)
-    if late(tenant, account, at, backfill=backfill):
-        return Verdict(State.FAILED_PAST_GRACE_PERIOD, account.key, schema.version)
-    return _fitted(schema, event, account.key)
+    if route.shut > (Shut.GRACE_OVER if backfill else Shut.OPEN):
+        return Verdict(State.FAILED_PAST_GRACE_PERIOD, route.account, schema.version)
+    return _fitted(schema, event, route.account)
 
 
-def late(tenant: Tenant, account: AccountView, at: datetime, *, backfill: bool) -> bool:
-    """Whether the period of `at` no longer takes events: it is invoiced, or its grace has ended."""
-    if account.closes(at):
+@dataclass(slots=True)
+class _Span:
+    """An instant, and the span around it in which every question asked so far has the same answer."""
+
+    at: datetime
+    start: datetime = _START
+    end: datetime = _END
+
+    def within(self, start: datetime, end: datetime) -> bool:
+        """Whether the instant lies in `[start, end)`."""
+        if self.at < start:
+            self.end = min(self.end, start)
+            return False
+        if self.at >= end:
+            self.start = max(self.start, end)
+            return False
+        self.start, self.end = max(self.start, start), min(self.end, end)
         return True
-    if backfill:
-        return False
-    start, end, shut = tenant.spans.get(account.key, _NEVER)
-    if start <= at < end:
-        return shut
+
+
+def find_route(tenant: Tenant, name: str, at: datetime) -> Route:
+    """Where `name` leads at an instant, in which span around it the same holds, and until when."""
+    span = _Span(at)
+    account = _account_of(tenant, name, span)
+    if account is None:
+        return Route(span.start, span.end, None, Shut.OPEN, _END)
+    shut, until = _shut(tenant, account, span)
+    return Route(span.start, span.end, account.key, shut, until)
+
+
+def _account_of(tenant: Tenant, name: str, span: _Span) -> AccountView | None:
+    for start, end, key in tenant.names.get(name, ()):
+        if span.within(start or _START, end or _END):
+            account = tenant.accounts.get(key)
+            return account if account is not None and account.active else None
+    return None
+
+
+def _shut(tenant: Tenant, account: AccountView, span: _Span) -> tuple[Shut, datetime]:
+    """Whether the period around the instant is shut, and the last `now` for which that holds."""
+    closed = account.closed_from is not None and account.closed_until is not None
+    if closed and span.within(account.closed_from or _START, account.closed_until or _END):
+        return Shut.INVOICED, _END
     for start, end, calendar, grace_days in account.calendars:
-        if start <= at < end:
-            cycle = calendar.cycle_at(at)
-            shut = tenant.now >= grace_end(min(cycle.end, end), grace_days, calendar.zone)
-            tenant.spans[account.key] = (max(cycle.start, start), min(cycle.end, end), shut)
-            return shut
-    return at < FIRST or tenant.now - timedelta(days=tenant.grace_days) >= at
+        if span.within(start, end):
+            cycle = calendar.cycle_at(span.at)
+            span.within(cycle.start, cycle.end)
+            over = grace_end(min(cycle.end, end), grace_days, calendar.zone)
+            return (Shut.GRACE_OVER, _END) if tenant.now >= over else (Shut.OPEN, over - _TICK)
+    # No plan, no period: events are taken for as long as the grace of a period that ends with them would last.
+    oldest = tenant.now - timedelta(days=tenant.grace_days) + _TICK
+    if not span.within(max(FIRST, oldest), _END):
+        return Shut.GRACE_OVER, _END
+    # What is not about to become too old is good for a while; the rest is asked again at the next instant.
+    lasting = span.within(max(FIRST, oldest + _WHILE), _END)
+    return Shut.OPEN, tenant.now + _WHILE if lasting else tenant.now
 
 
-def misfit(schema: Schema, event: Event) -> str | None:
-    """What keeps an event from fitting its schema; None where it fits."""
+def misfit(schema: Schema, event: Event, attributes: dict[str, Decimal]) -> str | None:
+    """What keeps an event from fitting its schema; None where it fits. `attributes`: what it carries, by name."""
     if event.timestamp >= FOREVER:
         return "timestamp: must lie before the year 9999"
-    given = {attribute.name for attribute in event.attributes}
-    if len(given) < len(event.attributes):
+    if len(attributes) < len(event.attributes):
         return "attributes: a name is given twice"
-    if not schema.attributes <= given:
-        return f"attributes: {min(schema.attributes - given)} is missing"
+    if not schema.attributes <= attributes.keys():
+        return f"attributes: {min(schema.attributes - attributes.keys())} is missing"
     if not schema.dimensions <= event.dimensions.keys():
         return f"dimensions: {min(schema.dimensions - event.dimensions.keys())} is missing"
     return None
 
 
 def _fitted(schema: Schema, event: Event, account: int) -> Verdict:
-    problem = misfit(schema, event)
+    data = data_of(event)
+    problem = misfit(schema, event, data["attributes"])
     if problem is not None:
-        return Verdict(State.FAILED, account, schema.version, reason=problem)
+        return Verdict(State.FAILED, account, schema.version, (), problem)
     if not schema.meters:
         return Verdict(State.COMPLETED_NO_MATCHING_METERS, account, schema.version)
-    data = data_of(event)
     measures = []
-    bucket = bucket_start(event.timestamp)
     try:
         for meter in schema.meters:
             quantity = meter.quantity(data)
             if quantity is not None:
-                measures.append(Measure(meter.version, bucket, quantity))
+                measures.append((meter.version, quantity))
     except BursarError as error:
-        return Verdict(State.FAILED_UNITS_INVALID, account, schema.version, reason=error.message[:250])
+        return Verdict(State.FAILED_UNITS_INVALID, account, schema.version, (), error.message[:250])
     if not measures:
         return Verdict(State.COMPLETED_EVENT_NOT_METERED, account, schema.version)
     return Verdict(State.COMPLETED_EVENT_METERED, account, schema.version, tuple(measures))

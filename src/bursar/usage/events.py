@@ -96,7 +96,7 @@ async def list_events(
 
 async def events_under(connection: Connection, workspace: int, event_id: str) -> list[KeptEvent]:
     """Everything received under an id: the event that holds it, then repeats. Raises `NotFound` where nothing was."""
-    rows = await connection.fetch(queries.events_of_id, workspace, id_hash(event_id))
+    rows = await connection.fetch(queries.events_of_id, workspace, id_hash(workspace, event_id))
     if not rows:
         raise NotFound("event", event_id)
     return await _kept(connection, workspace, rows)

@@ -1,28 +1,30 @@
 """One flush: the transaction in which queued events become admitted events.
 
-It passes the gates of its workspaces, judges every event against the rules of that moment, lets the database decide
-which ids are new, feeds the rollups and the balance, and keeps the bodies. What it returns is committed or nothing is.
+It passes the gates of its workspaces, judges every event against the rules of that moment, looks up which ids are
+taken, stores what is new, feeds the rollups and the balance, and keeps the bodies. The unique key of the ids has the
+last word: where another flush was faster, this one is run again. What it returns is committed or nothing is.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 
 from bursar.accounts import gate
 from bursar.core.errors import NotFound, Unauthenticated
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.usage import bodies, repeats
-from bursar.usage.admission import Verdict, judge
-from bursar.usage.event import Event, Parsed, body_hash, id_hash
-from bursar.usage.rows import EventRow, Tally, stage
+from bursar.usage.admission import Tenant, judge
+from bursar.usage.event import Event, Parsed, body_digest, id_digest
+from bursar.usage.rows import EventRow, Tally, insert, micros, rollup_arguments
 from bursar.usage.states import State
 from bursar.usage.views import Views
 
 queries = Queries("bursar.usage")
 
-SETUP = (queries.stage_events, queries.stage_measures)
-"""What makes the temporary tables that a flush stages its rows in."""
+SETUP = (queries.probe_by_index,)
+"""What prepares a session for flushes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ async def flush(
 ) -> list[Receipt]:
     """Admit `submissions` in the transaction of `connection`; one receipt each, in their order.
 
-    The connection is one of a session that was set up with `SETUP`.
+    The connection is one of a session that was set up with `SETUP`. Raises `asyncpg.UniqueViolationError` where another
+    flush has stored one of the ids since this one looked: run again, it finds that one.
     """
     workspaces = sorted({submission.workspace for submission in submissions})
     await gate.enter(connection, workspaces)
@@ -73,63 +76,77 @@ async def flush(
         names[submissions[index].workspace].update(event.account_id for _, event in submissions[index].parsed.events)
     for workspace, wanted in names.items():
         await views.resolve(connection, tenants[workspace], wanted)
-    numbers = dict(zip(names, await _chunk_numbers(connection, len(names)), strict=True))
+    rows, chunks = _judged(tenants, submissions, accepted)
+    if rows:
+        settled = await _admit(connection, rows, submissions, wall)
+        tally = _report(settled, receipts)
+        await bodies.append(connection, wall, chunks)
+        await connection.execute(queries.count, *tally.arguments(wall.date(), flusher))
+    return receipts
+
+
+def _judged(
+    tenants: dict[int, Tenant], submissions: list[Submission], accepted: list[int]
+) -> tuple[list[EventRow], list[bodies.Chunk]]:
+    """Every event with its verdict, and the bodies of each workspace."""
     rows: list[EventRow] = []
     chunks: dict[int, bodies.Chunk] = {}
     for index in accepted:
         submission = submissions[index]
         tenant = tenants[submission.workspace]
-        number = numbers[tenant.key]
-        chunk = chunks.get(tenant.key) or bodies.Chunk(number, tenant.key, 0, [])
+        chunk = chunks.setdefault(tenant.key, bodies.Chunk(tenant.chunk, tenant.key, 0, []))
         for place, event in submission.parsed.events:
             verdict = judge(tenant, event, backfill=submission.backfill)
-            rows.append(_row(tenant.key, tenant.version, number, chunk.events + place, index, place, event, verdict))
+            position = chunk.events + place
+            # An event without an id gets one of its own, from where it lies, so that it can be kept and found.
+            name = event.id if event.id is not None else f"\x00{tenant.key}:{tenant.chunk}:{position}"
+            rows.append(
+                EventRow(tenant.key, id_digest(tenant.key, name), body_digest(event), micros(event.timestamp),
+                         tenant.version, tenant.chunk, position, index, place, event, verdict)
+            )  # fmt: skip
         chunk.bodies.append(submission.parsed.body)
-        chunks[tenant.key] = bodies.Chunk(number, tenant.key, chunk.events + submission.parsed.size, chunk.bodies)
-    if rows:
-        tally = await _admit(connection, rows, submissions, receipts, wall)
-        await bodies.append(connection, wall, list(chunks.values()))
-        await connection.execute(queries.count, *tally.arguments(wall.date(), flusher))
-    return receipts
-
-
-async def _chunk_numbers(connection: Connection, count: int) -> list[int]:
-    return [row[0] for row in await connection.fetch(queries.next_chunks, count)] if count else []
-
-
-def _row(
-    workspace: int, version: int, chunk: int, position: int, submission: int, place: int, event: Event, verdict: Verdict
-) -> EventRow:
-    # An event without an id gets one of its own, from where it lies, so that it can be kept and found.
-    name = event.id if event.id is not None else f"\x00{workspace}:{chunk}:{position}"
-    return EventRow(
-        workspace, id_hash(name), body_hash(event), version, chunk, position, submission, place, event, verdict
-    )
+        chunk.events += submission.parsed.size
+    return rows, list(chunks.values())
 
 
 async def _admit(
-    connection: Connection, rows: list[EventRow], submissions: list[Submission], receipts: list[Receipt], wall: datetime
-) -> Tally:
-    """Insert what is new, settle the rest, and sum up."""
-    await stage(connection, rows)
-    places = await connection.fetch(queries.admit, wall)
-    taken = [rows[row["place"]] for row in places]
+    connection: Connection, rows: list[EventRow], submissions: list[Submission], wall: datetime
+) -> repeats.Settled:
+    """Store what is new and settle the rest.
+
+    Rows that hold ids are locked first, then ids are inserted, then rollups are raised, each in key order: two flushes
+    that meet never wait for each other in a circle.
+    """
+    stored = await repeats.taken(connection, rows)
+    skip = {index for index, submission in enumerate(submissions) if submission.skip_known}
+    settled = repeats.settle(rows, stored, skip)
+    if settled.repeats or settled.replaced:
+        await repeats.store(connection, settled, wall)
+    await insert(connection, settled.fresh, wall)
+    sums = rollup_arguments(chain(settled.fresh.values(), settled.revived.values()))
+    if sums:
+        await connection.execute(queries.add_rollups, *sums)
+    return settled
+
+
+def _report(settled: repeats.Settled, receipts: list[Receipt]) -> Tally:
+    """Write every event into its receipt, and sum up."""
+    counts: dict[tuple[int, int, State], int] = defaultdict(int)
+    refused: list[tuple[EventRow, State]] = [(row, State.FAILED_DUPLICATE_EVENT) for row, _ in settled.repeats]
+    replaced = (row for row in settled.replaced if isinstance(row, EventRow))
+    for row in chain(settled.fresh.values(), settled.revived.values(), replaced):
+        state = row.verdict.state
+        if state > 0:
+            counts[row.submission, row.workspace, state] += 1
+        else:
+            refused.append((row, state))
+    for row, state in refused:
+        counts[row.submission, row.workspace, state] += 1
+        receipts[row.submission].verdicts.append((row.place, row.event, state, row.verdict.reason))
+    for row in settled.known:
+        receipts[row.submission].known += 1
     tally = Tally()
-    outcomes: list[tuple[EventRow, State | None]]
-    if taken:
-        repeated = {id(row) for row in taken}
-        outcomes = [(row, row.verdict.state) for row in rows if id(row) not in repeated]
-        skip = {index for index, submission in enumerate(submissions) if submission.skip_known}
-        outcomes += await repeats.settle(connection, taken, skip, wall)
-    else:
-        outcomes = [(row, row.verdict.state) for row in rows]
-    for row, state in outcomes:
-        receipt = receipts[row.submission]
-        if state is None:
-            receipt.known += 1
-            continue
-        tally.add(row.workspace, state)
-        receipt.states[state] += 1
-        if state < 0:
-            receipt.verdicts.append((row.place, row.event, state, row.verdict.reason))
+    for (submission, workspace, state), count in counts.items():
+        receipts[submission].states[state] += count
+        tally.add(workspace, state, count)
     return tally

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from typing import TypedDict
 
 from bursar.catalog.snapshot import MeterView, SchemaView
 from bursar.core.jsonlogic import Rule, compile_rule
@@ -10,7 +11,12 @@ from bursar.usage.event import Event
 
 ONE = Decimal(1)
 
-Data = dict[str, dict[str, Decimal] | dict[str, str]]
+
+class Data(TypedDict):
+    """The variables that rules read."""
+
+    attributes: dict[str, Decimal]
+    dimensions: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ def compile_meter(view: MeterView) -> Meter:
 
 
 def data_of(event: Event) -> Data:
-    """The variables that rules read."""
+    """What rules read of an event."""
     return {
         "attributes": {attribute.name: Decimal(attribute.value) for attribute in event.attributes},
         "dimensions": event.dimensions,
@@ -74,10 +80,13 @@ def data_of(event: Event) -> Data:
 def _equals(data: Data, field: str, value: str) -> bool:
     kind, _, name = field.partition(".")
     if kind in ("attribute", "attributes", "dimension", "dimensions") and name:
-        found = data["attributes" if kind.startswith("attribute") else "dimensions"].get(name)
+        dimension = None if kind.startswith("attribute") else data["dimensions"].get(name)
+        number = data["attributes"].get(name) if kind.startswith("attribute") else None
     else:
-        found = data["dimensions"].get(field, data["attributes"].get(field))
-    return found is not None and (found == value if isinstance(found, str) else _number_equals(found, value))
+        dimension, number = data["dimensions"].get(field), data["attributes"].get(field)
+    if dimension is not None:
+        return dimension == value
+    return number is not None and _number_equals(number, value)
 
 
 def _number_equals(found: Decimal, value: str) -> bool:

@@ -35,6 +35,9 @@ BATCH = 4000
 """Events in one transaction, unless one request alone has more."""
 QUEUE = 60_000
 """Events that may wait. More would wait longer than a sender should: they are refused, to be sent again."""
+ATTEMPTS = 20
+"""How often a flush that met another one on the same ids is run. Each time it gets past the id that it met."""
+RACES = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 SLOTS = 32_000
 """Flushers draw their counter rows from so many, so that two processes hardly ever share one."""
 
@@ -154,8 +157,13 @@ class Pipeline:
 
     async def _commit(self, submissions: list[Submission], flusher: "_Flusher") -> list[Receipt]:
         with FLUSH_SECONDS.time():
-            async with flusher.session.transaction() as connection:
-                return await flush(connection, flusher.views, submissions, self._clock(), flusher.slot)
+            for _ in range(ATTEMPTS):
+                try:
+                    async with flusher.session.transaction() as connection:
+                        return await flush(connection, flusher.views, submissions, self._clock(), flusher.slot)
+                except RACES:
+                    flusher.views.forget()
+            raise Unavailable("the same event ids are arriving from many senders at once; send them again shortly")
 
 
 def _settle(batch: list[_Waiting], error: Exception) -> None:

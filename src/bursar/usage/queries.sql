@@ -1,6 +1,6 @@
 -- name: tenants
--- What admission must know of workspaces at the moment of a flush.
-select key, version, clock_at, timezone, grace_days,
+-- What admission must know of workspaces at the moment of a flush, and a number for the bodies of each.
+select key, version, clock_at, timezone, grace_days, nextval('event_chunk') as chunk,
     array(select t.key from token t where t.key = any($2::bigint[]) and t.revoked_at is not null) as revoked
 from workspace where key = any($1::int[]);
 
@@ -22,75 +22,40 @@ select key, status, closed_from, closed_until from account where workspace = $1 
 select account, starts_at, ends_at, calendar, grace_days from account_calendar
 where workspace = $1 and account = any($2::bigint[]) order by account, starts_at;
 
--- name: next_chunks
--- Numbers for the chunks of a flush.
-select nextval('event_chunk') from generate_series(1, $1);
+-- name: probe_by_index
+-- A flush looks up thousands of keys in tables that may be empty today and huge tomorrow, with plans that are kept: only
+-- the index is right at every size.
+set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
 
--- name: stage_events
--- A flusher's own table of events on their way in; empty between transactions.
-create temp table stage_event (workspace int, id_hash uuid, body_hash bigint, account bigint, catalog_version bigint,
-    occurred_at timestamptz, chunk bigint, event_schema int, position int, state smallint, reason text, place int)
-    on commit delete rows;
-
--- name: stage_measures
--- A flusher's own table of measures on their way in.
-create temp table stage_measure (workspace int, account bigint, meter_version int, bucket timestamptz, quantity numeric,
-    chunk bigint, position int) on commit delete rows;
-
--- name: fill_events
--- Stage a few events without the start of a COPY.
-insert into pg_temp.stage_event
-select * from unnest($1::int[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bigint[],
-    $8::int[], $9::int[], $10::smallint[], $11::text[], $12::int[]);
-
--- name: fill_measures
--- Stage a few measures.
-insert into pg_temp.stage_measure
-select * from unnest($1::int[], $2::bigint[], $3::int[], $4::timestamptz[], $5::numeric[], $6::bigint[], $7::int[]);
-
--- name: admit
--- Insert the staged events whose ids are new, add their measures to the rollups, and return the places of the others.
--- Ids go in hash order and rollups in key order, so that two flushes cannot wait for each other in a circle.
-with new as (
-    insert into event_key (workspace, id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk,
-        event_schema, position, state, reason)
-    select workspace, id_hash, body_hash, account, catalog_version, occurred_at, $1, chunk, event_schema, position, state,
-        reason
-    from pg_temp.stage_event order by workspace, id_hash, place
-    on conflict do nothing
-    returning chunk, position
-),
-rolled as (
-    insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
-    select m.workspace, m.account, m.meter_version, m.bucket, count(*), sum(m.quantity)
-    from pg_temp.stage_measure m join new using (chunk, position)
-    group by 1, 2, 3, 4 order by 1, 2, 3, 4
-    on conflict (workspace, account, meter_version, bucket)
-    do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity
-)
-select s.place from pg_temp.stage_event s left join new n using (chunk, position) where n.chunk is null order by s.place;
+-- name: insert_events
+-- Add a few events without the start of a COPY.
+insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, workspace,
+    event_schema, position, state, reason)
+select id_hash, body_hash, account, catalog_version, occurred_at, $1, chunk, workspace, event_schema, position, state, reason
+from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bigint[], $8::int[], $9::int[],
+    $10::int[], $11::smallint[], $12::text[])
+    as e (id_hash, body_hash, account, catalog_version, occurred_at, chunk, workspace, event_schema, position, state, reason);
 
 -- name: taken
 -- The events that hold ids of a flush, locked so that nothing else revives them.
 select workspace, id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, event_schema, position,
     state, reason
-from event_key
-where (workspace, id_hash) in (select * from unnest($1::int[], $2::uuid[]))
-order by workspace, id_hash for update;
+from event_key where id_hash = any($1::uuid[]) order by id_hash for update;
 
 -- name: revive
 -- Let a new attempt take the place of a refused one under the same id.
-update event_key set body_hash = $3, account = $4, catalog_version = $5, occurred_at = $6, received_at = $7, chunk = $8,
-    event_schema = $9, position = $10, state = $11, reason = $12
-where workspace = $1 and id_hash = $2;
+update event_key set body_hash = $2, account = $3, catalog_version = $4, occurred_at = $5, received_at = $6, chunk = $7,
+    event_schema = $8, position = $9, state = $10, reason = $11
+where id_hash = $1;
 
 -- name: add_rollups
--- Add measures to the rollups.
+-- Add sums to the rollups, in the order in which they come. Buckets are counted in quarters of an hour since 2000;
+-- PostgreSQL multiplies an interval by a double, and whole quarters of an hour are exact in one beyond the year 9999.
 insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
-select workspace, account, meter_version, bucket, count(*), sum(quantity)
-from unnest($1::int[], $2::bigint[], $3::int[], $4::timestamptz[], $5::numeric[])
-    as m (workspace, account, meter_version, bucket, quantity)
-group by 1, 2, 3, 4 order by 1, 2, 3, 4
+select workspace, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes', events,
+    quantity
+from unnest($1::text::int[], $2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text::bigint[],
+    $6::text::numeric[]) as s (workspace, account, meter_version, bucket, events, quantity)
 on conflict (workspace, account, meter_version, bucket)
 do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity;
 

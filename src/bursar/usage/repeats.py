@@ -5,12 +5,14 @@ that passes takes its place; the refused attempt is kept beside it. Everything e
 """
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
-from bursar.usage.rows import EventRow, rollup_arguments
+from bursar.usage.event import number_of_digest, uuid_of_digest
+from bursar.usage.rows import EventRow
 from bursar.usage.states import MENDABLE, State
 
 queries = Queries("bursar.usage")
@@ -18,53 +20,91 @@ queries = Queries("bursar.usage")
 Repeat = tuple[int, uuid.UUID, int, int | None, datetime, datetime, int, int | None, int, int, bool, str | None]
 
 
-@dataclass(slots=True)
-class _Holder:
-    """What holds an id while the repeats of one flush are settled, in their order."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The event that held an id before this flush."""
 
     state: State
     body_hash: int
-    stored: Row | None
-    """The row to keep beside when it is replaced; None once it is of this flush."""
+    row: Row
 
 
-async def settle(
-    connection: Connection, rows: list[EventRow], skip: set[int], wall: datetime
-) -> list[tuple[EventRow, State | None]]:
-    """Decide on events that `admit` found taken. `skip`: submissions whose exact repeats count as nothing (None)."""
-    found = await connection.fetch(queries.taken, [row.workspace for row in rows], [row.id_hash for row in rows])
-    holders = {(row["workspace"], row["id_hash"]): _Holder(State(row["state"]), row["body_hash"], row) for row in found}
-    outcomes: list[tuple[EventRow, State | None]] = []
-    repeats: list[Repeat] = []
-    revived: list[EventRow] = []
+@dataclass(slots=True)
+class Settled:
+    """What a flush does with its events."""
+
+    fresh: dict[bytes, EventRow] = field(default_factory=dict)
+    """Events whose ids are new."""
+    revived: dict[bytes, EventRow] = field(default_factory=dict)
+    """Attempts that take the place of a refused event."""
+    replaced: list[Stored | EventRow] = field(default_factory=list)
+    """Refused attempts that lost their place, to be kept beside."""
+    repeats: list[tuple[EventRow, bool]] = field(default_factory=list)
+    """Duplicates, and whether they say something else than the event that holds their id."""
+    known: list[EventRow] = field(default_factory=list)
+    """Exact repeats that count as nothing."""
+
+
+def settle(rows: list[EventRow], stored: dict[bytes, Stored], skip: set[int]) -> Settled:
+    """Decide, in their order, which events take their ids. Pure.
+
+    `stored` holds the ids taken before; `skip` the submissions whose exact repeats count as nothing.
+    """
+    settled = Settled()
+    fresh = settled.fresh
     for row in rows:
-        holder = holders[(row.workspace, row.id_hash)]
-        same = holder.body_hash == row.body_hash
-        if holder.state in MENDABLE and row.verdict.state > 0:
-            assert holder.stored is not None, "an attempt that passes is never replaced"
-            repeats.append(_kept(holder.stored))
-            revived.append(row)
-            holders[(row.workspace, row.id_hash)] = _Holder(row.verdict.state, row.body_hash, None)
-            outcomes.append((row, row.verdict.state))
-        elif same and row.submission in skip:
-            outcomes.append((row, None))
+        digest = row.id_digest
+        if digest not in fresh and digest not in stored:
+            fresh[digest] = row
         else:
-            repeats.append(_repeat(row, wall, conflict=not same))
-            outcomes.append((row, State.FAILED_DUPLICATE_EVENT))
-    for row in revived:
+            _settle_taken(settled, digest, row, stored.get(digest), skip)
+    return settled
+
+
+def _settle_taken(settled: Settled, digest: bytes, row: EventRow, before: Stored | None, skip: set[int]) -> None:
+    holder = settled.revived.get(digest) or settled.fresh.get(digest)
+    if holder is not None:
+        state, same = holder.verdict.state, holder.body_digest == row.body_digest
+    else:
+        assert before is not None
+        state, same = before.state, before.body_hash == number_of_digest(row.body_digest)
+    if state in MENDABLE and row.verdict.state > 0:
+        if holder is not None:
+            settled.replaced.append(holder)
+            settled.fresh[digest] = row
+        else:
+            assert before is not None
+            settled.replaced.append(before)
+            settled.revived[digest] = row
+    elif same and row.submission in skip:
+        settled.known.append(row)
+    else:
+        settled.repeats.append((row, not same))
+
+
+async def taken(connection: Connection, rows: Iterable[EventRow]) -> dict[bytes, Stored]:
+    """The events that hold ids of `rows` already, locked until the transaction ends."""
+    wanted = {row.id_digest for row in rows}
+    found = await connection.fetch(queries.taken, [uuid_of_digest(digest) for digest in wanted])
+    return {row["id_hash"].bytes: Stored(State(row["state"]), row["body_hash"], row) for row in found}
+
+
+async def store(connection: Connection, settled: Settled, wall: datetime) -> None:
+    """Put revived events in the place of refused ones, and keep repeats and the refused attempts."""
+    for row in settled.revived.values():
         await connection.execute(queries.revive, *_revival(row, wall))
-    if revived:
-        await connection.execute(queries.add_rollups, *rollup_arguments(revived))
+    repeats = [_kept(entry, wall) for entry in settled.replaced]
+    repeats += [
+        _repeat(row, wall, State.FAILED_DUPLICATE_EVENT, conflict=conflict) for row, conflict in settled.repeats
+    ]
     if repeats:
         await connection.execute(queries.insert_repeats, *[list(column) for column in zip(*repeats, strict=True)])
-    return outcomes
 
 
 def _revival(row: EventRow, wall: datetime) -> list[object]:
     return [
-        row.workspace,
-        row.id_hash,
-        row.body_hash,
+        uuid_of_digest(row.id_digest),
+        number_of_digest(row.body_digest),
         row.verdict.account,
         row.catalog_version,
         row.event.timestamp,
@@ -73,12 +113,15 @@ def _revival(row: EventRow, wall: datetime) -> list[object]:
         row.verdict.schema,
         row.position,
         int(row.verdict.state),
-        row.verdict.reason,
+        row.verdict.reason or "",
     ]
 
 
-def _kept(stored: Row) -> Repeat:
+def _kept(entry: Stored | EventRow, wall: datetime) -> Repeat:
     """The refused attempt, as it was."""
+    if isinstance(entry, EventRow):
+        return _repeat(entry, wall, entry.verdict.state, conflict=False)
+    stored = entry.row
     return (
         stored["workspace"],
         stored["id_hash"],
@@ -91,22 +134,22 @@ def _kept(stored: Row) -> Repeat:
         stored["position"],
         stored["state"],
         False,
-        stored["reason"],
+        stored["reason"] or None,
     )
 
 
-def _repeat(row: EventRow, wall: datetime, *, conflict: bool) -> Repeat:
+def _repeat(row: EventRow, wall: datetime, state: State, *, conflict: bool) -> Repeat:
     return (
         row.workspace,
-        row.id_hash,
-        row.body_hash,
+        uuid_of_digest(row.id_digest),
+        number_of_digest(row.body_digest),
         row.verdict.account,
         row.event.timestamp,
         wall,
         row.chunk,
         row.verdict.schema,
         row.position,
-        int(State.FAILED_DUPLICATE_EVENT),
+        int(state),
         conflict,
-        "Another event has this id" if conflict else None,
+        "Another event has this id" if conflict else row.verdict.reason if state in MENDABLE else None,
     )

@@ -83,7 +83,7 @@ async def measured_again(
         chunks = await bodies.read(connection, workspace, numbers)
         for row in await connection.fetch(queries.keys_of_chunks, workspace, numbers):
             event = event_of(chunks[row["chunk"]][row["position"]])
-            if event.timestamp != row["occurred_at"] or id_hash(event.id or "") != row["id_hash"]:
+            if event.timestamp != row["occurred_at"] or id_hash(workspace, event.id or "") != row["id_hash"]:
                 problems.append(f"workspace {workspace}: event {event.id} is not what its key says")
             data = data_of(event)
             for view, meter in in_force(history, event.schema_name, row["catalog_version"]):

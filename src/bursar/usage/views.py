@@ -57,16 +57,19 @@ class Views:
                 await self._apply(connection, tenant)
             tenant.version = row["version"]
             tenant.now = row["clock_at"] or wall
-            tenant.grace_days = row["grace_days"]
-            tenant.spans.clear()
+            if tenant.grace_days != row["grace_days"]:
+                tenant.grace_days = row["grace_days"]
+                tenant.routes.clear()
+            tenant.chunk = row["chunk"]
             result[tenant.key] = tenant
         return result, {token for row in rows for token in row["revoked"]}
 
     async def resolve(self, connection: Connection, tenant: Tenant, names: set[str]) -> None:
         """Read the names and accounts that the copies lack. A name that leads nowhere is not remembered."""
-        if len(tenant.names) > NAMES_LIMIT:
+        if len(tenant.names) > NAMES_LIMIT or len(tenant.routes) > NAMES_LIMIT:
             tenant.names.clear()
             tenant.accounts.clear()
+            tenant.routes.clear()
         missing = [name for name in names if name not in tenant.names]
         if missing:
             for row in await connection.fetch(queries.names, tenant.key, missing):
@@ -83,8 +86,10 @@ class Views:
                 tenant.schemas = await _schemas(connection, tenant.key)
             elif row["kind"] == "account":
                 tenant.accounts.pop(row["object"], None)
+                tenant.routes.clear()
             elif row["kind"] == "name":
                 tenant.names.pop(row["name"], None)
+                tenant.routes.pop(row["name"], None)
 
 
 async def _schemas(connection: Connection, workspace: int) -> dict[str, Schema]:

@@ -115,7 +115,8 @@ def test_events_are_paged(ready: Tenant) -> None:
         assert seen == [f"e{i:02}" for i in reversed(range(25))]
 
 
-def test_states(ready: Tenant, server: Server) -> None:
+@pytest.mark.parametrize("others", [0, 200], ids=["few", "many, which come by COPY"])
+def test_states(ready: Tenant, server: Server, others: int) -> None:
     schema(ready.http, "bare")
     schema(ready.http, "draft", active=False)
     division = {
@@ -147,7 +148,7 @@ def test_states(ready: Tenant, server: Server) -> None:
         "far-future": event("far-future", "9999-12-31T23:59:59Z", tokens=1),
         "ancient": event("ancient", "0001-01-01T00:00:00Z"),
     }
-    ingest(ready.http, *cases.values())
+    ingest(ready.http, *cases.values(), *(event(f"other-{i}", AT, tokens=1) for i in range(others)))
     expected = {
         "metered": "COMPLETED_EVENT_METERED",
         "filtered": "COMPLETED_EVENT_NOT_METERED",
@@ -166,7 +167,7 @@ def test_states(ready: Tenant, server: Server) -> None:
     }
     assert {name: status_of(ready.http, name)[0] for name in cases} == expected
     assert balance(server, ready) == {
-        "received": 14, "metered": 3, "unmetered": 1, "duplicate": 0, "rejected": 10,
+        "received": 14 + others, "metered": 3 + others, "unmetered": 1, "duplicate": 0, "rejected": 10,
     }  # fmt: skip
     ingest(ready.http, event(None, AT))
     assert ready.http.get("/events", params={"status": "INGESTION_FAILED_NO_EVENT_ID"}).json()["events"]

@@ -78,7 +78,7 @@ class Rule:
 
 
 def _quantity(value: object) -> Decimal:
-    number = number_of(value)
+    number = value if type(value) is Decimal else number_of(value)
     if number is None:
         raise EvaluationError(f"the result must be a number, not {kind(value)}")
     try:

@@ -309,8 +309,8 @@ create table event_key (
     event_schema int,
     position int not null,
     state smallint not null,
-    reason text,
-    primary key (workspace, id_hash)
+    reason text not null default '',
+    primary key (id_hash)
 );
 create index event_key_account on event_key (account, occurred_at);
 create index event_key_chunk on event_key using brin (chunk) with (pages_per_range = 16, autosummarize = on);

@@ -1,0 +1,86 @@
+"""Which event takes an id: within one flush, and against what is stored."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from bursar.usage.admission import Verdict
+from bursar.usage.event import Event, body_digest, id_digest, number_of_digest
+from bursar.usage.repeats import Settled, Stored, settle
+from bursar.usage.rows import EventRow
+from bursar.usage.states import MENDABLE, State
+
+AT = datetime(2024, 5, 10, 12, tzinfo=UTC)
+METERED, LATE, NO_ACCOUNT = (
+    State.COMPLETED_EVENT_METERED,
+    State.FAILED_PAST_GRACE_PERIOD,
+    State.FAILED_ACCOUNT_NOT_FOUND,
+)
+
+
+def row(place: int, event_id: str, state: State = METERED, says: str = "a", submission: int = 0) -> EventRow:
+    event = Event("call", AT, says, [], {}, event_id)
+    return EventRow(
+        1, id_digest(1, event_id), body_digest(event), 0, 1, 1, place, submission, place, event, Verdict(state)
+    )
+
+
+def places(settled: Settled) -> dict[str, list[int]]:
+    return {
+        "fresh": sorted(found.place for found in settled.fresh.values()),
+        "revived": [found.place for found in settled.revived.values()],
+        "replaced": [entry.place for entry in settled.replaced if isinstance(entry, EventRow)],
+        "repeats": [found.place for found, _ in settled.repeats],
+        "known": [found.place for found in settled.known],
+    }
+
+
+def stored(like: EventRow, state: State) -> dict[bytes, Stored]:
+    return {like.id_digest: Stored(state, number_of_digest(like.body_digest), None)}  # type: ignore[arg-type]
+
+
+NOTHING: dict[str, list[int]] = {"fresh": [], "revived": [], "replaced": [], "repeats": [], "known": []}
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], {}),
+        ([row(0, "x"), row(1, "y")], {"fresh": [0, 1]}),
+        ([row(0, "x"), row(1, "x")], {"fresh": [0], "repeats": [1]}),
+        ([row(0, "x"), row(1, "x", LATE)], {"fresh": [0], "repeats": [1]}),
+        ([row(0, "x", LATE), row(1, "x", NO_ACCOUNT)], {"fresh": [0], "repeats": [1]}),
+        ([row(0, "x", LATE), row(1, "x")], {"fresh": [1], "replaced": [0]}),
+        ([row(0, "x", LATE), row(1, "x"), row(2, "x")], {"fresh": [1], "replaced": [0], "repeats": [2]}),
+        ([row(0, "x", State.FAILED_NO_EVENT_ID), row(1, "x")], {"fresh": [0], "repeats": [1]}),
+    ],
+)
+def test_within_one_flush(rows: list[EventRow], expected: dict[str, list[int]]) -> None:
+    assert places(settle(rows, {}, set())) == {**NOTHING, **expected}
+
+
+@pytest.mark.parametrize("before", State)
+def test_against_what_is_stored(before: State) -> None:
+    passing, refused = row(0, "x"), row(1, "x", LATE)
+    expected = {"revived": [0], "repeats": [1]} if before in MENDABLE else {"repeats": [0, 1]}
+    settled = settle([passing, refused], stored(passing, before), set())
+    assert places(settled) == {**NOTHING, **expected}
+    assert len(settled.replaced) == (1 if before in MENDABLE else 0)
+
+
+def test_a_second_attempt_that_passed_is_not_replaced_again() -> None:
+    first, second = row(0, "x"), row(1, "x", says="b")
+    settled = settle([first, second], stored(first, LATE), set())
+    assert places(settled) == {**NOTHING, "revived": [0], "repeats": [1]}
+    assert [conflict for _, conflict in settled.repeats] == [True]
+
+
+def test_a_repeat_that_says_something_else_is_a_conflict() -> None:
+    same, other = row(0, "x"), row(1, "x", says="b")
+    assert [conflict for _, conflict in settle([same, other], stored(same, METERED), set()).repeats] == [False, True]
+
+
+def test_imports_skip_exact_repeats_alone() -> None:
+    first, again, other = row(0, "x"), row(1, "x", submission=1), row(2, "x", says="b", submission=1)
+    settled = settle([first, again, other], {}, {1})
+    assert places(settled) == {**NOTHING, "fresh": [0], "known": [1], "repeats": [2]}
