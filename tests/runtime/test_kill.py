@@ -1,5 +1,6 @@
 """kill -9 of server and PostgreSQL in the middle of ingest: what was acknowledged is there once, and all holds."""
 
+import contextlib
 import json
 import os
 import random
@@ -7,9 +8,13 @@ import signal
 import threading
 import time
 import urllib.error
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from tests.http.togai import catalog
 from tests.postgres import open_folder
 from tests.runtime.program import Program, command, postmaster, program
 
@@ -107,3 +112,94 @@ def test_nothing_acknowledged_is_lost_or_doubled() -> None:
         assert command("verify", "--data-dir", str(folder))["holds"] is True
         with program(folder) as last:
             assert last.call("GET", "/readyz") == {"status": "ready"}
+
+
+ACCOUNTS = 120
+
+
+def books(running: Program, folder: Path) -> str:
+    """A sandbox with accounts that all have a plan; returns its token."""
+    command("workspace", "create", "books", "--sandbox", "--data-dir", str(folder))
+    token = str(command("token", "create", "--workspace", "books", "--data-dir", str(folder))["token"])
+    running.call("POST", "/bursar/v1/clock", {"now": "2024-05-01T00:00:00Z"}, token=token)
+    with httpx.Client(base_url=running.url, headers={"authorization": f"Bearer {token}"}, timeout=30) as http:
+        catalog.schema(http)
+        card = catalog.card(catalog.meter(http), catalog.per_unit(0), ["0.1"])
+        plan = catalog.plan(http, [card])
+        for number in range(ACCOUNTS):
+            catalog.customer(http, f"a{number}")
+            body = {
+                "mode": "ASSOCIATE",
+                "pricePlanId": plan,
+                "effectiveFrom": "2024-05-01",
+                "effectiveUntil": "9999-01-01",
+            }
+            catalog.expect(http.post(f"/accounts/a{number}/price_plans", json=body), 200)
+    return token
+
+
+def use(running: Program, token: str, at: str) -> None:
+    """Every account uses something."""
+    with httpx.Client(base_url=running.url, headers={"authorization": f"Bearer {token}"}, timeout=30) as http:
+        catalog.ingest(http, *(catalog.event(f"{at}-{n}", at, account=f"a{n}", tokens=n + 1) for n in range(ACCOUNTS)))
+
+
+def invoices(running: Program, token: str) -> Counter[str]:
+    """How many due invoices begin at each instant."""
+    found: Counter[str] = Counter()
+    query = "status=DUE&pageSize=50"
+    while True:
+        page = running.call("GET", f"/invoices?{query}", token=token)
+        found.update(invoice["startDate"] for invoice in page["data"])
+        if not page.get("nextToken"):
+            return found
+        query = f"status=DUE&pageSize=50&nextToken={page['nextToken']}"
+
+
+def test_a_bill_run_that_is_killed_is_finished_by_the_next() -> None:
+    """Each month's run is cut off: PostgreSQL is killed, then the server with it; `bursar bill` does the rest."""
+    chance = random.Random(11)
+    with open_folder() as folder:
+        running = Program(folder)
+        running.ready()
+        token = books(running, folder)
+        cut = 0
+        for round_, month in enumerate((5, 6, 7, 8), start=1):
+            use(running, token, f"2024-{month:02}-05T00:00:00Z")
+            now = f"2024-{month + 1:02}-05"
+            moving = threading.Thread(target=_move, args=(running, token, f"{now}T00:00:00Z"))
+            moving.start()
+            time.sleep(chance.uniform(0.05, 0.3))
+            killed = postmaster(folder)
+            os.kill(killed, signal.SIGKILL)
+            if round_ % 2 == 0:
+                running.kill()
+            moving.join(30)
+            if round_ % 2 == 0:
+                running = Program(folder)
+                running.ready()
+            _until_recovered(running, folder, killed)
+            cut += sum(invoices(running, token).values()) < ACCOUNTS * round_
+            running.call("POST", "/bursar/v1/clock", {"now": f"{now}T00:00:00Z"}, token=token)
+            command("bill", "--workspace", "books", "--data-dir", str(folder))
+            counts = invoices(running, token)
+            assert len(counts) == round_
+            assert set(counts.values()) == {ACCOUNTS}, "one invoice per account and month"
+        assert cut > 0, "no kill met a run"
+        assert command("verify", "--data-dir", str(folder))["holds"] is True
+        assert running.terminate() < 10
+
+
+def _move(running: Program, token: str, now: str) -> None:
+    with contextlib.suppress(urllib.error.URLError, OSError, ValueError):  # killed under way
+        running.call("POST", "/bursar/v1/clock", {"now": now}, token=token)
+
+
+def _until_recovered(running: Program, folder: Path, killed: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        with contextlib.suppress(urllib.error.URLError, OSError, IndexError, ValueError):
+            if postmaster(folder) != killed and running.call("GET", "/readyz"):
+                return
+        assert time.monotonic() < deadline, "it did not recover"
+        time.sleep(0.05)

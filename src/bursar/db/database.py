@@ -45,7 +45,7 @@ class Database:
         """Connect. `timeout` is in seconds and bounds waiting for a free connection and every statement alike."""
         pool = await asyncpg.create_pool(
             dsn,
-            min_size=1,
+            min_size=0,
             max_size=size,
             connection_class=_Connection,
             server_settings=SESSION,

@@ -97,7 +97,7 @@ def progress(title: str, total: int | None, *, quiet: bool = False) -> Iterator[
             remark(f"{title}: {int(state['done'])}{f' of {total}' if total else ''}")
 
     yield advance
-    remark(f"{title}: {int(state['done'])}{f' of {total}' if total else ''}, done")
+    remark(f"{title}: {int(state['done'])}, done")
 
 
 def _cell(value: object) -> str:
