@@ -124,7 +124,7 @@ class World:
             await purchases.associate(connection, self.caller, Associate(account, plan.id, start, end, retain))
 
     async def use(self, account: int, meter: UsageMeter, moment: datetime, quantity: Any, events: int = 1) -> None:
-        async with self.db.transaction(self.caller.workspace) as connection:
+        async with self.db.transaction(None) as connection:
             await connection.execute(
                 "insert into usage_rollup (account, bucket, workspace, meter_version, events, quantity)"
                 " values ($1, $2, $3, $4, $5, $6)",
@@ -137,5 +137,5 @@ class World:
             )
 
     async def rows(self, statement: str, *arguments: object) -> list[Any]:
-        async with self.db.transaction(self.caller.workspace) as connection:
+        async with self.db.transaction(None) as connection:
             return list(await connection.fetch(statement, *arguments))

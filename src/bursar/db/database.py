@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 SCHEMA = "bursar"
+API_ROLE = "bursar_api"
+"""The role that is bound to one workspace by row-level security."""
 SESSION = {"search_path": SCHEMA, "timezone": "UTC", "application_name": "bursar"}
 
 Row = asyncpg.Record
@@ -24,6 +26,7 @@ T = TypeVar("T")
 _OUTAGES = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError,
             asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError, asyncpg.InterfaceError, asyncpg.DiskFullError,
             TimeoutError)  # fmt: skip
+_ONE_INSTANT = "isolation level repeatable read, read only"
 _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
@@ -69,10 +72,20 @@ class Database:
     async def transaction(self, workspace: int | None) -> AsyncIterator[Connection]:
         """One transaction on behalf of `workspace` (None: for all of them, as the worker and commands do).
 
-        Commits when the block ends, rolls back when it raises. Raises `Unavailable` when PostgreSQL cannot be reached.
+        On behalf of a workspace it sees that workspace's rows alone: row-level security is the second wall. Commits
+        when the block ends, rolls back when it raises. Raises `Unavailable` when PostgreSQL cannot be reached.
         """
         try:
-            async with self._pool.acquire(timeout=4.0) as connection, connection.transaction():
+            async with self._pool.acquire(timeout=4.0) as connection, _begun(connection, workspace):
+                yield connection
+        except _OUTAGES as error:
+            raise Unavailable("the database cannot be reached right now; try again shortly") from error
+
+    @asynccontextmanager
+    async def reading(self, workspace: int) -> AsyncIterator[Connection]:
+        """As `transaction`, but read-only and of a single instant: what one statement found, the next one finds too."""
+        try:
+            async with self._pool.acquire(timeout=4.0) as connection, _begun(connection, workspace, _ONE_INSTANT):
                 yield connection
         except _OUTAGES as error:
             raise Unavailable("the database cannot be reached right now; try again shortly") from error
@@ -81,10 +94,7 @@ class Database:
     async def snapshot(self) -> AsyncIterator[Connection]:
         """One read-only transaction over all workspaces that sees a single instant, whatever is committed meanwhile."""
         try:
-            async with (
-                self._pool.acquire(timeout=4.0) as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
-            ):
+            async with self._pool.acquire(timeout=4.0) as connection, _begun(connection, None, _ONE_INSTANT):
                 yield connection
         except _OUTAGES as error:
             raise Unavailable("the database cannot be reached right now; try again shortly") from error
@@ -142,6 +152,20 @@ class Session:
                 await connection.execute(statement)
             self._connection = connection
         return self._connection
+
+
+@asynccontextmanager
+async def _begun(connection: Connection, workspace: int | None, kind: str = "") -> AsyncIterator[None]:
+    """A transaction of which the role and the workspace are set in the round trip of its BEGIN."""
+    wall = "" if workspace is None else f"; set local role {API_ROLE}; set local bursar.workspace = {workspace:d}"
+    await connection.execute(f"begin {kind}{wall}")
+    try:
+        yield
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("rollback")
+        raise
+    await connection.execute("commit")
 
 
 def outage(error: BaseException) -> bool:

@@ -3,17 +3,26 @@
 from importlib import resources
 
 import asyncpg
+import psycopg
 import sqlalchemy
+import sqlalchemy.exc
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from bursar.core.errors import BursarError
-from bursar.db.database import SCHEMA, SESSION
+from bursar.db.database import API_ROLE, SCHEMA, SESSION
 from bursar.db.queries import Queries
 
 _GATE = 7_215_001
 """Advisory lock that lets one process migrate while others wait."""
+
+
+class RoleMissing(BursarError):
+    """The database's owner may not create roles, and requests need one of their own."""
+
+    def __init__(self, commands: str, owner: str) -> None:
+        super().__init__(f"the role '{owner}' may not create roles; have a superuser run this once: {commands}")
 
 
 class DatabaseTooNew(BursarError):
@@ -40,11 +49,35 @@ def migrate(dsn: str) -> None:
         connection.execute(sqlalchemy.text("select pg_advisory_lock(:gate)"), {"gate": _GATE})
         connection.execute(sqlalchemy.text(f"create schema if not exists {SCHEMA}"))
         connection.commit()
+        _make_role(connection)
         _refuse_newer(connection, ScriptDirectory.from_config(config))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()
     engine.dispose()
+
+
+def _make_role(connection: sqlalchemy.Connection) -> None:
+    """Make the role of requests, which belongs to the whole server, and let the owner become it."""
+    owner: str = connection.execute(sqlalchemy.text("select current_user")).scalar_one()
+    commands = [f"create role {API_ROLE} nologin", f'grant {API_ROLE} to "{owner}"']
+    if connection.execute(sqlalchemy.text(f"select 1 from pg_roles where rolname = '{API_ROLE}'")).scalar():
+        del commands[0]
+        member = connection.execute(sqlalchemy.text(f"select pg_has_role('{API_ROLE}', 'member')")).scalar()
+        commands = [] if member else commands
+    connection.commit()
+    for statement in commands:
+        try:
+            connection.execute(sqlalchemy.text(statement))
+            connection.commit()
+        except sqlalchemy.exc.ProgrammingError as error:
+            connection.rollback()
+            if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+                raise RoleMissing("; ".join(commands) + ";", owner) from None
+            if not isinstance(error.orig, psycopg.errors.DuplicateObject | psycopg.errors.UniqueViolation):
+                raise
+        except sqlalchemy.exc.IntegrityError:
+            connection.rollback()  # made meanwhile by a migration of another database of the same server
 
 
 def _head() -> str:

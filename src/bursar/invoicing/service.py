@@ -49,13 +49,13 @@ class Explanation:
 
 async def get_invoice(db: Database, caller: Caller, identifier: str) -> Invoice:
     """An invoice by its wire id. Raises `NotFound`."""
-    async with db.transaction(caller.workspace) as connection:
+    async with db.reading(caller.workspace) as connection:
         key, account = await _find(connection, caller, identifier)
         # A change of schedules may have moved or withdrawn the draft.
         if not await schedules.some_due(connection, caller.workspace, account, caller.now):
             return (await _read(connection, caller, [key]))[0]
     await open_cycles(db, caller, caller.now, account)
-    async with db.transaction(caller.workspace) as connection:
+    async with db.reading(caller.workspace) as connection:
         key, _ = await _find(connection, caller, identifier)
         return (await _read(connection, caller, [key]))[0]
 
@@ -64,7 +64,7 @@ async def list_invoices(db: Database, caller: Caller, filters: Filters, after: s
     """Invoices, newest first; the drafts of all cycles that have begun are among them."""
     before = _bookmark(after)
     await open_cycles(db, caller, caller.now)
-    async with db.transaction(caller.workspace) as connection:
+    async with db.reading(caller.workspace) as connection:
         rows = await connection.fetch(
             queries.list_keys,
             caller.workspace,
@@ -94,7 +94,7 @@ async def explain_line(
         raise NotFound(f"line of invoice {identifier!r}", str(number))
     events: Page[MeteredEvent] = Page([])
     if line.meter is not None:
-        async with db.transaction(caller.workspace) as connection:
+        async with db.reading(caller.workspace) as connection:
             keys = await meter_keys(connection, caller.workspace, [line.meter.id])
             period = invoice.header.period
             events = await events_of(

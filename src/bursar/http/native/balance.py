@@ -27,5 +27,5 @@ class EventBalance(Answer, kw_only=True):
 )
 async def get_balance(call: Call) -> EventBalance:
     """Sum up."""
-    async with call.db.transaction(call.caller.workspace) as connection:
+    async with call.db.reading(call.caller.workspace) as connection:
         return EventBalance(**await balance(connection, call.caller.workspace))

@@ -122,7 +122,7 @@ async def get_events(call: Call, query: EventsQuery) -> Response:
     """List events, newest first."""
     query, after, size = open_token(query, default=50)
     states = None if query.status is None else states_of(query.status, "status")
-    async with call.db.transaction(call.caller.workspace) as connection:
+    async with call.db.reading(call.caller.workspace) as connection:
         account = None
         if query.account_id is not None:
             keys = await store.account_keys(connection, call.caller.workspace, [query.account_id])
@@ -152,7 +152,7 @@ async def get_events(call: Call, query: EventsQuery) -> Response:
 )
 async def get_single_event(call: Call) -> GetEventResponse:
     """Everything under an id, with what each meter made of it."""
-    async with call.db.transaction(call.caller.workspace) as connection:
+    async with call.db.reading(call.caller.workspace) as connection:
         found = await events.events_under(connection, call.caller.workspace, call.path["event_id"])
         shapes = [
             _shape(kept, _pipeline(kept, await events.measurements(connection, call.caller.workspace, kept)))

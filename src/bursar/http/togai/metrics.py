@@ -101,7 +101,7 @@ async def get_metrics(call: Call, body: GetMetricsRequest) -> GetMetricsResponse
     start, end = utc(body.start_time), utc(body.end_time)
     if any(query.name == "REVENUE" for query in body.metric_queries):
         await open_cycles(call.db, call.caller, call.caller.now)
-    async with call.db.transaction(call.caller.workspace) as connection:
+    async with call.db.reading(call.caller.workspace) as connection:
         results = []
         for index, query in enumerate(body.metric_queries):
             cuts = metrics.bounds(start, end, query.aggregation_period, call.caller.timezone)

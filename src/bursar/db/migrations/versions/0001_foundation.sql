@@ -556,3 +556,32 @@ create table invoice_series (
     next bigint not null,
     primary key (workspace, series)
 );
+
+-- walls ------------------------------------------------------------------------------------------------------------
+
+-- Requests on behalf of a workspace run as bursar_api, which sees that workspace's rows and no others, whatever a
+-- statement asks for. The owner (migrations, flushes, jobs) is not bound. The role is made before the migrations run.
+do $$
+declare
+    name text;
+begin
+    for name in
+        select c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid
+        where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+            and a.attname = case when c.relname = 'workspace' then 'key' else 'workspace' end and not a.attisdropped
+    loop
+        execute format('alter table %I enable row level security', name);
+        execute format(
+            'create policy one_workspace on %I to bursar_api using (%I = (select nullif(current_setting(%L, true), %L)::int))',
+            name, case when name = 'workspace' then 'key' else 'workspace' end, 'bursar.workspace', '');
+        execute format('grant select, insert, update, delete on %I to bursar_api', name);
+    end loop;
+    execute format('grant usage on schema %I to bursar_api', current_schema());
+    execute format('grant usage on all sequences in schema %I to bursar_api', current_schema());
+    execute format('alter default privileges in schema %I grant usage on sequences to bursar_api', current_schema());
+end $$;
+
+-- What only flushes write, and what nobody changes once it is written.
+revoke insert, update, delete on event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
+revoke update, delete on audit, change_log, ledger_transaction, posting, invoice_document from bursar_api;
+revoke insert, delete on workspace from bursar_api;
