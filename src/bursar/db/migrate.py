@@ -45,16 +45,18 @@ def migrate(dsn: str) -> None:
     config = Config()
     config.set_main_option("script_location", "bursar.db:migrations")
     engine = sqlalchemy.create_engine(_sqlalchemy_url(dsn), connect_args={"options": f"-c search_path={SCHEMA}"})
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text("select pg_advisory_lock(:gate)"), {"gate": _GATE})
-        connection.execute(sqlalchemy.text(f"create schema if not exists {SCHEMA}"))
-        connection.commit()
-        _make_role(connection)
-        _refuse_newer(connection, ScriptDirectory.from_config(config))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("select pg_advisory_lock(:gate)"), {"gate": _GATE})
+            connection.execute(sqlalchemy.text(f"create schema if not exists {SCHEMA}"))
+            connection.commit()
+            _make_role(connection)
+            _refuse_newer(connection, ScriptDirectory.from_config(config))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+    finally:
+        engine.dispose()  # ends the session, and its lock with it
 
 
 def _make_role(connection: sqlalchemy.Connection) -> None:

@@ -1,0 +1,218 @@
+"""Nobody sees another workspace: with its ids, every operation answers as for an id that is not there."""
+
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from bursar.db.queries import Queries
+from bursar.http.app import load_doors
+from bursar.http.openapi import document
+from tests.conftest import Server, Tenant
+from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
+
+MARK = "seen-by-nobody-else"
+SAFE = {"ingest", "ingestBatch", "authenticate"}
+"""Operations that take no id of an object, or are tried below by themselves."""
+
+
+def operations() -> Iterator[tuple[str, str, str]]:
+    """Method, path and id of every operation of every door."""
+    for door in load_doors():
+        for path, methods in document(door)["paths"].items():
+            for method, operation in methods.items():
+                yield method.upper(), path, operation["operationId"]
+
+
+OPERATIONS = list(operations())
+ADDRESSED = [entry for entry in OPERATIONS if "{" in entry[1]]
+LISTS = [entry for entry in OPERATIONS if "{" not in entry[1] and entry[0] == "GET"]
+
+BODIES: dict[str, Any] = {
+    "updateAccount": {"name": "Mine"},
+    "updateCustomer": {"name": "Mine"},
+    "addAliases": {"aliases": ["mine-now"]},
+    "removeAliases": {"aliases": [f"alias-{MARK}"]},
+    "createCustomerContact": {"name": "X", "email": "x@example.com"},
+    "activatePricePlan": {"currencies": ["USD"]},
+    "updatePricingSchedule": {
+        "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
+    },
+}  # fmt: skip
+"""A sound body for each operation with a path that needs one."""
+
+
+@dataclass
+class Two:
+    """A workspace with one of everything, the ids of it, and a stranger's workspace."""
+
+    owner: Tenant
+    stranger: Tenant
+    ids: dict[str, str]
+
+    def path(self, template: str, ids: dict[str, str]) -> str:
+        """The path with ids in it."""
+        missing = set(re.findall(r"{(\w+)}", template)) - ids.keys()
+        assert not missing, f"{template}: give `ids` of this test a {', '.join(missing)} of the owner's"
+        return template.format(**ids)
+
+    @property
+    def unknown(self) -> dict[str, str]:
+        """Ids of the same form that nobody has."""
+        return {name: value if name == "number" else value[:-4] + "none" for name, value in self.ids.items()}
+
+
+@pytest.fixture(scope="module")
+def two(server: Server) -> Two:
+    owner = server.workspace(clock=datetime(2024, 5, 1, tzinfo=UTC))
+    name = f"acme-{MARK}"
+    customer(owner.http, name, aliases=[f"alias-{MARK}"])
+    schema(owner.http, f"schema-{MARK}")
+    meter_id = meter(owner.http, f"meter-{MARK}", f"schema-{MARK}")
+    plan_id = plan(owner.http, [card(meter_id, per_unit(0), [1])], name=f"plan-{MARK}")
+    body = {"mode": "ASSOCIATE", "pricePlanId": plan_id, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
+    expect(owner.http.post(f"/accounts/{name}/price_plans", json=body), 200)
+    sent = event(f"event-{MARK}", "2024-05-01T00:00:00Z", account=name, schemaName=f"schema-{MARK}")
+    ingest(owner.http, sent)
+    expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
+    invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
+    ids = {
+        "account_id": name,
+        "customer_id": name,
+        "alias": f"alias-{MARK}",
+        "event_schema_name": f"schema-{MARK}",
+        "event_id": f"event-{MARK}",
+        "usage_meter_id": meter_id,
+        "price_plan_id": plan_id,
+        "invoice_id": invoice,
+        "number": "1",
+    }
+    return Two(owner, server.workspace(clock=datetime(2024, 6, 10, tzinfo=UTC)), ids)
+
+
+@pytest.fixture(params=[False, True], ids=["as it is", "with no condition on the workspace in any statement"])
+def mutated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, two: Two) -> bool:
+    """Take the first wall away: the second one alone must hold."""
+    if not request.param:
+        return False
+    condition = re.compile(r"\b(?:\w+\.)?workspace = (\$\d+)\b")
+    original = Queries.__getattr__
+
+    def without(self: Queries, name: str) -> str:
+        return condition.sub(r"\1::int is not null", original(self, name))
+
+    monkeypatch.setattr(Queries, "__getattr__", without)
+    return True
+
+
+def call(tenant: Tenant, method: str, path: str, body: Any) -> httpx.Response:
+    return tenant.http.request(method, path, json=body)
+
+
+def neutral(answer: httpx.Response, ids: dict[str, str]) -> str:
+    """An answer's text without the ids that were asked for."""
+    text = answer.text
+    for value in sorted(ids.values(), key=len, reverse=True):
+        text = text.replace(value, "ID") if len(value) > 3 else text
+    return text
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), ADDRESSED, ids=[entry[2] for entry in ADDRESSED])
+def test_what_another_owns_is_not_there(two: Two, mutated: bool, method: str, path: str, operation: str) -> None:
+    body = BODIES.get(operation)
+    foreign = call(two.stranger, method, two.path(path, two.ids), body)
+    unknown = call(two.stranger, method, two.path(path, two.unknown), body)
+    assert foreign.status_code == unknown.status_code == 404, (foreign.text, unknown.text)
+    assert neutral(foreign, two.ids) == neutral(unknown, two.unknown)
+    assert {*foreign.headers} == {*unknown.headers}
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), LISTS, ids=[entry[2] for entry in LISTS])
+def test_lists_hold_nothing_of_another(two: Two, mutated: bool, method: str, path: str, operation: str) -> None:
+    answer = call(two.stranger, method, path, None)
+    assert answer.status_code == 200, answer.text
+    assert MARK not in answer.text
+    assert not any(value in answer.text for name, value in two.ids.items() if name != "number")
+
+
+def bodies(ids: dict[str, str]) -> dict[str, Any]:
+    """Bodies that name another's objects, by operation."""
+    computation = [{"computation": "1", "order": 1}]
+    return {
+        "createUsageMeter": {
+            "name": "mine", "type": "COUNTER", "aggregation": "COUNT", "eventSchemaName": ids["event_schema_name"],
+            "computations": computation,
+        },
+        "createPricePlan": {
+            "name": "mine", "type": "BILLING", "pricePlanDetails": {
+                "supportedCurrencies": ["USD"],
+                "pricingCycleConfig": {
+                    "interval": "MONTHLY", "startOffset": {"dayOffset": "1", "monthOffset": "NIL"}, "gracePeriod": 3,
+                },
+                "usageRateCards": [card(ids["usage_meter_id"], per_unit(0), [1])],
+            },
+        },
+        "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},
+        "getMetrics": {
+            "startTime": "2024-05-01T00:00:00Z", "endTime": "2024-06-01T00:00:00Z", "metricQueries": [
+                {"id": "a", "name": "EVENTS", "filters": [
+                    {"fieldName": "ACCOUNT_ID", "fieldValues": [ids["account_id"]]}]}],
+        },
+    }  # fmt: skip
+
+
+FREE = {"createCustomer", "createAlias", "createEventSchema", "setClock"}
+"""Operations whose bodies name nothing that exists before."""
+
+
+def test_bodies_that_name_what_another_owns(two: Two, mutated: bool) -> None:
+    named = bodies(two.ids)
+    tried = {operation for _, path, operation in OPERATIONS if "{" in path or operation in named}
+    tried |= {operation for _, _, operation in LISTS} | FREE | SAFE
+    assert {operation for _, _, operation in OPERATIONS} <= tried, "give new operations a place in this test"
+    paths = {operation: (method, path) for method, path, operation in OPERATIONS}
+    for operation, body in named.items():
+        foreign = call(two.stranger, *paths[operation], body)
+        unknown = call(two.stranger, *paths[operation], bodies(two.unknown)[operation])
+        assert foreign.status_code == unknown.status_code, (operation, foreign.text, unknown.text)
+        assert neutral(foreign, two.ids) == neutral(unknown, two.unknown), operation
+        assert foreign.status_code >= 400 or operation == "getMetrics", operation
+
+
+def test_names_and_event_ids_are_free_in_every_workspace(two: Two) -> None:
+    """What one workspace uses does not stand in another's way, nor tell it anything."""
+    stranger = two.stranger
+    customer(stranger.http, two.ids["account_id"])
+    schema(stranger.http, two.ids["event_schema_name"])
+    sent = event(
+        two.ids["event_id"], "2024-06-09T00:00:00Z", account=two.ids["account_id"],
+        schemaName=two.ids["event_schema_name"],
+    )  # fmt: skip
+    ingest(stranger.http, sent)
+    found = expect(stranger.http.get(f"/events/{two.ids['event_id']}"), 200)["events"]
+    assert [entry["ingestionStatus"]["status"] for entry in found] == ["INGESTION_COMPLETED_NO_MATCHING_METERS"]
+    owned = expect(two.owner.http.get(f"/events/{two.ids['event_id']}"), 200)["events"]
+    assert [entry["ingestionStatus"]["status"] for entry in owned] == ["INGESTION_COMPLETED_EVENT_METERED"]
+    for path in (f"/accounts/{two.ids['account_id']}", f"/customers/{two.ids['customer_id']}"):
+        expect(stranger.http.delete(path), 200)
+
+
+def test_another_s_id_takes_as_long_as_none(two: Two) -> None:
+    """About as long: an answer that tells by its time would differ by whole queries, not by a tenth."""
+
+    def median(identifier: str) -> float:
+        marks = []
+        for _ in range(40):
+            began = time.perf_counter()
+            two.stranger.http.get(f"/price_plans/{identifier}")
+            marks.append(time.perf_counter() - began)
+        return statistics.median(marks)
+
+    rounds = [median(two.ids["price_plan_id"]) / median(two.unknown["price_plan_id"]) for _ in range(5)]
+    assert 0.5 < statistics.median(rounds) < 2
