@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 SCHEMA = "bursar"
+SOON = 2.2
+"""Seconds for PostgreSQL to take us in, and again to begin: a request hears within both that it is away."""
 API_ROLE = "bursar_api"
 """The role that is bound to one workspace by row-level security."""
 SESSION = {"search_path": SCHEMA, "timezone": "UTC", "application_name": "bursar"}
@@ -25,7 +27,7 @@ T = TypeVar("T")
 
 _OUTAGES = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError,
             asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError, asyncpg.InterfaceError, asyncpg.DiskFullError,
-            TimeoutError)  # fmt: skip
+            asyncpg.QueryCanceledError, TimeoutError)  # fmt: skip
 _ONE_INSTANT = "isolation level repeatable read, read only"
 _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -51,8 +53,8 @@ class Database:
             min_size=0,
             max_size=size,
             connection_class=_Connection,
-            server_settings=SESSION,
-            command_timeout=timeout,
+            server_settings={**SESSION, "statement_timeout": f"{1000 * timeout:.0f}"},
+            command_timeout=timeout + 0.4,
             timeout=timeout,
         )
         return cls(pool, dsn)
@@ -61,12 +63,27 @@ class Database:
         """Wait for what runs, then close every connection."""
         await self._pool.close()
 
-    async def lookup(self, statement: str, *arguments: object) -> Row | None:
-        """The first row of one statement outside any workspace: for what comes before one is known (token, login)."""
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A pooled connection; one on which a statement ran out of time is dropped.
+
+        Asking a PostgreSQL that hangs to cancel the statement would take as long again. One that merely is slow ends
+        the statement by its own timeout.
+        """
         try:
-            return await self._pool.fetchrow(statement, *arguments)
+            async with self._pool.acquire(timeout=SOON) as connection:
+                try:
+                    yield connection
+                except (TimeoutError, asyncio.CancelledError):
+                    connection.terminate()
+                    raise
         except _OUTAGES as error:
             raise Unavailable("the database cannot be reached right now; try again shortly") from error
+
+    async def lookup(self, statement: str, *arguments: object) -> Row | None:
+        """The first row of one statement outside any workspace: for what comes before one is known (token, login)."""
+        async with self._connection() as connection:
+            return await connection.fetchrow(statement, *arguments, timeout=SOON)
 
     @asynccontextmanager
     async def transaction(self, workspace: int | None) -> AsyncIterator[Connection]:
@@ -75,29 +92,20 @@ class Database:
         On behalf of a workspace it sees that workspace's rows alone: row-level security is the second wall. Commits
         when the block ends, rolls back when it raises. Raises `Unavailable` when PostgreSQL cannot be reached.
         """
-        try:
-            async with self._pool.acquire(timeout=4.0) as connection, _begun(connection, workspace):
-                yield connection
-        except _OUTAGES as error:
-            raise Unavailable("the database cannot be reached right now; try again shortly") from error
+        async with self._connection() as connection, _begun(connection, workspace):
+            yield connection
 
     @asynccontextmanager
     async def reading(self, workspace: int) -> AsyncIterator[Connection]:
         """As `transaction`, but read-only and of a single instant: what one statement found, the next one finds too."""
-        try:
-            async with self._pool.acquire(timeout=4.0) as connection, _begun(connection, workspace, _ONE_INSTANT):
-                yield connection
-        except _OUTAGES as error:
-            raise Unavailable("the database cannot be reached right now; try again shortly") from error
+        async with self._connection() as connection, _begun(connection, workspace, _ONE_INSTANT):
+            yield connection
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
         """One read-only transaction over all workspaces that sees a single instant, whatever is committed meanwhile."""
-        try:
-            async with self._pool.acquire(timeout=4.0) as connection, _begun(connection, None, _ONE_INSTANT):
-                yield connection
-        except _OUTAGES as error:
-            raise Unavailable("the database cannot be reached right now; try again shortly") from error
+        async with self._connection() as connection, _begun(connection, None, _ONE_INSTANT):
+            yield connection
 
     async def run(self, workspace: int | None, work: Callable[[Connection], Awaitable[T]]) -> T:
         """`work` in a transaction, again from the start (three times in all) where PostgreSQL broke a deadlock."""
@@ -158,9 +166,11 @@ class Session:
 async def _begun(connection: Connection, workspace: int | None, kind: str = "") -> AsyncIterator[None]:
     """A transaction of which the role and the workspace are set in the round trip of its BEGIN."""
     wall = "" if workspace is None else f"; set local role {API_ROLE}; set local bursar.workspace = {workspace:d}"
-    await connection.execute(f"begin {kind}{wall}")
+    await connection.execute(f"begin {kind}{wall}", timeout=SOON)
     try:
         yield
+    except (TimeoutError, asyncio.CancelledError):
+        raise  # the connection is dropped, and the transaction with it
     except BaseException:
         if not connection.is_closed():
             await connection.execute("rollback")

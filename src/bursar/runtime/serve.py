@@ -22,6 +22,7 @@ from bursar.core.errors import BursarError
 from bursar.runtime.child import die_with_parent
 from bursar.runtime.connect import bring_up_to_date, first_start
 from bursar.runtime.datadir import DataDir, default_data_dir
+from bursar.runtime.farewell import Farewell
 from bursar.runtime.postgres import Cluster, Say
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -78,7 +79,10 @@ class Parent:
                 self._keep_alive(dsn, listener)
                 time.sleep(0.1)
         finally:
+            farewell = Farewell(listener)
+            farewell.start()
             self._end()
+            farewell.stop()
             listener.close()
             if self._metrics is not None:
                 shutil.rmtree(self._metrics, ignore_errors=True)

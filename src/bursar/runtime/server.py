@@ -1,6 +1,8 @@
 """One server process: it takes requests on a socket that its parent opened."""
 
+import asyncio
 import gc
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +18,10 @@ from bursar.usage.pipeline import Pipeline
 
 DRAIN_SECONDS = 5
 POOL = 12
+LAST_WORDS_SECONDS = 0.2
+"""How long a connection that was taken just before the end has to say what it wants."""
+PATIENCE_SECONDS = 4.5
+"""How long events may wait for their commit before their sender is told to come again."""
 
 
 def wall() -> datetime:
@@ -28,10 +34,20 @@ async def application(dsn: str) -> AsyncIterator[Application]:
     """The application over a database, with what it keeps running."""
     db = await Database.open(dsn, size=POOL)
     try:
-        async with Pipeline(db, wall) as pipeline:
+        async with Pipeline(db, wall, patience=PATIENCE_SECONDS) as pipeline:
             yield Application(db, pipeline, services(db))
     finally:
         await db.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that first stops to take connections, and only then closes those on which no request has come."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(LAST_WORDS_SECONDS)
+        await super().shutdown(sockets)
 
 
 async def serve(dsn: str, handle: int) -> None:
@@ -50,7 +66,7 @@ async def serve(dsn: str, handle: int) -> None:
             timeout_graceful_shutdown=DRAIN_SECONDS,
             server_header=False,
         )
-        await uvicorn.Server(config).serve()
+        await _Server(config).serve()
 
 
 if __name__ == "__main__":

@@ -61,7 +61,10 @@ class _Flusher:
 class Pipeline:
     """Admission for one process. `start`, then `submit` from any task, then `stop`."""
 
-    def __init__(self, db: Database, clock: Callable[[], datetime], *, flushers: int = 2) -> None:
+    def __init__(
+        self, db: Database, clock: Callable[[], datetime], *, flushers: int = 2, patience: float | None = None
+    ) -> None:
+        """`patience`: seconds after which a submission is told to come again; None waits as long as it takes."""
         self._db = db
         self._clock = clock
         self._queue: deque[_Waiting] = deque()
@@ -70,6 +73,7 @@ class Pipeline:
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._flushers = flushers
+        self._patience = patience
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -100,7 +104,12 @@ class Pipeline:
         self._queue.append(waiting)
         self._queued += size
         self._wake.set()
-        receipt = await waiting.done
+        try:
+            receipt = await asyncio.wait_for(asyncio.shield(waiting.done), self._patience)
+        except TimeoutError:
+            # The flush goes on: it may still be stored, and then the same ids, sent again, count once.
+            waiting.done.add_done_callback(_heard)
+            raise Unavailable("the events could not be stored in time; send them again with the same ids") from None
         if receipt.error is not None:
             raise receipt.error
         return receipt
@@ -164,6 +173,12 @@ class Pipeline:
                 except RACES:
                     flusher.views.forget()
             raise Unavailable("the same event ids are arriving from many senders at once; send them again shortly")
+
+
+def _heard(done: asyncio.Future[Receipt]) -> None:
+    """Look at an outcome that nobody waits for any more, so that it is not reported as forgotten."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _settle(batch: list[_Waiting], error: Exception) -> None:
