@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test bench lock clean
+.PHONY: install demo test fuzz bench lock clean
 
 install: .venv/.installed
 
@@ -26,6 +26,11 @@ test: .venv/.developed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
+
+# About 100,000 requests over both OpenAPI documents; takes hours. FUZZ_EXAMPLES=100 is a quarter of an hour.
+FUZZ_EXAMPLES ?= 2300
+fuzz: .venv/.developed
+	BURSAR_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -n 2 tests/http/test_fuzz.py
 
 bench: .venv/.developed
 	$(BIN)/python -m benchmarks

@@ -81,6 +81,8 @@ class Door:
     failure: Callable[[Failure], Response]
     error: type[msgspec.Struct]
     """The body of an error answer, for the OpenAPI document."""
+    error_type: str = "application/json"
+    """The media type of an error answer."""
     refuse_unknown_query: bool = False
     operations: list[Operation] = field(default_factory=list)
 

@@ -50,7 +50,7 @@ def _operation(operation: Operation, schema: dict[str, Any], door: Door) -> dict
         "summary": operation.summary,
         "parameters": _parameters(operation),
         "responses": {str(operation.status): _content("Success", operation.answer, schema)}
-        | {status: _content(text, door.error, schema) for status, text in _ERRORS.items()},
+        | {status: _content(text, door.error, schema, door.error_type) for status, text in _ERRORS.items()},
     }
     if operation.body is not None:
         entry["requestBody"] = {
@@ -78,7 +78,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
-def _content(text: str, kind: Any, schema: dict[str, Any]) -> dict[str, Any]:
+def _content(text: str, kind: Any, schema: dict[str, Any], media: str = "application/json") -> dict[str, Any]:
     if kind is None:
         return {"description": text}
-    return {"description": text, "content": {"application/json": {"schema": schema[_key(kind)]}}}
+    return {"description": text, "content": {media: {"schema": schema[_key(kind)]}}}
