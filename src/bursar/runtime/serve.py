@@ -55,35 +55,39 @@ class Parent:
     _stopping: bool = False
     _cluster: Cluster | None = None
     _metrics: Path | None = None
+    _listeners: list[socket.socket] = field(default_factory=list)
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises a `BursarError` where it cannot start."""
         for reason in (signal.SIGTERM, signal.SIGINT):
             signal.signal(reason, self._stop)
-        listener = _listen(self.host, self.port)
-        port = listener.getsockname()[1]
+        self._listeners = listen(self.host, self.port, self.workers)
+        port = self._listeners[0].getsockname()[1]
         try:
             dsn = self._open_database()
             token = asyncio.run(first_start(dsn, datetime.now(UTC)))
             if token is not None:
                 self.say(f"API token of the workspace '{DEFAULT}', shown only now: {token}")
             for number in range(1, self.workers + 1):
-                self._spawn(f"server {number}", dsn, listener)
+                self._spawn(f"server {number}", dsn)
             if self.worker:
-                self._spawn("worker", dsn, listener)
+                self._spawn("worker", dsn)
             self._await_ready(port)
             if not self._stopping:
                 self.say(f"Bursar {__version__} is ready at http://{self.host}:{port}")
             while not self._stopping:
-                self._keep_alive(dsn, listener)
+                self._keep_alive(dsn)
                 time.sleep(0.1)
         finally:
-            farewell = Farewell(listener)
-            farewell.start()
+            farewells = [Farewell(listener) for listener in set(self._listeners)]
+            for farewell in farewells:
+                farewell.start()
             self._end()
-            farewell.stop()
-            listener.close()
+            for farewell in farewells:
+                farewell.stop()
+            for listener in self._listeners:
+                listener.close()
             if self._metrics is not None:
                 shutil.rmtree(self._metrics, ignore_errors=True)
 
@@ -107,14 +111,14 @@ class Parent:
         bring_up_to_date(dsn)
         return dsn
 
-    def _spawn(self, kind: str, dsn: str, listener: socket.socket) -> None:
+    def _spawn(self, kind: str, dsn: str) -> None:
         parent = os.getpid()
-        module, _, _ = kind.partition(" ")
-        arguments = {"server": [dsn, str(listener.fileno())], "worker": [dsn]}[module]
+        module, _, number = kind.partition(" ")
+        handles = [self._listeners[int(number) - 1].fileno()] if number else []
         self._children[kind] = subprocess.Popen(
-            [sys.executable, "-m", f"bursar.runtime.{module}", *arguments],
+            [sys.executable, "-m", f"bursar.runtime.{module}", dsn, *map(str, handles)],
             stdin=subprocess.DEVNULL,
-            pass_fds=(listener.fileno(),) if module == "server" else (),
+            pass_fds=handles,
             # A session of its own: Ctrl-C reaches the parent alone, which lets the children drain.
             start_new_session=True,
             env={**os.environ, METRICS_FOLDER: str(self._metrics)} if self.workers > 1 else None,
@@ -138,7 +142,7 @@ class Parent:
                 raise ServerFailed("the server process did not become ready; see its message above")
             time.sleep(0.05)
 
-    def _keep_alive(self, dsn: str, listener: socket.socket) -> None:
+    def _keep_alive(self, dsn: str) -> None:
         if self._cluster is not None and not self._cluster.alive():
             self.say("PostgreSQL ended unexpectedly; starting it again")
             self._cluster.start()
@@ -146,7 +150,7 @@ class Parent:
             if child.poll() is not None and not self._stopping:
                 self.say(f"the {kind} process ended unexpectedly ({child.returncode}); starting it again")
                 time.sleep(0.2)
-                self._spawn(kind, dsn, listener)
+                self._spawn(kind, dsn)
 
     def _end(self) -> None:
         """Drain the children, then stop PostgreSQL: within ten seconds in all."""
@@ -164,18 +168,41 @@ class Parent:
             self._cluster.stop(max(0.1, began + STOP_SECONDS - time.monotonic()))
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, count: int) -> list[socket.socket]:
+    """Listening sockets for `count` processes on one port; 0 takes a free one. Raises `PortTaken`.
+
+    On Linux each process has a socket of its own, among which the kernel spreads connections: of one that they share,
+    whichever process wakes first takes all that wait.
+    """
+    alone = count == 1 or not sys.platform.startswith("linux")
+    # Who may share a port may also share it with a server that is running already: so it is asked for alone first.
+    first = _bind(host, port, share=False)
+    if not alone:
+        port = first.getsockname()[1]
+        first.close()
+        sockets = [_bind(host, port, share=True) for _ in range(count)]
+    else:
+        sockets = [first] * count
+    for listener in sockets:
+        listener.listen(2048)
+        listener.set_inheritable(True)
+    return sockets
+
+
+def _bind(host: str, port: int, *, share: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if share:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     # Inherited by every connection. uvicorn does not know that a socket handed over is TCP and leaves it unset: an
     # answer in two parts would wait 40 ms for the first to be acknowledged.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))
+        if not share:
+            listener.listen(1)  # SO_REUSEADDR lets two bind; only one may listen
     except (OSError, OverflowError) as error:
         listener.close()
         raise PortTaken(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from None
-    listener.listen(2048)
-    listener.set_inheritable(True)
     return listener
