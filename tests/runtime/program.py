@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -34,6 +35,7 @@ class Program:
         self.process = subprocess.Popen(
             [*BURSAR, "serve", "--port", "0", "--data-dir", str(folder), *options],
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             env=environment,
             start_new_session=True,
@@ -48,8 +50,18 @@ class Program:
             self.said.append(line.rstrip())
             if " is ready at " in line:
                 self.url = line.rsplit(" ", 1)[1].strip()
+                threading.Thread(target=self._listen, daemon=True).start()
                 return self.url
         raise AssertionError(f"not ready: {self.said}")
+
+    def _listen(self) -> None:
+        """Read on to the end: nobody's log stops being read because the program has started."""
+        assert self.process.stdout is not None
+        self.said.extend(line.rstrip() for line in self.process.stdout)
+
+    def failures(self) -> list[str]:
+        """What it logged of requests that met something unexpected."""
+        return [line for line in self.said if "request_failed" in line]
 
     def call(self, method: str, path: str, body: Any = None, *, token: str = TOKEN) -> Any:
         """The JSON answer; raises where there is none."""

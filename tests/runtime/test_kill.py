@@ -109,6 +109,7 @@ def test_nothing_acknowledged_is_lost_or_doubled() -> None:
         assert balance["received"] == balance["metered"] + balance["duplicate"]
         assert target["program"].terminate() < 10
         assert command("verify", "--data-dir", str(folder))["holds"] is True
+        assert target["program"].failures() == []
         with program(folder) as last:
             assert last.call("GET", "/readyz") == {"status": "ready"}
 
@@ -178,6 +179,7 @@ def test_a_bill_run_that_is_killed_is_finished_by_the_next() -> None:
                 running = Program(folder)
                 running.ready()
             _until_recovered(running, folder, killed)
+            assert running.failures() == [], "an outage answers 503, and is no failure of ours"
             cut += sum(invoices(running, token).values()) < ACCOUNTS * round_
             running.call("POST", "/bursar/v1/clock", {"now": f"{now}T00:00:00Z"}, token=token)
             command("bill", "--workspace", "books", "--data-dir", str(folder))

@@ -25,9 +25,10 @@ Connection: TypeAlias = "asyncpg.Connection[Row] | PoolConnectionProxy[Row]"
 
 T = TypeVar("T")
 
-_OUTAGES = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError,
-            asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError, asyncpg.InterfaceError, asyncpg.DiskFullError,
-            asyncpg.QueryCanceledError, TimeoutError)  # fmt: skip
+# InternalClientError is what asyncpg raises for a statement after the server's farewell came between two statements.
+_OUTAGES = (OSError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError,
+            asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError,
+            asyncpg.InterfaceError, asyncpg.DiskFullError, asyncpg.QueryCanceledError, TimeoutError)  # fmt: skip
 _ONE_INSTANT = "isolation level repeatable read, read only"
 _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -65,17 +66,19 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """A pooled connection; one on which a statement ran out of time is dropped.
+        """A pooled connection; one on which a statement ran out of time or met an outage is dropped.
 
         Asking a PostgreSQL that hangs to cancel the statement would take as long again. One that merely is slow ends
-        the statement by its own timeout.
+        the statement by its own timeout. And one that is being shut down by a crash says so in the middle of a
+        statement, after which it answers nothing, not even a rollback.
         """
         try:
             async with self._pool.acquire(timeout=SOON) as connection:
                 try:
                     yield connection
-                except (TimeoutError, asyncio.CancelledError):
-                    connection.terminate()
+                except BaseException as error:
+                    if _lost(error):
+                        connection.terminate()
                     raise
         except _OUTAGES as error:
             raise Unavailable("the database cannot be reached right now; try again shortly") from error
@@ -125,8 +128,9 @@ class Database:
 
 
 class Session:
-    """One connection that keeps session state (temporary tables): for the flushers. Connects when first used, and again
-    after PostgreSQL was away.
+    """One connection that keeps session state (settings, prepared statements): for the flushers.
+
+    Connects when first used, and again after PostgreSQL was away.
     """
 
     def __init__(self, dsn: str, setup: tuple[str, ...]) -> None:
@@ -169,13 +173,17 @@ async def _begun(connection: Connection, workspace: int | None, kind: str = "") 
     await connection.execute(f"begin {kind}{wall}", timeout=SOON)
     try:
         yield
-    except (TimeoutError, asyncio.CancelledError):
-        raise  # the connection is dropped, and the transaction with it
-    except BaseException:
-        if not connection.is_closed():
+    except BaseException as error:
+        # Where it is lost the connection is dropped, and the transaction with it.
+        if not _lost(error) and not connection.is_closed():
             await connection.execute("rollback")
         raise
     await connection.execute("commit")
+
+
+def _lost(error: BaseException) -> bool:
+    """Whether a connection on which `error` came up may be in the middle of something."""
+    return isinstance(error, asyncio.CancelledError) or outage(error)
 
 
 def outage(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ import uvloop
 
 from bursar.db.database import Database
 from bursar.http.app import Application
+from bursar.runtime import logs
 from bursar.runtime.due import services
 from bursar.usage.pipeline import Pipeline
 
@@ -70,4 +71,5 @@ async def serve(dsn: str, handle: int) -> None:
 
 
 if __name__ == "__main__":
+    logs.configure()
     uvloop.run(serve(sys.argv[1], int(sys.argv[2])))

@@ -8,6 +8,7 @@ import structlog
 
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, outage
+from bursar.runtime import logs
 from bursar.runtime.due import run_everything_due
 from bursar.runtime.server import wall
 
@@ -42,4 +43,5 @@ async def work(dsn: str) -> None:
 
 
 if __name__ == "__main__":
+    logs.configure()
     asyncio.run(work(sys.argv[1]))
