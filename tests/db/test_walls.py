@@ -13,6 +13,7 @@ from tests.conftest import new_workspace
 
 OF_NO_WORKSPACE = {
     "alembic_version": "which release made the tables",
+    "audit_sealer": "one row that says whose turn it is to seal",
     "server_secret": "what signs the JWTs of every workspace; requests never read it as themselves",
 }
 

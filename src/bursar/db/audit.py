@@ -1,11 +1,15 @@
 """The trace of every write: who did what to which object, in the transaction that did it."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from bursar.core.caller import Caller
-from bursar.db.database import Connection
+from bursar.core.errors import Invalid
+from bursar.core.page import Page
+from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
 
 queries = Queries("bursar.db")
@@ -22,4 +26,56 @@ async def record(
     text = msgspec.json.encode(detail or {}).decode()
     await connection.execute(
         queries.insert_audit, caller.workspace, caller.wall, caller.actor, action, kind, object_id, text
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the trail; `number` and `hash` are its link in the chain, None for the second until it is sealed."""
+
+    recorded_at: datetime
+    actor: str
+    action: str
+    kind: str
+    object: str
+    detail: dict[str, Any]
+    number: int | None
+    hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which entries to list: each given member must match; recorded in `[since, until)`."""
+
+    actor: str | None = None
+    action: str | None = None
+    kind: str | None = None
+    object: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def list_entries(
+    connection: Connection, caller: Caller, wanted: Filter, after: str | None, limit: int
+) -> Page[Entry]:
+    """The workspace's entries, newest first, `limit` of them after the bookmark `after`."""
+    if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
+        raise Invalid("after", "is not a bookmark of this list")
+    rows = await connection.fetch(
+        queries.list_audit, caller.workspace, int(after) if after else None, wanted.actor, wanted.action, wanted.kind,
+        wanted.object, wanted.since, wanted.until, limit + 1,
+    )  # fmt: skip
+    return Page([_entry(row) for row in rows[:limit]], str(rows[limit - 1]["key"]) if len(rows) > limit else None)
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(
+        recorded_at=row["recorded_at"],
+        actor=row["actor"],
+        action=row["action"],
+        kind=row["kind"],
+        object=row["object"],
+        detail=msgspec.json.decode(row["detail"]),
+        number=row["number"],
+        hash=row["hash"],
     )

@@ -8,7 +8,7 @@ import typer
 
 from bursar import __version__
 from bursar.core.errors import BursarError
-from bursar.runtime import cli_billing, cli_events, cli_tenants
+from bursar.runtime import cli_audit, cli_billing, cli_events, cli_tenants
 from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, note, show
 from bursar.runtime.serve import Parent
 
@@ -27,6 +27,7 @@ app.add_typer(cli_tenants.tokens, name="token")
 app.add_typer(cli_tenants.workspaces, name="workspace")
 app.add_typer(cli_tenants.clock, name="clock")
 app.add_typer(cli_events.imports, name="import")
+app.add_typer(cli_audit.trail, name="audit")
 cli_billing.add_to(app)
 
 

@@ -1,6 +1,7 @@
 """Commands on billing: the bill run, the proof that everything holds, the demonstration."""
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,9 @@ from bursar.core.errors import NotFound
 from bursar.core.period import show_instant
 from bursar.db.database import Database
 from bursar.invoicing.billing import BillReport, bill
+from bursar.runtime import witness
 from bursar.runtime.connect import database
+from bursar.runtime.datadir import default_data_dir
 from bursar.runtime.demo import play
 from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, instant, progress, show
 from bursar.runtime.proof import prove
@@ -73,11 +76,25 @@ def bill_(
         raise typer.Exit(1)
 
 
-def verify(data_dir: DataDirOption = None, database_url: UrlOption = None, as_json: JsonOption = False) -> None:
+def verify(
+    audit_head: Annotated[
+        Path | None,
+        typer.Option(
+            help="Heads of the audit chains that were kept elsewhere, as `bursar audit head --json` prints them.",
+            exists=True, dir_okay=False,
+        ),
+    ] = None,
+    data_dir: DataDirOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
     """Check every invariant over all data. Exit status 1 says that something does not hold, and prints what."""
+    kept = witness.read(audit_head) if audit_head else {}
+    if not audit_head and not database_url:
+        kept = witness.read((data_dir or default_data_dir()) / witness.FILE)
 
     async def run(db: Database) -> dict[str, list[str]]:
-        return await prove(db, quiet=as_json)
+        return await prove(db, kept=kept, quiet=as_json)
 
     problems = on_database(data_dir, database_url, run)
     broken = [f"{name}: {problem}" for name, found in problems.items() for problem in found]

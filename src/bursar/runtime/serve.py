@@ -19,6 +19,7 @@ from types import FrameType
 from bursar import __version__
 from bursar.accounts.workspaces import DEFAULT
 from bursar.core.errors import BursarError
+from bursar.runtime import witness
 from bursar.runtime.child import die_with_parent
 from bursar.runtime.connect import bring_up_to_date, first_start
 from bursar.runtime.datadir import DataDir, default_data_dir
@@ -55,6 +56,7 @@ class Parent:
     _stopping: bool = False
     _cluster: Cluster | None = None
     _metrics: Path | None = None
+    _heads: Path | None = None
     _listeners: list[socket.socket] = field(default_factory=list)
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -106,6 +108,7 @@ class Parent:
             self._metrics = place.path / "metrics"
             shutil.rmtree(self._metrics, ignore_errors=True)
             self._metrics.mkdir()
+            self._heads = place.path / witness.FILE
             self._cluster = Cluster(place, self.say)
             dsn = self._cluster.start()
         bring_up_to_date(dsn)
@@ -115,8 +118,11 @@ class Parent:
         parent = os.getpid()
         module, _, number = kind.partition(" ")
         handles = [self._listeners[int(number) - 1].fileno()] if number else []
+        arguments = list(map(str, handles))
+        if module == "worker" and self._heads is not None:
+            arguments.append(str(self._heads))
         self._children[kind] = subprocess.Popen(
-            [sys.executable, "-m", f"bursar.runtime.{module}", dsn, *map(str, handles)],
+            [sys.executable, "-m", f"bursar.runtime.{module}", dsn, *arguments],
             stdin=subprocess.DEVNULL,
             pass_fds=handles,
             # A session of its own: Ctrl-C reaches the parent alone, which lets the children drain.

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 import structlog
 
@@ -11,6 +12,7 @@ from bursar.db.database import Database, outage
 from bursar.runtime import logs
 from bursar.runtime.due import run_everything_due
 from bursar.runtime.server import wall
+from bursar.runtime.witness import keep_sealing
 
 _log = structlog.get_logger()
 
@@ -18,12 +20,19 @@ EVERY_SECONDS = 60.0
 RETRY_SECONDS = 2.0
 
 
-async def work(dsn: str) -> None:
-    """Run what is due, every minute, until told to stop. While PostgreSQL is away, try again shortly."""
+async def work(dsn: str, heads: Path | None = None) -> None:
+    """Run what is due every minute, and seal the audit trail all the time, until told to stop.
+
+    The heads of the trail's chains are noted in the file `heads`. While PostgreSQL is away, it tries again shortly.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    await asyncio.gather(_run_due(dsn, stopping), keep_sealing(dsn, heads, stopping))
+
+
+async def _run_due(dsn: str, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         pause = EVERY_SECONDS
         try:
@@ -44,4 +53,4 @@ async def work(dsn: str) -> None:
 
 if __name__ == "__main__":
     logs.configure()
-    asyncio.run(work(sys.argv[1]))
+    asyncio.run(work(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None))

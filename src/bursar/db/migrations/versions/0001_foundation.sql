@@ -1,6 +1,11 @@
 -- The foundation. Internal keys are bigint and never leave the server; every tenant table carries `workspace`.
 -- Text that orders a list is COLLATE "C". No statement here or elsewhere asks the database for the time.
 
+create function append_only() returns trigger language plpgsql as $$
+begin
+    raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'insufficient_privilege';
+end $$;
+
 -- db ---------------------------------------------------------------------------------------------------------------
 
 create table audit (
@@ -14,6 +19,39 @@ create table audit (
     detail jsonb not null
 );
 create index audit_object on audit (workspace, kind, object);
+create index audit_newest on audit (workspace, key);
+create trigger audit_append_only before update or delete or truncate on audit
+    for each statement execute function append_only();
+
+-- The chain over committed audit rows. A row that commits late gets a later number: the order is that of sealing.
+create table audit_seal (
+    workspace int not null,
+    number bigint not null,
+    audit_key bigint not null unique,
+    hash bytea not null,
+    primary key (workspace, number)
+);
+create trigger audit_seal_append_only before update or delete or truncate on audit_seal
+    for each statement execute function append_only();
+
+create table audit_head (
+    workspace int primary key,
+    number bigint not null,
+    hash bytea not null
+);
+comment on table audit_head is 'the last link of each chain, which tells when links are cut off its end';
+
+-- One row: the sealer's turn, and how far it need not look again.
+create table audit_sealer (
+    one boolean primary key default true check (one),
+    floor_key bigint not null,
+    next_floor_key bigint not null,
+    next_floor_at xid8 not null
+);
+comment on column audit_sealer.floor_key is 'every row up to here is sealed or was rolled back';
+comment on column audit_sealer.next_floor_at is
+    'once every transaction before this one has ended, next_floor_key holds of floor_key';
+insert into audit_sealer (floor_key, next_floor_key, next_floor_at) values (0, 0, '0');
 
 -- accounts ---------------------------------------------------------------------------------------------------------
 
@@ -454,10 +492,6 @@ end $$;
 create trigger posting_balances after insert on posting
     referencing new table as inserted for each statement execute function posting_balances();
 
-create function append_only() returns trigger language plpgsql as $$
-begin
-    raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'insufficient_privilege';
-end $$;
 create trigger posting_append_only before update or delete or truncate on posting
     for each statement execute function append_only();
 create trigger ledger_account_append_only before update or delete or truncate on ledger_account
@@ -582,6 +616,6 @@ begin
 end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
-revoke insert, update, delete on event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
+revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
 revoke update, delete on audit, change_log, ledger_transaction, posting, invoice_document from bursar_api;
 revoke insert, delete on workspace from bursar_api;
