@@ -1,16 +1,19 @@
 """Several server processes on one port: the same ids through all of them count once."""
 
+import json
 import random
 import threading
+import urllib.request
 from pathlib import Path
 
 from tests.postgres import open_folder
-from tests.runtime.program import Program, command, program
+from tests.runtime.program import TOKEN, Program, command, program
 from tests.runtime.test_kill import prepare
 
 SENDERS = 6
 BATCHES = 8
 BATCH = 250
+TWINS = 60
 
 
 def test_the_same_ids_through_several_processes_count_once() -> None:
@@ -54,3 +57,29 @@ def _send(running: Program, token: str, ids: list[str]) -> None:
         for event_id in ids
     ]
     running.call("POST", "/ingestBatch", {"events": events}, token=token)
+
+
+def test_twins_through_several_processes_have_one_effect_and_one_answer() -> None:
+    with open_folder() as folder, program(folder, "--workers", "3") as running:
+        start = threading.Barrier(TWINS)
+        answers: list[str] = []
+
+        def twin() -> None:
+            start.wait()
+            request = urllib.request.Request(
+                running.url + "/bursar/v1/tokens",
+                json.dumps({"name": "twin"}).encode(),
+                {"authorization": f"Bearer {TOKEN}", "idempotency-key": "twins"},
+            )
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                answers.append(answer.read().decode())
+
+        twins = [threading.Thread(target=twin) for _ in range(TWINS)]
+        for thread in twins:
+            thread.start()
+        for thread in twins:
+            thread.join(30)
+        assert len(answers) == TWINS
+        assert len(set(answers)) == 1
+        listed = running.call("GET", "/bursar/v1/tokens")["tokens"]
+        assert [token["name"] for token in listed].count("twin") == 1

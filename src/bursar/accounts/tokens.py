@@ -16,6 +16,7 @@ from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, Unauthenticated
 from bursar.core.ids import ALPHABET
 from bursar.core.page import Page
+from bursar.core.period import show_instant
 from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
 from bursar.db.queries import Queries
@@ -27,6 +28,8 @@ FULL = frozenset(SCOPES)
 LIFE_OF_JWT = timedelta(hours=24)
 TEXT_LIMIT = 512
 NAME_LIMIT = 100
+RATE_LIMIT = 2_000_000_000
+OVERLAP = timedelta(days=30)
 _STALE = timedelta(minutes=1)
 _PREFIX = 12
 _AUDIENCE = "bursar-api"
@@ -41,6 +44,8 @@ class Access:
     scopes: frozenset[str]
     token: int | None
     """Key of the token; None where a request was admitted without one of its own."""
+    rate_limit: int | None
+    """Requests per minute; 0: no limit; None: the server's default."""
 
     def allows(self, scope: str) -> bool:
         """Whether `scope` is among the token's."""
@@ -59,6 +64,8 @@ class Token:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    rate_limit: int | None
+    """Requests per minute; 0: no limit; None: the server's default."""
 
 
 async def authenticate(db: Database, text: str, wall: datetime) -> Access:
@@ -77,7 +84,8 @@ async def authenticate(db: Database, text: str, wall: datetime) -> Access:
     if row["last_used_at"] is None or wall - row["last_used_at"] > _STALE:
         await db.lookup(queries.touch_token, row["token_key"], wall, wall - _STALE)
     workspace = workspace_of(row)
-    return Access(caller_of(workspace, wall, f"token:{row['prefix']}"), frozenset(row["scopes"]), row["token_key"])
+    caller = caller_of(workspace, wall, f"token:{row['prefix']}")
+    return Access(caller, frozenset(row["scopes"]), row["token_key"], row["rate_limit"])
 
 
 async def issue_jwt(db: Database, access: Access, presented: str) -> str:
@@ -101,6 +109,7 @@ async def create_token(
     scopes: frozenset[str] = FULL,
     text: str | None = None,
     expires_at: datetime | None = None,
+    rate_limit: int | None = None,
 ) -> tuple[str, Token]:
     """A new token: its text, never to be seen again, and what is kept of it. A given `text` is used as it is."""
     unknown = scopes - FULL
@@ -112,12 +121,15 @@ async def create_token(
         raise Invalid("name", f"must be 1 to {NAME_LIMIT} printable characters")
     if expires_at is not None and expires_at <= caller.wall:
         raise Invalid("expiresAt", "must lie in the future")
+    if rate_limit is not None and not 0 <= rate_limit <= RATE_LIMIT:
+        raise Invalid("rateLimit", f"must be 0 to {RATE_LIMIT} requests per minute")
     value = text or "bursar_" + "".join(secrets.choice(ALPHABET) for _ in range(32))
     # Of a text that somebody chose, less is kept in the clear: it may be short.
     prefix = value[:_PREFIX] if text is None else value[: min(4, len(value) // 4)]
     row = await connection.fetchrow(
-        queries.insert_token, caller.workspace, name, prefix, _hash(value), sorted(scopes), caller.wall, expires_at
-    )
+        queries.insert_token, caller.workspace, name, prefix, _hash(value), sorted(scopes), caller.wall, expires_at,
+        rate_limit,
+    )  # fmt: skip
     if row is None:
         raise Taken("token", "this token exists already")
     await audit.record(connection, caller, "create", "token", prefix, {"name": name, "scopes": sorted(scopes)})
@@ -136,15 +148,47 @@ async def revoke_token(connection: Connection, caller: Caller, name: str) -> Tok
 
     Raises `NotFound`, or `Invalid` where several tokens in force are meant.
     """
-    rows = await connection.fetch(queries.find_tokens, caller.workspace, name, _hash(name))
+    row = await _in_force(connection, caller, name)
+    revoked = await connection.fetchrow(queries.revoke_token, row["token_key"], caller.wall)
+    assert revoked is not None
+    await audit.record(connection, caller, "revoke", "token", row["prefix"])
+    return _token(revoked)
+
+
+async def rotate_token(
+    connection: Connection, caller: Caller, name: str, overlap: timedelta, expires_at: datetime | None = None
+) -> tuple[str, Token, Token]:
+    """A successor with the same name, scopes and limit; returns its text, the successor and the old token.
+
+    The old one works for `overlap` longer (0 to 30 days), or until it would have ended anyway. Raises `NotFound`, or
+    `Invalid` where several tokens in force are meant.
+    """
+    if not timedelta(0) <= overlap <= OVERLAP:
+        raise Invalid("overlapSeconds", f"must be 0 to {int(OVERLAP.total_seconds())}")
+    row = await _in_force(connection, caller, name)
+    ends = caller.wall + overlap if row["expires_at"] is None else min(row["expires_at"], caller.wall + overlap)
+    old = await connection.fetchrow(queries.end_token, row["token_key"], ends)
+    assert old is not None
+    await audit.record(connection, caller, "rotate", "token", row["prefix"], {"until": show_instant(ends)})
+    text, token = await create_token(
+        connection, caller, row["token_name"], scopes=frozenset(row["scopes"]), expires_at=expires_at,
+        rate_limit=row["rate_limit"],
+    )  # fmt: skip
+    return text, token, _token(old)
+
+
+async def find_token(connection: Connection, caller: Caller, name: str) -> Token:
+    """The token in force with this name or prefix. Raises `NotFound`, or `Invalid` where several are meant."""
+    return _token(await _in_force(connection, caller, name))
+
+
+async def _in_force(connection: Connection, caller: Caller, name: str) -> Row:
+    rows = await connection.fetch(queries.find_tokens, caller.workspace, name, _hash(name), caller.wall)
     if not rows:
         raise NotFound("token", name)
     if len(rows) > 1:
         raise Invalid("name", f"{len(rows)} tokens are called {name!r}; give the prefix of one")
-    row = rows[0]
-    await connection.execute(queries.revoke_token, row["token_key"], caller.wall)
-    await audit.record(connection, caller, "revoke", "token", row["prefix"])
-    return _token(row)
+    return rows[0]
 
 
 async def exists(connection: Connection, text: str) -> bool:
@@ -166,6 +210,7 @@ def _token(row: Row) -> Token:
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
         last_used_at=row["last_used_at"],
+        rate_limit=row["rate_limit"],
     )
 
 

@@ -15,6 +15,7 @@ from bursar.db.database import Database
 from bursar.http import native, togai
 from bursar.http.door import Door, Failure
 from bursar.http.ingest import IngestRoutes
+from bursar.http.limits import Limiter
 from bursar.http.native.door import door as native_door
 from bursar.http.observe import REQUESTS, SECONDS, operator_routes
 from bursar.http.routing import path_of, routes, unknown_path
@@ -42,7 +43,8 @@ class Application:
     def __init__(self, db: Database, pipeline: Pipeline, services: Mapping[type, Any]) -> None:
         togai_table, native_table = load_doors()
         shared = {**services, Pipeline: pipeline}
-        self._ingest = IngestRoutes(db, pipeline)
+        shared.setdefault(Limiter, Limiter())
+        self._ingest = IngestRoutes(db, pipeline, shared[Limiter])
         self._router = Router(
             routes=[
                 *operator_routes(db, [togai_table, native_table]),

@@ -1,5 +1,6 @@
 """Who sends a request: a bearer token, or the same token as `X-API-Key`."""
 
+import time
 from datetime import datetime
 
 from starlette.requests import Request
@@ -7,6 +8,7 @@ from starlette.requests import Request
 from bursar.accounts.tokens import Access, authenticate
 from bursar.core.errors import Forbidden, Unauthenticated
 from bursar.db.database import Database
+from bursar.http.limits import Limiter, TooMany
 
 
 def bearer(request: Request) -> str:
@@ -27,3 +29,15 @@ async def admit(db: Database, request: Request, scope: str, wall: datetime) -> A
     if not access.allows(scope):
         raise Forbidden(f"the token lacks the scope '{scope}'")
     return access
+
+
+def count(limiter: Limiter, access: Access) -> dict[str, str]:
+    """Count one request of a token; returns the headers that tell where it stands. Raises `TooMany`."""
+    if access.token is None:
+        return {}
+    standing = limiter.take(access.token, access.rate_limit, time.monotonic())
+    if standing is None:
+        return {}
+    if not standing.allowed:
+        raise TooMany(max(1, -int(-standing.wait // 1)), standing.headers())
+    return standing.headers()

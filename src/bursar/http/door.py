@@ -3,8 +3,9 @@
 The table is the single source for routing, decoding and the OpenAPI document.
 """
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,6 +38,8 @@ class Call:
     db: Database
     caller: Caller
     scopes: frozenset[str]
+    token: int | None
+    """Key of the token; None where the operation is open to everyone."""
     path: Mapping[str, str]
     """Path parameters, percent-decoded."""
     request: Request
@@ -59,6 +62,8 @@ class Operation:
     answer: Any
     query: type[Query] | None
     handler: Handler
+    repeatable: bool
+    """Whether doing it twice is as doing it once, so that it may have transactions of its own under one key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Failure:
     message: str
     field: str | None = None
     retry_after: int | None = None
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -84,7 +90,7 @@ class Door:
     error_type: str = "application/json"
     """The media type of an error answer."""
     refuse_unknown_query: bool = False
-    operations: list[Operation] = field(default_factory=list)
+    operations: list[Operation] = dataclasses.field(default_factory=list)
 
     def operation(
         self,
@@ -99,16 +105,18 @@ class Door:
         body: Any = None,
         answer: Any = None,
         query: type[Query] | None = None,
+        repeatable: bool = False,
     ) -> Callable[[H], H]:
         """Add a handler to the table.
 
         The handler is called with the `Call`, then `body=` and `query=` where declared, and returns an answer to
-        encode as JSON, or a Starlette response. `scope` None leaves the operation open to everyone.
+        encode as JSON, or a Starlette response. `scope` None leaves the operation open to everyone. Under an
+        idempotency key all its transactions by `call.db` are one, unless it is `repeatable`.
         """
 
         def add(handler: H) -> H:
             self.operations.append(
-                Operation(method, path, id, tag, summary, status, scope, body, answer, query, handler)
+                Operation(method, path, id, tag, summary, status, scope, body, answer, query, handler, repeatable)
             )
             return handler
 

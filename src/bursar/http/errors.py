@@ -14,7 +14,9 @@ from bursar.core.errors import (
     WrongState,
 )
 from bursar.db.database import outage
+from bursar.db.idempotency import KeyReused
 from bursar.http.door import Failure
+from bursar.http.limits import TooMany
 
 _log = structlog.get_logger()
 
@@ -26,6 +28,8 @@ STATUS: dict[type[BaseException], int] = {
     NotFound: 404,
     TooLarge: 413,
     Unavailable: 503,
+    KeyReused: 422,
+    TooMany: 429,
     BursarError: 400,
     # The last wall behind validation: what PostgreSQL itself refuses is still the request's fault.
     asyncpg.DataError: 400,
@@ -45,6 +49,8 @@ def failure(error: BaseException) -> Failure:
         status = 503 if outage(error) else 500
     if isinstance(error, BursarError):
         retry = RETRY_AFTER if status == 503 else None
+        if isinstance(error, TooMany):
+            return Failure(status, error.message, None, error.retry_after, error.headers)
         return Failure(status, error.message, error.field if isinstance(error, Invalid) else None, retry)
     if status == 503:
         return Failure(503, Unavailable().message, retry_after=RETRY_AFTER)

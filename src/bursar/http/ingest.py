@@ -5,17 +5,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from bursar.accounts.tokens import Access, authenticate
 from bursar.core.errors import Forbidden, TooLarge
 from bursar.db.database import Database
-from bursar.http.auth import bearer
+from bursar.http.auth import bearer, count
 from bursar.http.decode import read_body
 from bursar.http.errors import failure
+from bursar.http.limits import Limiter
+from bursar.http.repeat import answer_once
 from bursar.http.togai.ingest import BODY_LIMIT, batch, refusal, single
 from bursar.usage.pipeline import Pipeline
 
 Handler = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
+Admit = Callable[[Pipeline, Access, bytes], Awaitable[Response]]
 
 REMEMBER = timedelta(seconds=10)
 """How long a token's look-up serves ingest. A revocation works at once all the same: the flush sees it."""
@@ -25,8 +29,9 @@ TOKENS_LIMIT = 10_000
 class IngestRoutes:
     """The raw handlers of one process."""
 
-    def __init__(self, db: Database, pipeline: Pipeline) -> None:
+    def __init__(self, db: Database, pipeline: Pipeline, limiter: Limiter) -> None:
         self._db = db
+        self._limiter = limiter
         self._pipeline = pipeline
         self._tokens: dict[str, tuple[datetime, Access]] = {}
         self._handlers: dict[str, Handler] = {"/ingest": self._single, "/ingestBatch": self._batch}
@@ -36,23 +41,35 @@ class IngestRoutes:
         return self._handlers.get(path) if method == "POST" else None
 
     async def _single(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        await self._answer(scope, receive, send, single)
+        await self._answer(scope, receive, send, "ingest", single)
 
     async def _batch(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        await self._answer(scope, receive, send, batch)
+        await self._answer(scope, receive, send, "ingestBatch", batch)
 
-    async def _answer(self, scope: MutableMapping[str, Any], receive: Any, send: Any, admit: Any) -> None:
+    async def _answer(
+        self, scope: MutableMapping[str, Any], receive: Any, send: Any, operation: str, admit: Admit
+    ) -> None:
         request = Request(scope, receive)
+        headers: dict[str, str] = {}
         try:
             access = await self._access(request)
             if not access.allows("ingest"):
                 raise Forbidden("the token lacks the scope 'ingest'")
-            response = await admit(self._pipeline, access, await read_body(request, BODY_LIMIT))
+            headers = count(self._limiter, access)
+            content = await read_body(request, BODY_LIMIT)
+
+            async def run(_: Database) -> Response:
+                return await admit(self._pipeline, access, content)
+
+            # Events have ids of their own: sent again they are duplicates, and only the answer needs a record.
+            response = await answer_once(self._db, request, access, operation, content, run, repeatable=True)
         except TooLarge as error:
             response = refusal(422, error.message)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
             reason = failure(error)
             response = refusal(reason.status, reason.message, reason.retry_after)
+            response.headers.update(reason.headers)
+        response.headers.update(headers)
         await response(scope, receive, send)
 
     async def _access(self, request: Request) -> Access:

@@ -7,6 +7,7 @@ import msgspec
 
 from bursar import __version__
 from bursar.http.door import Door, Operation
+from bursar.http.routing import writes
 
 _PARAMETER = re.compile(r"{(\w+)}")
 _ERRORS = {
@@ -14,8 +15,19 @@ _ERRORS = {
     "401": "No valid token",
     "403": "The token's scopes do not permit this",
     "404": "There is no such object",
+    "429": "Too many requests; `Retry-After` says when to try again",
     "503": "Try again shortly",
 }
+
+
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Sent again under its key within 30 days, a request is answered as it was and does nothing more",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
+_KEY_ERROR = {"422": "The idempotency key belongs to another request"}
 
 
 def document(door: Door) -> dict[str, Any]:
@@ -50,7 +62,10 @@ def _operation(operation: Operation, schema: dict[str, Any], door: Door) -> dict
         "summary": operation.summary,
         "parameters": _parameters(operation),
         "responses": {str(operation.status): _content("Success", operation.answer, schema)}
-        | {status: _content(text, door.error, schema, door.error_type) for status, text in _ERRORS.items()},
+        | {
+            status: _content(text, door.error, schema, door.error_type)
+            for status, text in (_ERRORS | _KEY_ERROR if writes(operation) else _ERRORS).items()
+        },
     }
     if operation.body is not None:
         entry["requestBody"] = {
@@ -64,10 +79,12 @@ def _operation(operation: Operation, schema: dict[str, Any], door: Door) -> dict
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
-    path = [
+    path: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(operation.path)
     ]
+    if writes(operation):
+        path.append(_KEY)
     if operation.query is None:
         return path
     fields = msgspec.json.schema(operation.query)

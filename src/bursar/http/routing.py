@@ -11,11 +11,13 @@ from starlette.routing import Route
 
 from bursar.core.errors import NotFound
 from bursar.db.database import Database
-from bursar.http.auth import admit
+from bursar.http.auth import admit, count
 from bursar.http.decode import check, decode_body, decode_query, read_body
 from bursar.http.door import Call, Door, Failure, Operation
 from bursar.http.encode import answer
 from bursar.http.errors import failure
+from bursar.http.limits import Limiter
+from bursar.http.repeat import METHODS, answer_once
 
 _SLASH = "\x00"
 """Stands for an encoded slash while a path is matched; a path cannot contain NUL itself."""
@@ -64,16 +66,20 @@ def _dispatch(door: Door, methods: dict[str, Endpoint]) -> Endpoint:
 
 def _endpoint(door: Door, operation: Operation, db: Database, services: Mapping[type, Any]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
+        headers: dict[str, str] = {}
         try:
-            return await _perform(door, operation, db, services, request)
+            response = await _perform(operation, db, services, request, headers, strict=door.refuse_unknown_query)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
-            return _failed(door, failure(error))
+            response = _failed(door, failure(error))
+        response.headers.update(headers)
+        return response
 
     return endpoint
 
 
 def _failed(door: Door, reason: Failure) -> Response:
     response = door.failure(reason)
+    response.headers.update(reason.headers)
     if reason.retry_after is not None:
         response.headers["retry-after"] = str(reason.retry_after)
     if reason.status == 401:
@@ -82,29 +88,50 @@ def _failed(door: Door, reason: Failure) -> Response:
 
 
 async def _perform(
-    door: Door, operation: Operation, db: Database, services: Mapping[type, Any], request: Request
+    operation: Operation,
+    db: Database,
+    services: Mapping[type, Any],
+    request: Request,
+    headers: dict[str, str],
+    *,
+    strict: bool,
 ) -> Response:
+    """Answer one request; puts into `headers` what belongs to its answer however it ends."""
     arguments: dict[str, Any] = {}
     wall = datetime.now(UTC)
     access = await admit(db, request, operation.scope, wall) if operation.scope else None
+    if access is not None:
+        headers.update(count(services[Limiter], access))
     path = {name: value.replace(_SLASH, "/") for name, value in request.path_params.items()}
     check(path, "path")
     if operation.query is not None:
-        arguments["query"] = decode_query(
-            request.query_params, operation.query, refuse_unknown=door.refuse_unknown_query
-        )
+        arguments["query"] = decode_query(request.query_params, operation.query, refuse_unknown=strict)
+    content = b""
     if operation.body is not None:
-        arguments["body"] = decode_body(await read_body(request), operation.body)
-    call = Call(
-        db=db,
-        caller=access.caller if access else None,  # type: ignore[arg-type]  # open operations do not read it
-        scopes=access.scopes if access else frozenset(),
-        path=path,
-        request=request,
-        services=services,
-    )
-    result = await operation.handler(call, **arguments)
-    return result if isinstance(result, Response) else answer(result, operation.status)
+        content = await read_body(request)
+        arguments["body"] = decode_body(content, operation.body)
+
+    async def run(joined: Database) -> Response:
+        call = Call(
+            db=joined,
+            caller=access.caller if access else None,  # type: ignore[arg-type]  # open operations do not read it
+            scopes=access.scopes if access else frozenset(),
+            token=access.token if access else None,
+            path=path,
+            request=request,
+            services=services,
+        )
+        result = await operation.handler(call, **arguments)
+        return result if isinstance(result, Response) else answer(result, operation.status)
+
+    if access is None or not writes(operation):
+        return await run(db)
+    return await answer_once(db, request, access, operation.id, content, run, repeatable=operation.repeatable)
+
+
+def writes(operation: Operation) -> bool:
+    """Whether an operation takes an idempotency key: one that only reads needs none."""
+    return operation.method in METHODS and operation.scope not in (None, "read")
 
 
 def unknown_path(door: Door) -> Endpoint:

@@ -8,6 +8,7 @@ import typer
 
 from bursar import __version__
 from bursar.core.errors import BursarError
+from bursar.http.limits import PER_MINUTE
 from bursar.runtime import cli_audit, cli_billing, cli_events, cli_tenants
 from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, note, show
 from bursar.runtime.serve import Parent
@@ -43,12 +44,22 @@ def serve(
             help="Server processes that share the port; one per core, at most 2, where not given.", min=1, max=64
         ),
     ] = None,
+    rate_limit: Annotated[
+        int,
+        typer.Option(
+            help="Requests per minute that a token without a limit of its own may send; 0: no limit.",
+            min=0,
+            max=2_000_000_000,
+            envvar="BURSAR_RATE_LIMIT",
+        ),
+    ] = PER_MINUTE,
     worker: Annotated[bool, typer.Option(help="Run what time brings (billing and the like) too.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Start the server: it migrates by itself and prints one line when it is ready."""
     say = (lambda text: show({"message": text}, text, as_json=True)) if as_json else note
-    Parent(host, port, data_dir, database_url, workers or min(2, os.cpu_count() or 1), worker, say).run()
+    processes = workers or min(2, os.cpu_count() or 1)
+    Parent(host, port, data_dir, database_url, processes, rate_limit, worker, say).run()
 
 
 @app.command(epilog="Example: bursar version --json")

@@ -1,5 +1,6 @@
 """Commands on workspaces, their tokens and their clocks."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +36,9 @@ def create_token(
         list[str] | None, typer.Option(help=f"Some of {', '.join(service.SCOPES)}; all when left out.")
     ] = None,
     expires: Annotated[str | None, typer.Option(help="Instant from which it no longer works.")] = None,
+    rate_limit: Annotated[
+        int | None, typer.Option(help="Requests per minute that it may send; 0: no limit; default: the server's.")
+    ] = None,
     workspace: WorkspaceOption = WORKSPACE,
     data_dir: DataDirOption = None,
     database_url: UrlOption = None,
@@ -47,7 +51,9 @@ def create_token(
         caller = await caller_in(db, workspace)
         async with db.transaction(caller.workspace) as connection:
             scopes = frozenset(scope) if scope else service.FULL
-            return await service.create_token(connection, caller, name, scopes=scopes, expires_at=until)
+            return await service.create_token(
+                connection, caller, name, scopes=scopes, expires_at=until, rate_limit=rate_limit
+            )
 
     text, token = on_database(data_dir, database_url, work)
     show({"token": text, **_token(token), "workspace": workspace}, text, as_json=as_json)
@@ -75,7 +81,33 @@ def list_tokens(
                     return rows
 
     rows = on_database(data_dir, database_url, work)
-    show(rows, table(rows, ["name", "prefix", "scopes", "created_at", "last_used_at", "revoked_at"]), as_json=as_json)
+    show(
+        rows,
+        table(rows, ["name", "prefix", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at"]),
+        as_json=as_json,
+    )
+
+
+@tokens.command("rotate", epilog="Example: bursar token rotate collector --overlap-hours 24")
+def rotate_token(
+    name: Annotated[str, typer.Argument(help="Name, prefix or text of the token.")],
+    overlap_hours: Annotated[int, typer.Option(help="For how long the old token still works.", min=0, max=720)] = 24,
+    expires: Annotated[str | None, typer.Option(help="Instant from which the new one no longer works.")] = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    data_dir: DataDirOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a successor with the same name and scopes. It is shown once; the old token ends after the overlap."""
+    until = instant(expires, "--expires") if expires else None
+
+    async def work(db: Database) -> tuple[str, service.Token, service.Token]:
+        caller = await caller_in(db, workspace)
+        async with db.transaction(caller.workspace) as connection:
+            return await service.rotate_token(connection, caller, name, timedelta(hours=overlap_hours), until)
+
+    text, token, old = on_database(data_dir, database_url, work)
+    show({"token": text, **_token(token), "old": _token(old), "workspace": workspace}, text, as_json=as_json)
 
 
 @tokens.command("revoke", epilog="Example: bursar token revoke collector --workspace default")
@@ -182,6 +214,7 @@ def _token(token: service.Token) -> dict[str, Any]:
         "created_at": token.created_at,
         "expires_at": token.expires_at,
         "last_used_at": token.last_used_at,
+        "rate_limit": token.rate_limit,
         "revoked_at": token.revoked_at,
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 from bursar.accounts.workspaces import caller_of, list_workspaces
 from bursar.core.caller import Caller
 from bursar.db.database import Database
+from bursar.db.idempotency import PURGE_BATCH, purge
 from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
 from bursar.usage import bodies
@@ -22,8 +23,15 @@ async def run_everything_due(db: Database, wall: datetime) -> None:
     async with db.transaction(None) as connection:
         await bodies.make_partitions(connection, wall)
         workspaces = await list_workspaces(connection)
+    while await _purged(db, wall) == PURGE_BATCH:
+        pass
     for workspace in workspaces:
         await run_due(db, caller_of(workspace, wall, "worker"))
+
+
+async def _purged(db: Database, wall: datetime) -> int:
+    async with db.transaction(None) as connection:
+        return await purge(connection, wall)
 
 
 def services(db: Database) -> Mapping[type, Any]:

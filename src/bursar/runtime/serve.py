@@ -51,6 +51,8 @@ class Parent:
     url: str | None
     workers: int
     """Server processes that share the port."""
+    rate_limit: int
+    """Requests per minute and token; 0: no limit."""
     worker: bool
     say: Say
     _stopping: bool = False
@@ -118,7 +120,7 @@ class Parent:
         parent = os.getpid()
         module, _, number = kind.partition(" ")
         handles = [self._listeners[int(number) - 1].fileno()] if number else []
-        arguments = list(map(str, handles))
+        arguments = list(map(str, [*handles, self.rate_limit, self.workers] if handles else []))
         if module == "worker" and self._heads is not None:
             arguments.append(str(self._heads))
         self._children[kind] = subprocess.Popen(

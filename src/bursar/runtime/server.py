@@ -13,6 +13,7 @@ import uvloop
 
 from bursar.db.database import Database
 from bursar.http.app import Application
+from bursar.http.limits import Limiter
 from bursar.runtime import logs
 from bursar.runtime.due import services
 from bursar.usage.pipeline import Pipeline
@@ -31,12 +32,12 @@ def wall() -> datetime:
 
 
 @asynccontextmanager
-async def application(dsn: str) -> AsyncIterator[Application]:
+async def application(dsn: str, limiter: Limiter | None = None) -> AsyncIterator[Application]:
     """The application over a database, with what it keeps running."""
     db = await Database.open(dsn, size=POOL)
     try:
         async with Pipeline(db, wall, patience=PATIENCE_SECONDS) as pipeline:
-            yield Application(db, pipeline, services(db))
+            yield Application(db, pipeline, {**services(db), Limiter: limiter or Limiter()})
     finally:
         await db.close()
 
@@ -51,12 +52,12 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def serve(dsn: str, handle: int) -> None:
+async def serve(dsn: str, handle: int, limiter: Limiter) -> None:
     """Answer requests on the listening socket `handle` until told to stop; then drain."""
     # A flush makes tens of thousands of short-lived rows without cycles: looking through them again and again is waste.
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-    async with application(dsn) as app:
+    async with application(dsn, limiter) as app:
         config = uvicorn.Config(
             app,
             fd=handle,
@@ -72,4 +73,4 @@ async def serve(dsn: str, handle: int) -> None:
 
 if __name__ == "__main__":
     logs.configure()
-    uvloop.run(serve(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(serve(sys.argv[1], int(sys.argv[2]), Limiter(int(sys.argv[3]), int(sys.argv[4]))))

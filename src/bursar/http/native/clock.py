@@ -48,6 +48,7 @@ async def get_clock(call: Call) -> Clock:
     tag=TAG,
     summary="Move a sandbox's clock forward; what falls due is run",
     scope="admin",
+    repeatable=True,
     body=SetClock,
     answer=Clock,
 )

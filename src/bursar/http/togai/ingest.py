@@ -89,11 +89,12 @@ def _refused(refused: Refused) -> dict[str, Any]:
     summary="Ingest one event",
     status=202,
     scope="ingest",
+    repeatable=True,
     answer=IngestEventResponse,
 )
 async def ingest(call: Call) -> Response:
     """Admit one event."""
-    access = Access(call.caller, call.scopes, None)
+    access = Access(call.caller, call.scopes, call.token, None)
     return await single(call.services[Pipeline], access, await read_body(call.request, BODY_LIMIT))
 
 
@@ -105,9 +106,10 @@ async def ingest(call: Call) -> Response:
     summary="Ingest up to 1,000 events",
     status=202,
     scope="ingest",
+    repeatable=True,
     answer=IngestEventResponse,
 )
 async def ingest_batch(call: Call) -> Response:
     """Admit a batch of events."""
-    access = Access(call.caller, call.scopes, None)
+    access = Access(call.caller, call.scopes, call.token, None)
     return await batch(call.services[Pipeline], access, await read_body(call.request, BODY_LIMIT))

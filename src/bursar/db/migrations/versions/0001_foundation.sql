@@ -53,6 +53,21 @@ comment on column audit_sealer.next_floor_at is
     'once every transaction before this one has ended, next_floor_key holds of floor_key';
 insert into audit_sealer (floor_key, next_floor_key, next_floor_at) values (0, 0, '0');
 
+-- A request that was answered under an idempotency key. The answer is sealed under that key.
+create table idempotency (
+    workspace int not null,
+    operation text collate "C" not null,
+    account text collate "C" not null,
+    key_hash bytea not null,
+    request bytea not null,
+    recorded_at timestamptz not null,
+    status int,
+    media_type text,
+    answer bytea,
+    primary key (workspace, operation, account, key_hash)
+);
+create index idempotency_age on idempotency (recorded_at);
+
 -- accounts ---------------------------------------------------------------------------------------------------------
 
 create table server_secret (
@@ -99,8 +114,10 @@ create table token (
     created_at timestamptz not null,
     expires_at timestamptz,
     revoked_at timestamptz,
-    last_used_at timestamptz
+    last_used_at timestamptz,
+    rate_limit int check (rate_limit >= 0)
 );
+comment on column token.rate_limit is 'requests per minute; 0: no limit; null: the server''s default';
 create index token_workspace on token (workspace, key);
 
 create table change_log (

@@ -1,0 +1,190 @@
+"""One effect and one answer per idempotency key, however often a request is sent.
+
+The record is written in the transaction of the effect: both are there or neither is. A twin that comes meanwhile waits
+for it, in this process by a lock and across processes by the record's own row. Only what succeeded is kept, for 30
+days: a request that was refused changed nothing and may be sent again under its key. Answers are kept sealed under the
+key itself, of which only a hash is stored: an answer may hold a token or people's data.
+"""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from bursar.core.errors import BursarError, Invalid
+from bursar.db.database import Connection, Database
+from bursar.db.queries import Queries
+
+queries = Queries("bursar.db", "idempotency.sql")
+
+KEPT = timedelta(days=30)
+KEY_LIMIT = 255
+PURGE_BATCH = 10_000
+T = TypeVar("T")
+
+
+class KeyReused(BursarError):
+    """The idempotency key belongs to another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request under an idempotency key."""
+
+    workspace: int
+    operation: str
+    account: str
+    """The account's id in the path, else empty: each account has keys of its own."""
+    key: str
+    request: bytes
+    """Digest of all that makes the request what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An answer."""
+
+    status: int
+    media_type: str
+    body: bytes
+    replayed: bool = False
+
+
+Work = Callable[[Database], Awaitable[Outcome]]
+_turns: WeakValueDictionary[tuple[int, str, str, bytes], asyncio.Lock] = WeakValueDictionary()
+
+
+def check_key(key: str) -> None:
+    """Raise `Invalid` for what is not 1 to 255 printable ASCII characters."""
+    if not 1 <= len(key) <= KEY_LIMIT or not key.isascii() or not key.isprintable():
+        raise Invalid("Idempotency-Key", f"must be 1 to {KEY_LIMIT} printable ASCII characters")
+
+
+async def once(db: Database, attempt: Attempt, wall: datetime, work: Work) -> Outcome:
+    """The outcome of `work`, which runs unless it succeeded under this key before.
+
+    `work` gets a `Database` of which every transaction is part of one, with the record. Raises `KeyReused` for another
+    request under the key, and whatever `work` raises, in which case nothing is left of it.
+    """
+    async with _turn(attempt):
+
+        async def together(connection: Connection) -> Outcome:
+            fresh = await connection.fetchval(
+                queries.open_record, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key),
+                attempt.request, wall, wall - KEPT,
+            )  # fmt: skip
+            if not fresh:
+                return await _replay(connection, attempt)
+            outcome = await work(_Joined(db, connection))
+            await _close(connection, attempt, outcome)
+            return outcome
+
+        return await db.run(attempt.workspace, together)
+
+
+async def once_repeatable(db: Database, attempt: Attempt, wall: datetime, work: Work) -> Outcome:
+    """As `once`, for work that has transactions of its own and changes nothing when it is done again.
+
+    The record follows in a transaction of its own. After a crash between, or beside a twin in another process, the work
+    is done again; the first answer to be recorded is everybody's.
+    """
+    async with _turn(attempt):
+        async with db.transaction(attempt.workspace) as connection:
+            known = await connection.fetchval(
+                queries.record_in_force, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key),
+                wall - KEPT,
+            )  # fmt: skip
+            if known:
+                return await _replay(connection, attempt)
+        outcome = await work(db)
+
+        async def done(_: Database) -> Outcome:
+            return outcome
+
+        async def record(connection: Connection) -> Outcome:
+            fresh = await connection.fetchval(
+                queries.open_record, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key),
+                attempt.request, wall, wall - KEPT,
+            )  # fmt: skip
+            if not fresh:
+                return await _replay(connection, attempt)
+            await _close(connection, attempt, outcome)
+            return outcome
+
+        return await db.run(attempt.workspace, record)
+
+
+async def purge(connection: Connection, wall: datetime) -> int:
+    """Remove records that are older than 30 days, up to `PURGE_BATCH`; returns how many."""
+    return int((await connection.execute(queries.purge_records, wall - KEPT, PURGE_BATCH)).split()[-1])
+
+
+@asynccontextmanager
+async def _turn(attempt: Attempt) -> AsyncIterator[None]:
+    """Twins in this process come one after the other, without each holding a connection while it waits."""
+    name = (attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key))
+    lock = _turns.get(name)
+    if lock is None:
+        lock = _turns[name] = asyncio.Lock()
+    async with lock:
+        yield
+
+
+async def _replay(connection: Connection, attempt: Attempt) -> Outcome:
+    row = await connection.fetchrow(
+        queries.find_record, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key)
+    )
+    assert row is not None
+    if row["request"] != attempt.request:
+        raise KeyReused("Idempotency-Key: belongs to another request with another body or path; use a new key")
+    sealed: bytes = row["answer"]
+    body = AESGCM(_secret(attempt)).decrypt(sealed[:12], sealed[12:], None)
+    return Outcome(row["status"], row["media_type"], body, replayed=True)
+
+
+async def _close(connection: Connection, attempt: Attempt, outcome: Outcome) -> None:
+    # The nonce may be fixed by the request: under one secret only one answer is ever sealed for it.
+    nonce = hashlib.sha256(attempt.request + outcome.body).digest()[:12]
+    sealed = nonce + AESGCM(_secret(attempt)).encrypt(nonce, outcome.body, None)
+    await connection.execute(
+        queries.close_record, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key),
+        outcome.status, outcome.media_type, sealed,
+    )  # fmt: skip
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _secret(attempt: Attempt) -> bytes:
+    place = f"{attempt.workspace}:{attempt.operation}:{attempt.account}"
+    return hmac.digest(attempt.key.encode(), place.encode(), "sha256")
+
+
+class _Joined(Database):
+    """A database of which all transactions are one that somebody else ends."""
+
+    def __init__(self, db: Database, connection: Connection) -> None:
+        super().__init__(db._pool, db._dsn)
+        self._joined = connection
+
+    @asynccontextmanager
+    async def transaction(self, workspace: int | None) -> AsyncIterator[Connection]:
+        """The one transaction."""
+        yield self._joined
+
+    @asynccontextmanager
+    async def reading(self, workspace: int) -> AsyncIterator[Connection]:
+        """The one transaction: what it has written must be seen."""
+        yield self._joined
+
+    async def run(self, workspace: int | None, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """`work` in the one transaction; where PostgreSQL breaks a deadlock, the whole is run again."""
+        return await work(self._joined)

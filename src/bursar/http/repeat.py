@@ -1,0 +1,45 @@
+"""`Idempotency-Key`: a request that is sent again is answered as it was, and does nothing more."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bursar.accounts.tokens import Access
+from bursar.db.database import Database
+from bursar.db.idempotency import Attempt, Outcome, check_key, once, once_repeatable
+
+HEADER = "idempotency-key"
+REPLAYED = "idempotency-replayed"
+METHODS = frozenset(("POST", "PUT", "PATCH"))
+
+Run = Callable[[Database], Awaitable[Response]]
+
+
+async def answer_once(
+    db: Database, request: Request, access: Access, operation: str, content: bytes, run: Run, *, repeatable: bool
+) -> Response:
+    """The answer of `run`, or the one that the same request got under its key before.
+
+    `content` is the request's body. Without the header `run` is simply run.
+    """
+    key = request.headers.get(HEADER)
+    if key is None:
+        return await run(db)
+    check_key(key)
+    account = request.path_params.get("account_id", "")
+    digest = hashlib.sha256()
+    for part in (request.method.encode(), request.url.path.encode(), request.url.query.encode(), content):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    attempt = Attempt(access.caller.workspace, operation, account, key, digest.digest())
+
+    async def work(joined: Database) -> Outcome:
+        response = await run(joined)
+        return Outcome(response.status_code, response.media_type or "application/json", bytes(response.body))
+
+    outcome = await (once_repeatable if repeatable else once)(db, attempt, access.caller.wall, work)
+    response = Response(outcome.body, outcome.status, media_type=outcome.media_type)
+    if outcome.replayed:
+        response.headers[REPLAYED] = "true"
+    return response
