@@ -156,6 +156,7 @@ def test_refusals_of_a_data_directory() -> None:
         )
         assert done.returncode == 2
         assert "PostgreSQL 14" in done.stderr
+        assert f"`bursar backup {path}-14.bursar --data-dir {path}`" in done.stderr
         if os.geteuid() == 0:
             closed = path / "closed"
             closed.mkdir(mode=0o700)
@@ -180,6 +181,7 @@ def test_a_long_path_gets_its_socket_elsewhere() -> None:
         (), ("frobnicate",), ("serve", "--port", "x"), ("serve", "--port", "70000"), ("token",),
         ("token", "revoke"), ("clock", "set", "tomorrow"), ("import", "events", "/nowhere.csv"),
         ("bill", "--as-of", "soon"), ("demo", "--events", "5"),
+        ("backup",), ("restore", "/nowhere.bursar"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_one_line(arguments: tuple[str, ...]) -> None:
@@ -193,7 +195,7 @@ def test_bad_arguments_are_one_line(arguments: tuple[str, ...]) -> None:
     "arguments",
     [("serve",), ("token", "create"), ("token", "list"), ("token", "revoke"), ("workspace", "create"),
      ("workspace", "list"), ("clock", "show"), ("clock", "set"), ("import", "events"), ("bill",), ("verify",),
-     ("worker",), ("demo",), ("version",)],
+     ("worker",), ("demo",), ("version",), ("backup",), ("restore",)],
 )  # fmt: skip
 def test_every_command_has_an_example_and_json(arguments: tuple[str, ...]) -> None:
     done = subprocess.run([*BURSAR, *arguments, "--help"], capture_output=True, text=True, timeout=30, check=False)

@@ -17,6 +17,8 @@ SOON = 2.2
 """Seconds for PostgreSQL to take us in, and again to begin: a request hears within both that it is away."""
 API_ROLE = "bursar_api"
 """The role that is bound to one workspace by row-level security."""
+EXTENSIONS = ("btree_gist",)
+"""Extensions of PostgreSQL that the tables need; a backup brings them along."""
 SESSION = {"search_path": SCHEMA, "timezone": "UTC", "application_name": "bursar"}
 
 Row = asyncpg.Record

@@ -59,6 +59,22 @@ def migrate(dsn: str) -> None:
         engine.dispose()  # ends the session, and its lock with it
 
 
+def make_role(dsn: str) -> None:
+    """Make the role of requests where the server has none yet. Raises `RoleMissing`."""
+    engine = sqlalchemy.create_engine(_sqlalchemy_url(dsn))
+    try:
+        with engine.connect() as connection:
+            _make_role(connection)
+    finally:
+        engine.dispose()
+
+
+def migrations() -> set[str]:
+    """The migrations that this release knows."""
+    names = [entry.name for entry in resources.files("bursar.db.migrations").joinpath("versions").iterdir()]
+    return {name.removesuffix(".sql") for name in names if name.endswith(".sql")}
+
+
 def _make_role(connection: sqlalchemy.Connection) -> None:
     """Make the role of requests, which belongs to the whole server, and let the owner become it."""
     owner: str = connection.execute(sqlalchemy.text("select current_user")).scalar_one()
@@ -83,8 +99,7 @@ def _make_role(connection: sqlalchemy.Connection) -> None:
 
 
 def _head() -> str:
-    names = [entry.name for entry in resources.files("bursar.db.migrations").joinpath("versions").iterdir()]
-    return max(name.removesuffix(".sql") for name in names if name.endswith(".sql"))
+    return max(migrations())
 
 
 def _refuse_newer(connection: sqlalchemy.Connection, scripts: ScriptDirectory) -> None:

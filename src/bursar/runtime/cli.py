@@ -9,7 +9,7 @@ import typer
 from bursar import __version__
 from bursar.core.errors import BursarError
 from bursar.http.limits import PER_MINUTE
-from bursar.runtime import cli_audit, cli_billing, cli_events, cli_tenants
+from bursar.runtime import cli_audit, cli_billing, cli_events, cli_recovery, cli_tenants
 from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, note, show
 from bursar.runtime.serve import Parent
 
@@ -30,6 +30,7 @@ app.add_typer(cli_tenants.clock, name="clock")
 app.add_typer(cli_events.imports, name="import")
 app.add_typer(cli_audit.trail, name="audit")
 cli_billing.add_to(app)
+cli_recovery.add_to(app)
 
 
 @app.command(epilog="Example: bursar serve --port 8400 --data-dir ./data")

@@ -67,17 +67,70 @@ def database(data_dir: Path | None, url: str | None, say: Say, wall: datetime) -
         _await(place)
         yield place.dsn()
         return
-    cluster = Cluster(place, say)
-    try:
-        dsn = cluster.start()
+    with _started(place, say) as dsn:
         bring_up_to_date(dsn)
         token = asyncio.run(first_start(dsn, wall))
         if token is not None:
             say(f"API token of the workspace '{DEFAULT}', shown only now: {token}")
         yield dsn
+
+
+@contextmanager
+def standing(data_dir: Path | None, url: str | None, say: Say) -> Iterator[str]:
+    """The DSN of a database that is there, as it is: nothing is made or migrated. Raises `NoDatabase`."""
+    if url:
+        _reach(url, 0)
+        yield url
+        return
+    place = DataDir(data_dir or default_data_dir())
+    if not place.cluster.exists():
+        raise NoDatabase(f"there is no database in {place.path}")
+    place.prepare()
+    if not place.acquire():
+        _reach(place.dsn(), PATIENCE_SECONDS)
+        yield place.dsn()
+        return
+    with _started(place, say) as dsn:
+        yield dsn
+
+
+@contextmanager
+def empty(data_dir: Path | None, url: str | None, say: Say) -> Iterator[str]:
+    """The DSN of a database to fill: nothing is made in it. Raises `DataDirBusy` for a directory that is in use."""
+    if url:
+        _reach(url, 0)
+        yield url
+        return
+    place = DataDir(data_dir or default_data_dir())
+    place.prepare()
+    if not place.acquire():
+        raise place.busy()
+    with _started(place, say) as dsn:
+        yield dsn
+
+
+@contextmanager
+def _started(place: DataDir, say: Say) -> Iterator[str]:
+    """The PostgreSQL of a data directory whose lock is held, for a while."""
+    cluster = Cluster(place, say)
+    try:
+        yield cluster.start()
     finally:
         cluster.stop()
         place.release()
+
+
+def _reach(dsn: str, seconds: int) -> None:
+    """Wait until a PostgreSQL takes connections. Raises `NoDatabase` where it does not within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            psycopg.connect(dsn, connect_timeout=10).close()
+            return
+        except psycopg.OperationalError as error:
+            if time.monotonic() >= deadline:
+                raise NoDatabase(f"the database cannot be reached: {str(error).strip().splitlines()[0]}") from None
+        time.sleep(0.2)
 
 
 def _await(place: DataDir) -> None:

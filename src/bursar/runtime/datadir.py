@@ -8,6 +8,7 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 from bursar.core.errors import BursarError
 
@@ -133,4 +134,4 @@ class DataDir:
 
     def dsn(self) -> str:
         """How to reach the PostgreSQL of this directory."""
-        return f"postgresql://bursar@/bursar?host={self.socket_dir}"
+        return f"postgresql://bursar@/bursar?host={quote(str(self.socket_dir))}"

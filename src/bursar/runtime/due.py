@@ -1,8 +1,11 @@
 """What falls due as time passes, and what a server process keeps at hand for its requests."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
+
+import asyncpg
 
 from bursar.accounts.workspaces import caller_of, list_workspaces
 from bursar.core.caller import Caller
@@ -20,8 +23,10 @@ async def run_due(db: Database, caller: Caller) -> None:
 
 async def run_everything_due(db: Database, wall: datetime) -> None:
     """Run what is due in every workspace, and prepare the coming days."""
+    with suppress(asyncpg.LockNotAvailableError):
+        async with db.transaction(None) as connection:
+            await bodies.make_partitions(connection, wall)
     async with db.transaction(None) as connection:
-        await bodies.make_partitions(connection, wall)
         workspaces = await list_workspaces(connection)
     while await _purged(db, wall) == PURGE_BATCH:
         pass

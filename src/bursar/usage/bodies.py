@@ -37,7 +37,11 @@ PARTITIONS_AHEAD = 7
 
 
 async def make_partitions(connection: Connection, wall: datetime) -> None:
-    """Make the partitions of today and the coming days. Safe to run twice."""
+    """Make the partitions of today and the coming days, in a transaction of their own. Safe to run twice.
+
+    Raises `asyncpg.LockNotAvailableError` while a backup holds the table: there is time until they are needed.
+    """
+    await connection.execute(queries.wait_briefly)
     for ahead in range(PARTITIONS_AHEAD + 1):
         await connection.fetchval(queries.make_partition, wall.date() + timedelta(days=ahead))
 

@@ -19,3 +19,7 @@ select chunk, events from event_body where workspace = $1 and chunk > $2 and chu
 -- name: make_partition
 -- A day's partition, ahead of its time.
 select event_body_partition($1::date);
+
+-- name: wait_briefly
+-- A partition is made under a lock that a dump's holds up, and readers queue behind whoever waits for it.
+set local lock_timeout = '200ms';
