@@ -257,6 +257,21 @@ create table usage_meter_version (
 );
 comment on column usage_meter_version.active_from is 'the first catalog version at which admission applies this version of the meter';
 
+create table add_on (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    name text collate "C" not null,
+    type text not null check (type in ('LICENSE', 'FIXED_FEE', 'CREDIT_GRANT', 'NAMED_LICENSE')),
+    billable_name text,
+    status text not null check (status in ('ACTIVE', 'ARCHIVED')),
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id)
+);
+create unique index add_on_name on add_on (workspace, name) where status <> 'ARCHIVED';
+create index add_on_recent on add_on (workspace, key);
+
 create table price_plan (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
