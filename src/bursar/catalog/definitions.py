@@ -120,6 +120,31 @@ class Commitment(msgspec.Struct):
         return next(rate.rate for rate in self.rates if rate.currency == currency)
 
 
+class FeeCard(msgspec.Struct, omit_defaults=True):
+    """What is charged for an add-on, whatever is used."""
+
+    name: str
+    add_on: int
+    """Internal key of the add-on."""
+    add_on_id: str
+    rates: list[CurrencyRate]
+    prorated: bool
+    """Whether a part of a cycle is charged by the day; else each begun cycle is charged in full."""
+    recurring: bool = True
+    in_advance: bool = False
+    """Whether it is invoiced as its cycle begins; else with the usage of the cycle."""
+    interval: int = 1
+    """It is charged in every so many cycles,"""
+    offset: int = 0
+    """beginning with this one, counted from 0 at the association."""
+    display_name: str | None = None
+    tag: str | None = None
+
+    def in_currency(self, currency: str) -> Decimal:
+        """The fee in a currency."""
+        return next(rate.rate for rate in self.rates if rate.currency == currency)
+
+
 class PlanDetails(msgspec.Struct, omit_defaults=True):
     """One version of a price plan."""
 
@@ -129,6 +154,7 @@ class PlanDetails(msgspec.Struct, omit_defaults=True):
     commitment: Commitment | None = None
     ongoing_updates: bool = False
     """Whether a new version may take effect from the beginning of the cycle that is open."""
+    fees: list[FeeCard] = []
 
 
 def to_text(definition: msgspec.Struct) -> str:

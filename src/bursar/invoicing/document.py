@@ -78,14 +78,29 @@ class CommitmentTerms(Part, frozen=True, kw_only=True):
     of_days: int
     prorated: Decimal
     subtotal: Decimal
-    """What the usage lines came to, as rounded."""
+    """What the lines of the rate cards came to, as rounded."""
+
+
+class FeeTerms(Part, frozen=True, kw_only=True):
+    """How a fixed fee came about."""
+
+    add_on_id: str
+    type: Literal["ONE_TIME", "RECURRING"]
+    invoice_timing: Literal["IN_ADVANCE", "IN_ARREARS"]
+    rate: Decimal
+    """Per whole cycle."""
+    prorated: bool
+    cycle: int
+    """Number of the cycle in the association, from 0."""
+    days: int
+    of_days: int
 
 
 class Line(Part, frozen=True, kw_only=True):
     """One line of an invoice with everything that explains it."""
 
     number: int
-    type: Literal["USAGE_RATE_CARD", "TRUE_UP"]
+    type: Literal["USAGE_RATE_CARD", "FIXED_FEE_RATE_CARD", "TRUE_UP"]
     name: str
     """The plan's name of the line."""
     description: str
@@ -94,6 +109,7 @@ class Line(Part, frozen=True, kw_only=True):
     pricing_model: Literal["TIERED", "VOLUME"] | None
     quantity: Decimal | None
     slabs: list[SlabLine]
+    fee: FeeTerms | None
     commitment: CommitmentTerms | None
     price_version: PriceVersion
     formula: str
@@ -148,7 +164,7 @@ class Document(Part, frozen=True, kw_only=True):
     price_plan_name: str
     lines: list[Line]
     subtotal: Decimal
-    """Of the usage lines."""
+    """Of the lines of rate cards."""
     tax: Decimal
     total: Decimal
 

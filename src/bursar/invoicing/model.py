@@ -1,22 +1,27 @@
 """How charges become lines, and lines an invoice's postings. Pure: the same facts give the same lines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-from bursar.catalog.definitions import Commitment, UsageCard
+from bursar.catalog.definitions import Commitment, FeeCard, UsageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core import decimals
 from bursar.core.decimals import plain, show
-from bursar.invoicing.document import CommitmentTerms, Document, Line, Meter, PriceVersion, SlabLine
+from bursar.invoicing.document import CommitmentTerms, Document, FeeTerms, Line, Meter, PriceVersion, SlabLine
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
+from bursar.rating.fees import falls_in, fee
 from bursar.rating.rate import formula, line, prorate, rate, true_up
 from bursar.rating.slabs import Charge, Model, PriceType, Slab, SlabCharge
 
 SERIES = "INV"
 """The series of invoices; credit notes will have their own."""
 CAUSE = "invoice"
+STANDARD = "STANDARD"
+"""The invoice of what a period used, and of fees in arrears."""
+ADVANCED = "STANDARD_ADVANCED"
+"""The invoice of fees in advance, issued as their period begins."""
 
 _MODEL = {"TIERED": Model.GRADUATED, "VOLUME": Model.VOLUME}
 _PRICE_TYPE = {"FLAT": PriceType.FLAT, "PER_UNIT": PriceType.PER_UNIT, "PACKAGE": PriceType.PACKAGE}
@@ -37,6 +42,14 @@ class Facts:
     days: int
     of_days: int
     """Local days of the period and of the whole cycle that it is part of."""
+    advance: bool = False
+    """Whether this is the invoice of fees in advance; else that of everything else."""
+    cycle: int = 0
+    """Number of the cycle in the association, from 0."""
+    opens_cycle: bool = True
+    """Whether the cycle begins for the association with this period."""
+    add_ons: Mapping[int, str] = field(default_factory=dict)
+    """What invoices call add-ons, by their internal keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +79,40 @@ def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
 
 
 def draw_up(facts: Facts) -> Content:
-    """The lines: one per usage rate card in the plan's order, then the true-up to the commitment, where one is due."""
+    """The lines: one per usage rate card in the plan's order, then the fees in arrears that fall in the period, then
+    the true-up to the commitment, where one is due. An invoice in advance has lines of fees in advance only.
+    """
     version = PriceVersion(
         price_plan_id=facts.plan.id,
         price_plan_name=facts.plan.name,
         version=facts.plan.version,
         id=facts.plan.version_id,
     )
-    lines = [_usage_line(n, card, facts, version) for n, card in enumerate(facts.plan.details.usage, 1)]
+    usage = [] if facts.advance else facts.plan.details.usage
+    lines = [_usage_line(n, card, facts, version) for n, card in enumerate(usage, 1)]
+    due = fees_due(facts.plan, facts.cycle, advance=facts.advance, opens_cycle=facts.opens_cycle)
+    lines += [_fee_line(n, card, facts, version) for n, card in enumerate(due, len(lines) + 1)]
     subtotal = sum((entry.amount for entry in lines), _ZERO)
-    if facts.plan.details.commitment is not None:
+    if facts.plan.details.commitment is not None and not facts.advance:
         lines += _true_up_lines(len(lines) + 1, facts.plan.details.commitment, subtotal, facts, version)
     total = sum((entry.amount for entry in lines), _ZERO)
     return Content(lines, plain(subtotal), plain(total))
+
+
+def fees_due(plan: PlanVersion, cycle: int, *, advance: bool, opens_cycle: bool) -> list[FeeCard]:
+    """The fees in advance, or those in arrears, of which something is charged in a period of a cycle."""
+    return [
+        card
+        for card in plan.details.fees
+        if card.in_advance is advance
+        and (card.prorated or opens_cycle)
+        and falls_in(cycle, recurring=card.recurring, interval=card.interval, offset=card.offset)
+    ]
+
+
+def in_advance(document: Document) -> bool:
+    """Whether a document charges for time to come."""
+    return document.invoice_type == ADVANCED
 
 
 def postable(content: Content) -> bool:
@@ -94,15 +128,16 @@ def status_at_issue(total: Decimal) -> str:
 
 def issue_transaction(document: Document, invoice: int, account: int, accounting_date: date) -> Transaction | None:
     """The postings of an issue: the receivable of the total against the unrounded revenue of each line, the
-    differences to rounding. None where nothing is charged.
+    differences to rounding. What is charged in advance is deferred instead. None where nothing is charged.
     """
+    deferred = LedgerAccount(Kind.DEFERRED, document.currency, account) if in_advance(document) else None
     postings: list[Posting] = [
         *side(LedgerAccount(Kind.RECEIVABLE, document.currency, account), document.total),
         *(
             posting
             for entry in document.lines
             for posting in side(
-                LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry)), -entry.unrounded
+                deferred or LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry)), -entry.unrounded
             )
         ),
         *side(LedgerAccount(Kind.ROUNDING, document.currency), sum((e.rounding for e in document.lines), _ZERO)),
@@ -113,8 +148,12 @@ def issue_transaction(document: Document, invoice: int, account: int, accounting
 
 
 def plan_line(entry: Line) -> str:
-    """What revenue is kept by: the plan and the line's meter, or its commitment."""
-    what = "commitment" if entry.meter is None else entry.meter.id
+    """What revenue is kept by: the plan and the line's meter, add-on or commitment."""
+    what = "commitment"
+    if entry.meter is not None:
+        what = entry.meter.id
+    elif entry.fee is not None:
+        what = entry.fee.add_on_id
     return f"{entry.price_version.price_plan_id}/{what}"
 
 
@@ -130,8 +169,9 @@ def same_charges(one: Sequence[Line], other: Sequence[Line]) -> bool:
 
 def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
-    return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.commitment, entry.price_version,
-            entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate, entry.tax)  # fmt: skip
+    return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.fee, entry.commitment,
+            entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
+            entry.tax)  # fmt: skip
 
 
 def _usage_line(number: int, card: UsageCard, facts: Facts, version: PriceVersion) -> Line:
@@ -150,10 +190,48 @@ def _usage_line(number: int, card: UsageCard, facts: Facts, version: PriceVersio
         pricing_model=card.pricing_model,
         quantity=plain(quantity),
         slabs=slabs,
+        fee=None,
         commitment=None,
         price_version=version,
         formula=_sum_formula(slabs, cost.amount, amount, facts),
         unrounded=plain(cost.amount),
+        amount=plain(amount),
+        rounding=plain(rounding),
+        tax_rate=_ZERO,
+        tax=_ZERO,
+    )
+
+
+def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:
+    rate = card.in_currency(facts.currency)
+    cost = fee(rate, facts.days, facts.of_days, prorated=card.prorated, opens_cycle=facts.opens_cycle)
+    assert cost is not None, "only fees that are due have a line"
+    amount, rounding = line(cost, facts.exponent)
+    share = f" x {facts.days}/{facts.of_days} days" if card.prorated and facts.days != facts.of_days else ""
+    return Line(
+        number=number,
+        type="FIXED_FEE_RATE_CARD",
+        name=card.name,
+        description=card.display_name or facts.add_ons[card.add_on],
+        tag=card.tag,
+        meter=None,
+        pricing_model=None,
+        quantity=None,
+        slabs=[],
+        fee=FeeTerms(
+            add_on_id=card.add_on_id,
+            type="RECURRING" if card.recurring else "ONE_TIME",
+            invoice_timing="IN_ADVANCE" if card.in_advance else "IN_ARREARS",
+            rate=plain(rate),
+            prorated=card.prorated,
+            cycle=facts.cycle,
+            days=facts.days,
+            of_days=facts.of_days,
+        ),
+        commitment=None,
+        price_version=version,
+        formula=f"fee {show(rate)}{share} = {show(cost)}" + _rounding_formula(cost, amount, facts),
+        unrounded=plain(cost),
         amount=plain(amount),
         rounding=plain(rounding),
         tax_rate=_ZERO,
@@ -199,6 +277,7 @@ def _true_up_lines(
             pricing_model=None,
             quantity=None,
             slabs=[],
+            fee=None,
             commitment=CommitmentTerms(
                 rate=plain(whole),
                 days=facts.days,

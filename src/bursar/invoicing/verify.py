@@ -8,7 +8,8 @@ from bursar.db.verify import Check
 from bursar.invoicing import store
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.document import Document, digest, from_text
-from bursar.invoicing.model import same_charges, sequence_id
+from bursar.invoicing.model import in_advance, same_charges, sequence_id
+from bursar.invoicing.release import unearned
 from bursar.invoicing.store import queries
 
 _PAGE = 200
@@ -86,6 +87,20 @@ async def _posted(connection: Connection) -> list[str]:
     return problems[:_LIMIT]
 
 
+async def _deferred(connection: Connection) -> list[str]:
+    problems = []
+    async for rows in _pages(connection):
+        for workspace in {row["workspace"] for row in rows}:
+            advance = {row["invoice"]: from_text(row["content"]) for row in rows if row["workspace"] == workspace}
+            advance = {key: document for key, document in advance.items() if in_advance(document)}
+            for row in await connection.fetch(queries.deferred_posted, workspace, list(advance)):
+                document = advance[row["invoice"]]
+                left = unearned(document, row["release_at"])
+                if -row["amount"] != left:
+                    problems.append(f"invoice {document.id} has {-row['amount']} deferred, its days to come are {left}")
+    return problems[:_LIMIT]
+
+
 async def _recomputed(connection: Connection) -> list[str]:
     problems = []
     async for rows in _pages(connection):
@@ -122,5 +137,6 @@ CHECKS: list[Check] = [
     Check("I6", "an invoice's total is the sum of its lines, each rounded once", _adds_up),
     Check("I6", "usage and price versions give every invoice again, to the last digit", _recomputed),
     Check("I6", "the receivable posted for an invoice is its total", _posted),
+    Check("I6", "what is deferred of an invoice in advance is what its days to come are worth", _deferred),
     Check("I7", "issued documents never change", _unchanged),
 ]

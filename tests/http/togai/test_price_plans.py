@@ -289,7 +289,7 @@ BAD: list[tuple[str, Any, str]] = [
      "minimumCommitment.rateValues[0].rate"),
     ("deferredRevenue", True, "deferredRevenue: is not supported yet"),
     *((name, [{"id": "x"}], f"{name}: are not supported yet")
-      for name in ("fixedFeeRateCards", "licenseRateCards", "billingEntitlementRateCards", "creditGrantRateCards",
+      for name in ("licenseRateCards", "billingEntitlementRateCards", "creditGrantRateCards",
                    "entitlementOverageRateCards")),
     ("surprise", 1, "surprise"),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 from bursar.http.door import Answer
 from bursar.http.encode import number
 from bursar.invoicing.document import Document, Line
+from bursar.invoicing.model import in_advance
 
 USAGE_UNITS = "USAGE_UNITS"
 
@@ -40,14 +41,19 @@ def usage_tree(document: Document) -> list[InvoiceLineItem]:
 
 
 def revenue_tree(document: Document) -> InvoiceLineItem:
-    """The grand total and what it is made of. A plan with a true-up has its own amount between gross and rate cards."""
+    """The grand total and what it is made of. A plan with a true-up has its own amount between gross and rate cards,
+    fees in advance theirs.
+    """
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
+    cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
     true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
     inner = cards
     if true_ups:
         subtotal = _amount(document, "Sub Total", "SUB_TOTAL_AMOUNT", document.subtotal, cards)
         extra = [_amount(document, line.description, "TRUE_UP_AMOUNT", line.amount, []) for line in true_ups]
         inner = [_amount(document, document.price_plan_name, "PRICE_PLAN_AMOUNT", document.total, [subtotal, *extra])]
+    if in_advance(document):
+        inner = [_amount(document, "Advanced Fees", "TOTAL_ADVANCED_FEES", document.total, cards)]
     for name, kind in (
         ("Gross Amount", "GROSS_AMOUNT"),
         ("Net Amount", "NET_AMOUNT"),
@@ -63,6 +69,18 @@ def _amount(
 ) -> InvoiceLineItem:
     return InvoiceLineItem(
         description=description, type=kind, units=document.currency, value=number(value), line_items=items or None
+    )
+
+
+def _fee(line: Line, currency: str) -> InvoiceLineItem:
+    assert line.fee is not None
+    ahead = line.fee.invoice_timing == "IN_ADVANCE"
+    return InvoiceLineItem(
+        id=line.fee.add_on_id,
+        description=line.description,
+        type="ADVANCED_FIXED_FEE" if ahead else "FIXED_FEE_RATE_CARD_AMOUNT",
+        units=currency,
+        value=number(line.amount),
     )
 
 

@@ -1,12 +1,13 @@
 """How the Togai dialect writes a price plan, and its translation to and from the catalogue's definition."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
+from bursar.catalog.add_ons import AddOn
 from bursar.catalog.definitions import (
     CardRates,
     Commitment,
@@ -21,10 +22,16 @@ from bursar.core import decimals
 from bursar.core.errors import Invalid
 from bursar.http.door import Answer, Body
 from bursar.http.encode import number
+from bursar.http.togai.fee_shapes import (
+    CurrencyRateValue,
+    CurrencyText,
+    FixedFeeRateCard,
+    Label,
+    fee_shape,
+    fees_of,
+)
 
 Config = Annotated[dict[Annotated[str, Meta(max_length=50)], Annotated[str, Meta(max_length=100)]], Meta(max_length=10)]
-CurrencyText = Annotated[str, Meta(min_length=1, max_length=10)]
-Label = Annotated[str, Meta(max_length=255)]
 PATH = "pricePlanDetails"
 
 _NUMERAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
@@ -89,13 +96,6 @@ class UsageRateCard(Body, kw_only=True, omit_defaults=True):
     tag: Annotated[str, Meta(max_length=50)] | None = None
 
 
-class CurrencyRateValue(Body, kw_only=True):
-    """An amount in one currency."""
-
-    currency: CurrencyText
-    rate: Decimal
-
-
 class MinimumCommitment(Body, kw_only=True):
     """What is due per cycle at the least."""
 
@@ -110,7 +110,7 @@ class CreatePricePlanDetails(Body, kw_only=True):
     pricing_cycle_config: PricingCycleConfig | None = None
     usage_rate_cards: Annotated[list[UsageRateCard], Meta(max_length=100)] | None = None
     minimum_commitment: MinimumCommitment | None = None
-    fixed_fee_rate_cards: list[Any] | None = None
+    fixed_fee_rate_cards: Annotated[list[FixedFeeRateCard], Meta(max_length=100)] | None = None
     license_rate_cards: list[Any] | None = None
     billing_entitlement_rate_cards: list[Any] | None = None
     credit_grant_rate_cards: list[Any] | None = None
@@ -126,6 +126,7 @@ class PricePlanDetails(Answer, kw_only=True):
     supported_currencies: list[str]
     active_currencies: list[str]
     usage_rate_cards: list[UsageRateCard]
+    fixed_fee_rate_cards: list[FixedFeeRateCard]
     type: str
     pricing_cycle_config: PricingCycleConfig | None = None
     minimum_commitment: MinimumCommitment | None = None
@@ -133,7 +134,6 @@ class PricePlanDetails(Answer, kw_only=True):
 
 
 _LATER = (
-    "fixed_fee_rate_cards",
     "license_rate_cards",
     "billing_entitlement_rate_cards",
     "credit_grant_rate_cards",
@@ -146,8 +146,13 @@ def meters_of(body: CreatePricePlanDetails) -> list[str]:
     return [card.usage_meter_id for card in body.usage_rate_cards or ()]
 
 
-def plan_of(body: CreatePricePlanDetails, meters: dict[str, int]) -> PlanDetails:
-    """The definition that a body gives; `meters` are the internal keys of the meters that exist."""
+def add_ons_of(body: CreatePricePlanDetails) -> list[str]:
+    """The add-on ids that a plan names."""
+    return [card.id for card in body.fixed_fee_rate_cards or ()]
+
+
+def plan_of(body: CreatePricePlanDetails, meters: Mapping[str, int], add_ons: Mapping[str, AddOn]) -> PlanDetails:
+    """The definition that a body gives; `meters` are the internal keys of the meters that exist, as are `add_ons`."""
     for name in _LATER:
         if getattr(body, name):
             head, *rest = name.split("_")
@@ -165,6 +170,7 @@ def plan_of(body: CreatePricePlanDetails, meters: dict[str, int]) -> PlanDetails
         currencies=list(body.supported_currencies),
         cycle=None if body.pricing_cycle_config is None else _cycle(body.pricing_cycle_config),
         usage=cards,
+        fees=fees_of(body.fixed_fee_rate_cards or (), add_ons, f"{PATH}.fixedFeeRateCards"),
         commitment=None
         if commitment is None
         else Commitment(commitment.display_name, [CurrencyRate(r.currency, r.rate) for r in commitment.rate_values]),
@@ -179,6 +185,7 @@ def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PriceP
         supported_currencies=plan.currencies,
         active_currencies=list(active),
         usage_rate_cards=[_card_shape(card) for card in plan.usage],
+        fixed_fee_rate_cards=[fee_shape(fee) for fee in plan.fees],
         type=kind,
         pricing_cycle_config=None if plan.cycle is None else _cycle_shape(plan.cycle),
         minimum_commitment=None
