@@ -74,11 +74,14 @@ class SlabRate(msgspec.Struct, omit_defaults=True):
     maximum_rate: Decimal | None = None
 
 
-class CardRates(msgspec.Struct):
+class CardRates(msgspec.Struct, omit_defaults=True):
     """A card's prices in one currency."""
 
     currency: str
     slabs: list[SlabRate]
+    minimum_rate: Decimal | None = None
+    maximum_rate: Decimal | None = None
+    """The least and the most that the card charges, if it charges anything."""
 
 
 class UsageCard(msgspec.Struct, omit_defaults=True):
@@ -94,11 +97,12 @@ class UsageCard(msgspec.Struct, omit_defaults=True):
     display_name: str | None = None
     tag: str | None = None
 
-    def rates_in(self, currency: str) -> list[SlabRate]:
-        """The slab prices in a currency, in slab order."""
+    def prices_in(self, currency: str) -> CardRates:
+        """The prices in a currency, slabs in their order. Raises `KeyError`."""
         for rates in self.rates:
             if rates.currency == currency:
-                return sorted(rates.slabs, key=lambda rate: rate.order)
+                slabs = sorted(rates.slabs, key=lambda rate: rate.order)
+                return CardRates(currency, slabs, rates.minimum_rate, rates.maximum_rate)
         raise KeyError(currency)
 
 

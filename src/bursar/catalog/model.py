@@ -116,6 +116,7 @@ def check_card(card: UsageCard, currencies: Sequence[str], path: str) -> None:
     _check_currencies([rates.currency for rates in card.rates], currencies, f"{path}.rateValues")
     for index, rates in enumerate(card.rates):
         _check_rates(rates.slabs, len(card.slabs), f"{path}.rateValues[{index}].slabRates")
+        _check_bounds(rates.minimum_rate, rates.maximum_rate, f"{path}.rateValues[{index}].rateConfig")
 
 
 def _check_fees(fees: Sequence[FeeCard], names: Sequence[str], currencies: Sequence[str], path: str) -> None:
@@ -164,12 +165,15 @@ def _check_rates(rates: Sequence[SlabRate], slabs: int, path: str) -> None:
     for index, rate in enumerate(rates):
         if rate.rate < 0:
             raise Invalid(f"{path}[{index}].rate", "must not be negative")
-        low, high = rate.minimum_rate, rate.maximum_rate
-        for name, bound in (("minimumRate", low), ("maximumRate", high)):
-            if bound is not None and bound < 0:
-                raise Invalid(f"{path}[{index}].slabRateConfig.{name}", "must not be negative")
-        if low is not None and high is not None and low > high:
-            raise Invalid(f"{path}[{index}].slabRateConfig", "minimumRate must not be above maximumRate")
+        _check_bounds(rate.minimum_rate, rate.maximum_rate, f"{path}[{index}].slabRateConfig")
+
+
+def _check_bounds(low: Decimal | None, high: Decimal | None, path: str) -> None:
+    for name, bound in (("minimumRate", low), ("maximumRate", high)):
+        if bound is not None and bound < 0:
+            raise Invalid(f"{path}.{name}", "must not be negative")
+    if low is not None and high is not None and low > high:
+        raise Invalid(path, "minimumRate must not be above maximumRate")
 
 
 def _check_currencies(given: Sequence[str], wanted: Sequence[str], path: str) -> None:

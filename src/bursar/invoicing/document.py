@@ -69,6 +69,19 @@ class SlabLine(Part, frozen=True, kw_only=True):
     formula: str
 
 
+class CardBounds(Part, frozen=True, kw_only=True):
+    """The least and the most that a rate card charges, if anything, and what that did."""
+
+    minimum: Decimal | None
+    maximum: Decimal | None
+    slabs: Decimal
+    """What the slabs add up to."""
+    bound: str | None
+    """`minimum` or `maximum` where that decided the amount."""
+    adjustment: Decimal
+    """What the bound added, or took away where it is negative."""
+
+
 class CommitmentTerms(Part, frozen=True, kw_only=True):
     """How a true-up came about."""
 
@@ -109,6 +122,8 @@ class Line(Part, frozen=True, kw_only=True):
     pricing_model: Literal["TIERED", "VOLUME"] | None
     quantity: Decimal | None
     slabs: list[SlabLine]
+    bounds: CardBounds | None
+    """Of a usage card that has any."""
     fee: FeeTerms | None
     commitment: CommitmentTerms | None
     price_version: PriceVersion

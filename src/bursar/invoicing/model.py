@@ -9,11 +9,20 @@ from bursar.catalog.definitions import Commitment, FeeCard, UsageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core import decimals
 from bursar.core.decimals import plain, show
-from bursar.invoicing.document import CommitmentTerms, Document, FeeTerms, Line, Meter, PriceVersion, SlabLine
+from bursar.invoicing.document import (
+    CardBounds,
+    CommitmentTerms,
+    Document,
+    FeeTerms,
+    Line,
+    Meter,
+    PriceVersion,
+    SlabLine,
+)
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
 from bursar.rating.fees import falls_in, fee
 from bursar.rating.rate import formula, line, prorate, rate, true_up
-from bursar.rating.slabs import Charge, Model, PriceType, Slab, SlabCharge
+from bursar.rating.slabs import UNBOUNDED, Bounds, Charge, Model, PriceType, Slab, SlabCharge
 
 SERIES = "INV"
 """The series of invoices; credit notes will have their own."""
@@ -63,6 +72,7 @@ class Content:
 
 def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
     """What a quantity costs by a usage rate card."""
+    prices = card.prices_in(currency)
     slabs = [
         Slab(
             order=slab.order,
@@ -73,9 +83,10 @@ def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
             minimum_rate=price.minimum_rate,
             maximum_rate=price.maximum_rate,
         )
-        for slab, price in zip(card.slabs, card.rates_in(currency), strict=True)
+        for slab, price in zip(card.slabs, prices.slabs, strict=True)
     ]
-    return rate(_MODEL[card.pricing_model], slabs, quantity)
+    bounds = Bounds(prices.minimum_rate, prices.maximum_rate)
+    return rate(_MODEL[card.pricing_model], slabs, quantity, bounds)
 
 
 def draw_up(facts: Facts) -> Content:
@@ -169,7 +180,7 @@ def same_charges(one: Sequence[Line], other: Sequence[Line]) -> bool:
 
 def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
-    return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.fee, entry.commitment,
+    return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
             entry.tax)  # fmt: skip
 
@@ -190,10 +201,11 @@ def _usage_line(number: int, card: UsageCard, facts: Facts, version: PriceVersio
         pricing_model=card.pricing_model,
         quantity=plain(quantity),
         slabs=slabs,
+        bounds=_card_bounds(cost),
         fee=None,
         commitment=None,
         price_version=version,
-        formula=_sum_formula(slabs, cost.amount, amount, facts),
+        formula=_sum_formula(slabs, cost, amount, facts),
         unrounded=plain(cost.amount),
         amount=plain(amount),
         rounding=plain(rounding),
@@ -218,6 +230,7 @@ def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -
         pricing_model=None,
         quantity=None,
         slabs=[],
+        bounds=None,
         fee=FeeTerms(
             add_on_id=card.add_on_id,
             type="RECURRING" if card.recurring else "ONE_TIME",
@@ -277,6 +290,7 @@ def _true_up_lines(
             pricing_model=None,
             quantity=None,
             slabs=[],
+            bounds=None,
             fee=None,
             commitment=CommitmentTerms(
                 rate=plain(whole),
@@ -297,11 +311,26 @@ def _true_up_lines(
     ]
 
 
-def _sum_formula(slabs: Sequence[SlabLine], unrounded: Decimal, amount: Decimal, facts: Facts) -> str:
+def _card_bounds(cost: Charge) -> CardBounds | None:
+    if cost.bounds == UNBOUNDED:
+        return None
+    return CardBounds(
+        minimum=_plain(cost.bounds.minimum),
+        maximum=_plain(cost.bounds.maximum),
+        slabs=plain(cost.amount - cost.adjustment),
+        bound=cost.bound,
+        adjustment=plain(cost.adjustment),
+    )
+
+
+def _sum_formula(slabs: Sequence[SlabLine], cost: Charge, amount: Decimal, facts: Facts) -> str:
     if not slabs:
         return "nothing to charge = 0"
-    text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(show(s.amount) for s in slabs)} = {show(unrounded)}"
-    return text + _rounding_formula(unrounded, amount, facts)
+    total = show(cost.amount - cost.adjustment)
+    text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(show(s.amount) for s in slabs)} = {total}"
+    if cost.bound is not None:
+        text += f", {cost.bound} of the rate card applies = {show(cost.amount)}"
+    return text + _rounding_formula(cost.amount, amount, facts)
 
 
 def _rounding_formula(unrounded: Decimal, amount: Decimal, facts: Facts) -> str:

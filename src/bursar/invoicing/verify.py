@@ -7,7 +7,7 @@ from bursar.db.database import Connection, Row
 from bursar.db.verify import Check
 from bursar.invoicing import store
 from bursar.invoicing.content import draw_up_all
-from bursar.invoicing.document import Document, digest, from_text
+from bursar.invoicing.document import Document, Line, digest, from_text
 from bursar.invoicing.model import in_advance, same_charges, sequence_id
 from bursar.invoicing.release import unearned
 from bursar.invoicing.store import queries
@@ -67,9 +67,14 @@ async def _adds_up(connection: Connection) -> list[str]:
             f"line {entry.number} of invoice {row['wire_id']} is not its slabs rounded once"
             for entry in document.lines
             if entry.amount + entry.rounding != entry.unrounded
-            or (entry.meter is not None and sum((s.amount for s in entry.slabs), Decimal(0)) != entry.unrounded)
+            or (entry.meter is not None and _before_rounding(entry) != entry.unrounded)
         ]
     return problems[:_LIMIT]
+
+
+def _before_rounding(entry: Line) -> Decimal:
+    adjustment = entry.bounds.adjustment if entry.bounds else Decimal(0)
+    return sum((slab.amount for slab in entry.slabs), adjustment)
 
 
 async def _posted(connection: Connection) -> list[str]:

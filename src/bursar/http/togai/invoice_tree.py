@@ -5,7 +5,7 @@ from typing import Any
 
 from bursar.http.door import Answer
 from bursar.http.encode import number
-from bursar.invoicing.document import Document, Line
+from bursar.invoicing.document import Document, Line, SlabLine
 from bursar.invoicing.model import in_advance
 
 USAGE_UNITS = "USAGE_UNITS"
@@ -72,6 +72,13 @@ def _amount(
     )
 
 
+def _slab_metadata(slab: SlabLine) -> dict[str, str] | None:
+    found = {} if slab.packages is None else {"packageQuantity": f"{slab.packages:f}"}
+    if slab.bound is not None:
+        found[f"{slab.bound}RateApplied"] = "true"
+    return found or None
+
+
 def _fee(line: Line, currency: str) -> InvoiceLineItem:
     assert line.fee is not None
     ahead = line.fee.invoice_timing == "IN_ADVANCE"
@@ -95,10 +102,20 @@ def _card(line: Line, currency: str) -> InvoiceLineItem:
             value=number(slab.amount),
             value_per_quantity=number(slab.rate),
             quantity=number(slab.quantity),
-            metadata=None if slab.packages is None else {"packageQuantity": f"{slab.packages:f}"},
+            metadata=_slab_metadata(slab),
         )
         for slab in line.slabs
     ]
+    if line.bounds is not None and line.bounds.bound is not None:
+        name = f"{line.bounds.bound} of the rate card".capitalize()
+        slabs.append(
+            InvoiceLineItem(
+                description=name,
+                type="RATE_CONFIG_ADJUSTMENT_AMOUNT",
+                units=currency,
+                value=number(line.bounds.adjustment),
+            )
+        )
     return InvoiceLineItem(
         id=line.meter.id,
         description=line.description,

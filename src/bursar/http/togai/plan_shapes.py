@@ -226,11 +226,9 @@ def _card(card: UsageRateCard, meter: int, path: str) -> UsageCard:
     rates = []
     for index, value in enumerate(card.rate_values):
         place = f"{path}.rateValues[{index}]"
-        if value.rate_config:
-            raise Invalid(f"{place}.rateConfig", "is not supported yet")
-        rates.append(
-            CardRates(value.currency, [_rate(r, f"{place}.slabRates[{i}]") for i, r in enumerate(value.slab_rates)])
-        )
+        low, high = _bounds(value.rate_config, f"{place}.rateConfig")
+        slabs = [_rate(r, f"{place}.slabRates[{i}]") for i, r in enumerate(value.slab_rates)]
+        rates.append(CardRates(value.currency, slabs, low, high))
     return UsageCard(
         name=card.name or f"usage-{card.usage_meter_id}",
         meter=meter,
@@ -252,12 +250,16 @@ def _slab(slab: SlabShape, path: str) -> SlabDefinition:
 
 
 def _rate(rate: SlabRateShape, path: str) -> SlabRate:
-    config = dict(rate.slab_rate_config or {})
-    low = _config_number(config.pop("minimumRate", None), f"{path}.slabRateConfig.minimumRate")
-    high = _config_number(config.pop("maximumRate", None), f"{path}.slabRateConfig.maximumRate")
+    return SlabRate(rate.order, rate.rate, *_bounds(rate.slab_rate_config, f"{path}.slabRateConfig"))
+
+
+def _bounds(given: dict[str, str] | None, path: str) -> tuple[Decimal | None, Decimal | None]:
+    config = dict(given or {})
+    low = _config_number(config.pop("minimumRate", None), f"{path}.minimumRate")
+    high = _config_number(config.pop("maximumRate", None), f"{path}.maximumRate")
     if config:
-        raise Invalid(f"{path}.slabRateConfig", f"has no {min(config)!r}")
-    return SlabRate(rate.order, rate.rate, low, high)
+        raise Invalid(path, f"has no {min(config)!r}")
+    return low, high
 
 
 def _config_number(text: str | None, path: str) -> Decimal | None:
@@ -277,7 +279,11 @@ def _card_shape(card: UsageCard) -> UsageRateCard:
         usage_meter_id=card.meter_id,
         rate_plan=RatePlan(pricing_model=card.pricing_model, slabs=[_slab_shape(slab) for slab in card.slabs]),
         rate_values=[
-            RateValue(currency=rates.currency, slab_rates=[_rate_shape(rate) for rate in rates.slabs])
+            RateValue(
+                currency=rates.currency,
+                slab_rates=[_rate_shape(rate) for rate in rates.slabs],
+                rate_config=_config(rates.minimum_rate, rates.maximum_rate),
+            )
             for rates in card.rates
         ],
         display_name=card.display_name,
@@ -297,6 +303,10 @@ def _slab_shape(slab: SlabDefinition) -> SlabShape:
 
 
 def _rate_shape(rate: SlabRate) -> SlabRateShape:
-    bounds = {"minimumRate": rate.minimum_rate, "maximumRate": rate.maximum_rate}
-    config = {name: decimals.show(value) for name, value in bounds.items() if value is not None}
-    return SlabRateShape(order=rate.order, rate=number(rate.rate), slab_rate_config=config or None)
+    config = _config(rate.minimum_rate, rate.maximum_rate)
+    return SlabRateShape(order=rate.order, rate=number(rate.rate), slab_rate_config=config)
+
+
+def _config(low: Decimal | None, high: Decimal | None) -> dict[str, str] | None:
+    bounds = {"minimumRate": low, "maximumRate": high}
+    return {name: decimals.show(value) for name, value in bounds.items() if value is not None} or None
