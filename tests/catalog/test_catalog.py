@@ -171,7 +171,7 @@ async def test_a_plan_is_kept_exactly_and_its_versions_never_change(database: Da
     read = await do(database, caller, lambda c: plans.version(c, caller.workspace, made.version_key))
     assert read == made
     assert read.details == new.details
-    assert read.details.usage[0].rates_in("USD")[0].rate == EXACT
+    assert read.details.usage[0].prices_in("USD").slabs[0].rate == EXACT
     for change in ("update price_plan_version set version = 9", "delete from price_plan_version"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never changed"):
             async with database.transaction(caller.workspace) as connection:

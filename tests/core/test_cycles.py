@@ -87,6 +87,13 @@ def test_every_instant_lies_in_exactly_one_cycle(calendar: Calendar, instant: da
         assert calendar.cycle_at(cycle.end).start == cycle.end
 
 
+@given(calendars(), moments(1970, 2090), moments(1970, 1990))
+def test_cycles_are_numbered_one_by_one(calendar: Calendar, moment: datetime, earlier: datetime) -> None:
+    earlier = min(earlier, moment)
+    passed = sum(1 for _ in calendar.cycles(Period(earlier, moment + TICK))) - 1
+    assert calendar.number_at(moment) - calendar.number_at(earlier) == passed
+
+
 TABLE = [
     # The contract's examples of offsets: where cycles begin in the year from the first date.
     ("WEEKLY", "1", "NIL", "UTC", "2023-10-16", ["2023-10-16", "2023-10-23", "2023-10-30"]),

@@ -42,6 +42,7 @@ BODIES: dict[str, Any] = {
     "createCustomerContact": {"name": "X", "email": "x@example.com"},
     "rotateToken": {},
     "activatePricePlan": {"currencies": ["USD"]},
+    "updateAddOn": {"name": "Mine"},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },
@@ -76,6 +77,8 @@ def two(server: Server) -> Two:
     customer(owner.http, name, aliases=[f"alias-{MARK}"])
     schema(owner.http, f"schema-{MARK}")
     meter_id = meter(owner.http, f"meter-{MARK}", f"schema-{MARK}")
+    body = {"name": f"addon-{MARK}", "type": "FIXED_FEE"}
+    add_on = expect(owner.http.post("/addons", json=body), 200)["id"]
     plan_id = plan(owner.http, [card(meter_id, per_unit(0), [1])], name=f"plan-{MARK}")
     body = {"mode": "ASSOCIATE", "pricePlanId": plan_id, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
     expect(owner.http.post(f"/accounts/{name}/price_plans", json=body), 200)
@@ -91,6 +94,7 @@ def two(server: Server) -> Two:
         "event_id": f"event-{MARK}",
         "usage_meter_id": meter_id,
         "price_plan_id": plan_id,
+        "addon_id": add_on,
         "invoice_id": invoice,
         "number": "1",
         "token": owner.token[:12],
@@ -169,7 +173,14 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-FREE = {"createCustomer", "createToken", "createAlias", "createEventSchema", "setClock"}
+FREE = {
+    "createAddOn",
+    "createAlias",
+    "createCustomer",
+    "createEventSchema",
+    "createToken",
+    "setClock",
+}
 """Operations whose bodies name nothing that exists before."""
 
 

@@ -9,12 +9,14 @@ from typing import Any, Literal
 from bursar.accounts.model import Address, NewAccount, NewCustomer
 from bursar.accounts.service import create_account, create_customer
 from bursar.accounts.workspaces import caller_of, create_workspace
+from bursar.catalog.add_ons import create_add_on
 from bursar.catalog.definitions import (
     AttributeDefinition,
     CardRates,
     Commitment,
     CurrencyRate,
     CycleDefinition,
+    FeeCard,
     MeterDefinition,
     PlanDetails,
     SchemaDefinition,
@@ -83,6 +85,11 @@ class World:
             made = await create_meter(connection, self.caller, name, f"schema-{name}", MeterDefinition("COUNT"))
             return await activate_meter(connection, self.caller, made.id)
 
+    async def fee(self, name: str, rate: Any, *, currency: str = "USD", prorated: bool = True, **more: Any) -> FeeCard:
+        async with self.db.transaction(self.caller.workspace) as connection:
+            made = await create_add_on(connection, self.caller, name, "FIXED_FEE", None)
+        return FeeCard(name, made.key, made.id, [CurrencyRate(currency, dec(rate))], prorated, **more)
+
     async def plan(
         self,
         name: str,
@@ -91,12 +98,14 @@ class World:
         cycle: CycleDefinition | None = None,
         commitment: Any = None,
         currency: str = "USD",
+        fees: Sequence[FeeCard] = (),
     ) -> PlanVersion:
         details = PlanDetails(
             currencies=[currency],
             cycle=cycle or CycleDefinition("MONTHLY", 3),
             usage=list(cards),
             commitment=None if commitment is None else Commitment("Minimum", [CurrencyRate(currency, dec(commitment))]),
+            fees=list(fees),
         )
         async with self.db.transaction(self.caller.workspace) as connection:
             made = await create_plan(connection, self.caller, NewPlan(name, "BILLING", None, details))

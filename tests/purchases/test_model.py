@@ -36,9 +36,9 @@ def segment(
     start: datetime, end: datetime, *, plan: str = "pp.a", calendar: Calendar = UTC_MONTHS, grace: int = 0, key: int = 1
 ) -> Segment:
     return Segment(
-        key=key, schedule=key, schedule_id=f"sch.{key}", account=1, price_plan_id=plan, price_plan_name=plan, version=1,
-        version_number=1, period=Period(start, end), calendar=calendar, grace_days=grace, superseded=False,
-        opens_at=start,
+        key=key, schedule=key, schedule_id=f"sch.{key}", anchor=start, account=1, price_plan_id=plan,
+        price_plan_name=plan, version=1, version_number=1, period=Period(start, end), calendar=calendar,
+        grace_days=grace, superseded=False, opens_at=start,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bursar.core.decimals import allocate
 from bursar.rating.rate import formula, line, prorate, rate, true_up
-from bursar.rating.slabs import Model, PriceType, Slab
+from bursar.rating.slabs import Bounds, Model, PriceType, Slab
 
 D = Decimal
 FLAT, UNIT, PACK = PriceType.FLAT, PriceType.PER_UNIT, PriceType.PACKAGE
@@ -65,6 +65,38 @@ def test_bounds_of_a_slab() -> None:
     bounded = [Slab(1, D(0), UNIT, D(1), minimum_rate=D(5), maximum_rate=D(8))]
     assert [rate(Model.GRADUATED, bounded, D(q)).amount for q in (0, 1, 6, 9)] == [0, 5, 6, 8]
     assert [rate(Model.GRADUATED, bounded, D(q)).slabs[0].bound for q in (1, 6, 9)] == ["minimum", None, "maximum"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "quantity", "amount", "bound", "adjustment"),
+    [
+        ("5", "8", 0, "0", None, "0"),
+        ("5", "8", -1, "0", None, "0"),
+        ("5", "8", 1, "5", "minimum", "4"),
+        ("5", "8", 5, "5", None, "0"),
+        ("5", "8", 8, "8", None, "0"),
+        ("5", "8", 9, "8", "maximum", "-1"),
+        (None, "8", 1, "1", None, "0"),
+        ("5", None, 100, "100", None, "0"),
+        ("5", "5", 100, "5", "maximum", "-95"),
+        (None, "0", 3, "0", "maximum", "-3"),
+    ],
+)
+def test_bounds_of_a_card(
+    low: str | None, high: str | None, quantity: int, amount: str, bound: str | None, adjustment: str
+) -> None:
+    bounds = Bounds(None if low is None else D(low), None if high is None else D(high))
+    for model in Model:
+        charge = rate(model, slabs(("0", UNIT, "1")), D(quantity), bounds)
+        assert (charge.amount, charge.bound, charge.adjustment) == (D(amount), bound, D(adjustment))
+
+
+def test_slabs_are_bounded_before_their_card() -> None:
+    """Each of two slabs charges at least 3; together at most 5."""
+    rows = [Slab(n, D(10 * n - 10), UNIT, D("0.1"), minimum_rate=D(3)) for n in (1, 2)]
+    charge = rate(Model.GRADUATED, rows, D(11), Bounds(maximum=D(5)))
+    assert [slab.amount for slab in charge.slabs] == [3, 3]
+    assert (charge.amount, charge.bound, charge.adjustment) == (D(5), "maximum", D(-1))
 
 
 def test_formulas_say_what_was_done() -> None:

@@ -1,6 +1,7 @@
-"""What can be measured and what it costs: event schemas, usage meters, price plans.
+"""What can be measured and what it costs: event schemas, usage meters, add-ons, price plans.
 
-Owns: event schemas, usage meters and price plans with their versions, and the snapshot of them that admission loads.
+Owns: event schemas, usage meters, add-ons and price plans with their versions, and the snapshot of them that
+admission loads.
 Does not own: events, which account has which plan, the arithmetic of a price.
 """
 
@@ -9,6 +10,7 @@ OWNS: tuple[str, ...] = (
     "event_schema_version",
     "usage_meter",
     "usage_meter_version",
+    "add_on",
     "price_plan",
     "price_plan_version",
     "price_plan_currency",

@@ -74,11 +74,14 @@ class SlabRate(msgspec.Struct, omit_defaults=True):
     maximum_rate: Decimal | None = None
 
 
-class CardRates(msgspec.Struct):
+class CardRates(msgspec.Struct, omit_defaults=True):
     """A card's prices in one currency."""
 
     currency: str
     slabs: list[SlabRate]
+    minimum_rate: Decimal | None = None
+    maximum_rate: Decimal | None = None
+    """The least and the most that the card charges, if it charges anything."""
 
 
 class UsageCard(msgspec.Struct, omit_defaults=True):
@@ -94,11 +97,12 @@ class UsageCard(msgspec.Struct, omit_defaults=True):
     display_name: str | None = None
     tag: str | None = None
 
-    def rates_in(self, currency: str) -> list[SlabRate]:
-        """The slab prices in a currency, in slab order."""
+    def prices_in(self, currency: str) -> CardRates:
+        """The prices in a currency, slabs in their order. Raises `KeyError`."""
         for rates in self.rates:
             if rates.currency == currency:
-                return sorted(rates.slabs, key=lambda rate: rate.order)
+                slabs = sorted(rates.slabs, key=lambda rate: rate.order)
+                return CardRates(currency, slabs, rates.minimum_rate, rates.maximum_rate)
         raise KeyError(currency)
 
 
@@ -120,6 +124,31 @@ class Commitment(msgspec.Struct):
         return next(rate.rate for rate in self.rates if rate.currency == currency)
 
 
+class FeeCard(msgspec.Struct, omit_defaults=True):
+    """What is charged for an add-on, whatever is used."""
+
+    name: str
+    add_on: int
+    """Internal key of the add-on."""
+    add_on_id: str
+    rates: list[CurrencyRate]
+    prorated: bool
+    """Whether a part of a cycle is charged by the day; else each begun cycle is charged in full."""
+    recurring: bool = True
+    in_advance: bool = False
+    """Whether it is invoiced as its cycle begins; else with the usage of the cycle."""
+    interval: int = 1
+    """It is charged in every so many cycles,"""
+    offset: int = 0
+    """beginning with this one, counted from 0 at the association."""
+    display_name: str | None = None
+    tag: str | None = None
+
+    def in_currency(self, currency: str) -> Decimal:
+        """The fee in a currency."""
+        return next(rate.rate for rate in self.rates if rate.currency == currency)
+
+
 class PlanDetails(msgspec.Struct, omit_defaults=True):
     """One version of a price plan."""
 
@@ -129,6 +158,7 @@ class PlanDetails(msgspec.Struct, omit_defaults=True):
     commitment: Commitment | None = None
     ongoing_updates: bool = False
     """Whether a new version may take effect from the beginning of the cycle that is open."""
+    fees: list[FeeCard] = []
 
 
 def to_text(definition: msgspec.Struct) -> str:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from bursar.catalog.definitions import (
     Commitment,
     CycleDefinition,
+    FeeCard,
     Filter,
     MeterDefinition,
     PlanDetails,
@@ -23,6 +24,7 @@ MATCHER_LIMIT = 1500
 COMPUTATION_LIMIT = 500
 SLABS_LIMIT = 10
 GRACE_LIMIT = 366
+RECURRENCE_LIMIT = 10_000
 
 _ROOTS = {"attribute": "attributes", "dimension": "dimensions"}
 _NUMERAL = re.compile(r"-?\d{1,26}(\.\d{1,12})?", re.ASCII)
@@ -92,7 +94,7 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     if plan.cycle is None:
         raise Invalid(f"{path}.pricingCycleConfig", "a BILLING plan needs a pricing cycle")
     _check_cycle(plan.cycle, f"{path}.pricingCycleConfig")
-    if not plan.usage and plan.commitment is None:
+    if not plan.usage and not plan.fees and plan.commitment is None:
         raise Invalid(path, "needs at least one rate card or a minimum commitment")
     meters = [card.meter_id for card in plan.usage]
     names = [card.name for card in plan.usage]
@@ -103,6 +105,7 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
         if card.name in names[:index]:
             raise Invalid(f"{field}.name", f"{card.name!r} is given twice")
         check_card(card, plan.currencies, field)
+    _check_fees(plan.fees, names, plan.currencies, f"{path}.fixedFeeRateCards")
     if plan.commitment is not None:
         _check_commitment(plan.commitment, plan.currencies, f"{path}.minimumCommitment")
 
@@ -113,6 +116,27 @@ def check_card(card: UsageCard, currencies: Sequence[str], path: str) -> None:
     _check_currencies([rates.currency for rates in card.rates], currencies, f"{path}.rateValues")
     for index, rates in enumerate(card.rates):
         _check_rates(rates.slabs, len(card.slabs), f"{path}.rateValues[{index}].slabRates")
+        _check_bounds(rates.minimum_rate, rates.maximum_rate, f"{path}.rateValues[{index}].rateConfig")
+
+
+def _check_fees(fees: Sequence[FeeCard], names: Sequence[str], currencies: Sequence[str], path: str) -> None:
+    """Raise `Invalid` for fees that could not be charged; `names` are those of the plan's other cards."""
+    for index, fee in enumerate(fees):
+        field = f"{path}[{index}]"
+        if fee.add_on in [other.add_on for other in fees[:index]]:
+            raise Invalid(f"{field}.id", f"{fee.add_on_id!r} has a rate card already")
+        if fee.name in names or fee.name in [other.name for other in fees[:index]]:
+            raise Invalid(f"{field}.name", f"{fee.name!r} is given twice")
+        _check_currencies([rate.currency for rate in fee.rates], currencies, f"{field}.rateValues")
+        for place, rate in enumerate(fee.rates):
+            if rate.rate < 0:
+                raise Invalid(f"{field}.rateValues[{place}].rate", "must not be negative")
+        if not 1 <= fee.interval <= RECURRENCE_LIMIT:
+            raise Invalid(f"{field}.recurrenceConfig.interval", f"must be 1 to {RECURRENCE_LIMIT} cycles")
+        if not fee.recurring and fee.interval != 1:
+            raise Invalid(f"{field}.recurrenceConfig.interval", "must be left out of a ONE_TIME fee")
+        if not 0 <= fee.offset <= RECURRENCE_LIMIT:
+            raise Invalid(f"{field}.recurrenceConfig.offset", f"must be 0 to {RECURRENCE_LIMIT} cycles")
 
 
 def _check_slabs(slabs: Sequence[SlabDefinition], path: str) -> None:
@@ -141,12 +165,15 @@ def _check_rates(rates: Sequence[SlabRate], slabs: int, path: str) -> None:
     for index, rate in enumerate(rates):
         if rate.rate < 0:
             raise Invalid(f"{path}[{index}].rate", "must not be negative")
-        low, high = rate.minimum_rate, rate.maximum_rate
-        for name, bound in (("minimumRate", low), ("maximumRate", high)):
-            if bound is not None and bound < 0:
-                raise Invalid(f"{path}[{index}].slabRateConfig.{name}", "must not be negative")
-        if low is not None and high is not None and low > high:
-            raise Invalid(f"{path}[{index}].slabRateConfig", "minimumRate must not be above maximumRate")
+        _check_bounds(rate.minimum_rate, rate.maximum_rate, f"{path}[{index}].slabRateConfig")
+
+
+def _check_bounds(low: Decimal | None, high: Decimal | None, path: str) -> None:
+    for name, bound in (("minimumRate", low), ("maximumRate", high)):
+        if bound is not None and bound < 0:
+            raise Invalid(f"{path}.{name}", "must not be negative")
+    if low is not None and high is not None and low > high:
+        raise Invalid(path, "minimumRate must not be above maximumRate")
 
 
 def _check_currencies(given: Sequence[str], wanted: Sequence[str], path: str) -> None:

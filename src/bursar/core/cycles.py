@@ -166,6 +166,13 @@ class Calendar:
             return _cycle(*shape, number - 1)
         return cycle
 
+    def number_at(self, instant: datetime) -> int:
+        """The number of the cycle that holds `instant`: of the next one it is one more. Raises as `cycle_at` does."""
+        start = self.cycle_at(instant).start
+        number = _number(*self._shape[:3], start.astimezone(self._rules).date())
+        # Where the local date does not show the cycle (a clock set back over midnight, the first of them), it is near.
+        return next(n for n in (number, number + 1, number - 1) if _cycle(*self._shape, n).start == start)
+
     def cycles(self, period: Period) -> Iterator[Period]:
         """The cycles that tile `period`, in order; the first and the last are stubs where `period` cuts them."""
         start = period.start

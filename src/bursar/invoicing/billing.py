@@ -22,6 +22,7 @@ from bursar.invoicing import store
 from bursar.invoicing.content import Drawn, draw_up_all, posting_of
 from bursar.invoicing.model import postable, sequence_id, status_at_issue
 from bursar.invoicing.opening import open_cycles
+from bursar.invoicing.release import defer, release_due
 from bursar.invoicing.store import queries
 from bursar.ledger.service import post_all
 
@@ -82,6 +83,7 @@ async def bill(
     while True:
         drawn, failed = await db.run(caller.workspace, issue)
         if not drawn and not failed:
+            await release_due(db, caller, moment)
             return report
         skipped.extend(one.header.key for one in failed)
         report.failed.extend(one.header.id for one in failed)
@@ -142,6 +144,7 @@ async def _issue_some(
     )
     statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
     await store.set_statuses(connection, caller.workspace, caller.wall, statuses)
+    await defer(connection, caller, [(one.header.key, one.document) for one in issued])
     detail = {
         "count": len(issued),
         "first": issued[0].document.sequence_id,

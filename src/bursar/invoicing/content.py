@@ -1,18 +1,19 @@
 """The content of invoices as the events and prices of now give it: what a draft shows and what issue freezes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from bursar.catalog import plans
+from bursar.catalog import add_ons, plans
 from bursar.core.cycles import add_days, days_in, local_date
 from bursar.db.database import Connection
 from bursar.invoicing import store
-from bursar.invoicing.document import FORMAT, Document
-from bursar.invoicing.model import Content, Facts, draw_up, issue_transaction
+from bursar.invoicing.document import FORMAT, Document, Meter
+from bursar.invoicing.model import ADVANCED, Content, Facts, draw_up, issue_transaction
 from bursar.invoicing.store import Header
 from bursar.ledger.model import Transaction
+from bursar.purchases.model import cycle_number, opens_cycle
 from bursar.usage import quantities
 
 _INSTANT = timedelta(microseconds=1)
@@ -30,7 +31,9 @@ class Drawn:
 async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[Header]) -> list[Drawn]:
     """The documents of billing periods, computed from usage and prices; few statements whatever their number."""
     versions = await plans.versions(connection, workspace, list({header.plan_version for header in headers}))
-    cards = [(header, card.meter) for header in headers for card in versions[header.plan_version].details.usage]
+    cards = [(header, meter) for header in headers for meter in _meters(header, versions[header.plan_version])]
+    charged = {fee.add_on for version in versions.values() for fee in version.details.fees}
+    names = await add_ons.display_names(connection, workspace, list(charged))
     known = await store.meters(connection, workspace, list({meter for _, meter in cards}))
     keys = [(header.account, meter, header.period.start, header.period.end) for header, meter in cards]
     used = await quantities.sums(connection, workspace, keys)
@@ -38,32 +41,54 @@ async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[
     drawn = []
     for header in headers:
         plan = versions[header.plan_version]
-        cycle = header.calendar.cycle_at(header.period.start)
-        content = draw_up(
-            Facts(
-                plan=plan,
-                currency=header.currency,
-                exponent=header.exponent,
-                quantities={card.meter: by_invoice[header.key, card.meter] for card in plan.details.usage},
-                meters=known,
-                days=days_in(header.period, header.calendar.zone),
-                of_days=days_in(cycle, header.calendar.zone),
-            )
-        )
+        used_of = {meter: by_invoice[header.key, meter] for meter in _meters(header, plan)}
+        content = draw_up(_facts(header, plan, used_of, known, names))
         drawn.append(Drawn(header, _document(header, plan, content), content))
     return drawn
 
 
 def posting_of(drawn: Drawn) -> Transaction | None:
-    """What issuing an invoice posts, on the last local day of its period: revenue belongs where it was earned."""
+    """What issuing an invoice posts, on the last local day of its period: revenue belongs where it was earned.
+
+    One in advance is posted on the first.
+    """
     header = drawn.header
-    day = local_date(header.period.end - _INSTANT, header.calendar.zone)
+    moment = header.period.start if header.type == ADVANCED else header.period.end - _INSTANT
+    day = local_date(moment, header.calendar.zone)
     return issue_transaction(drawn.document, header.key, header.account, day)
 
 
 def pay_by(invoice_date: datetime, net_term_days: int, zone: str) -> datetime:
     """When an invoice is due for payment."""
     return add_days(invoice_date, net_term_days, zone)
+
+
+def _meters(header: Header, plan: plans.PlanVersion) -> list[int]:
+    return [] if header.type == ADVANCED else [card.meter for card in plan.details.usage]
+
+
+def _facts(
+    header: Header,
+    plan: plans.PlanVersion,
+    used: Mapping[int, Decimal],
+    meters: Mapping[int, Meter],
+    names: Mapping[int, str],
+) -> Facts:
+    start, calendar = header.period.start, header.calendar
+    with_fees = bool(plan.details.fees)
+    return Facts(
+        plan=plan,
+        currency=header.currency,
+        exponent=header.exponent,
+        quantities=used,
+        meters=meters,
+        days=days_in(header.period, calendar.zone),
+        of_days=days_in(calendar.cycle_at(start), calendar.zone),
+        advance=header.type == ADVANCED,
+        cycle=cycle_number(calendar, header.anchor, start) if with_fees else 0,
+        opens_cycle=opens_cycle(calendar, header.anchor, start),
+        add_ons=names,
+    )
 
 
 def _document(header: Header, plan: plans.PlanVersion, content: Content) -> Document:

@@ -69,6 +69,19 @@ class SlabLine(Part, frozen=True, kw_only=True):
     formula: str
 
 
+class CardBounds(Part, frozen=True, kw_only=True):
+    """The least and the most that a rate card charges, if anything, and what that did."""
+
+    minimum: Decimal | None
+    maximum: Decimal | None
+    slabs: Decimal
+    """What the slabs add up to."""
+    bound: str | None
+    """`minimum` or `maximum` where that decided the amount."""
+    adjustment: Decimal
+    """What the bound added, or took away where it is negative."""
+
+
 class CommitmentTerms(Part, frozen=True, kw_only=True):
     """How a true-up came about."""
 
@@ -78,14 +91,29 @@ class CommitmentTerms(Part, frozen=True, kw_only=True):
     of_days: int
     prorated: Decimal
     subtotal: Decimal
-    """What the usage lines came to, as rounded."""
+    """What the lines of the rate cards came to, as rounded."""
+
+
+class FeeTerms(Part, frozen=True, kw_only=True):
+    """How a fixed fee came about."""
+
+    add_on_id: str
+    type: Literal["ONE_TIME", "RECURRING"]
+    invoice_timing: Literal["IN_ADVANCE", "IN_ARREARS"]
+    rate: Decimal
+    """Per whole cycle."""
+    prorated: bool
+    cycle: int
+    """Number of the cycle in the association, from 0."""
+    days: int
+    of_days: int
 
 
 class Line(Part, frozen=True, kw_only=True):
     """One line of an invoice with everything that explains it."""
 
     number: int
-    type: Literal["USAGE_RATE_CARD", "TRUE_UP"]
+    type: Literal["USAGE_RATE_CARD", "FIXED_FEE_RATE_CARD", "TRUE_UP"]
     name: str
     """The plan's name of the line."""
     description: str
@@ -94,6 +122,9 @@ class Line(Part, frozen=True, kw_only=True):
     pricing_model: Literal["TIERED", "VOLUME"] | None
     quantity: Decimal | None
     slabs: list[SlabLine]
+    bounds: CardBounds | None
+    """Of a usage card that has any."""
+    fee: FeeTerms | None
     commitment: CommitmentTerms | None
     price_version: PriceVersion
     formula: str
@@ -148,7 +179,7 @@ class Document(Part, frozen=True, kw_only=True):
     price_plan_name: str
     lines: list[Line]
     subtotal: Decimal
-    """Of the usage lines."""
+    """Of the lines of rate cards."""
     tax: Decimal
     total: Decimal
 

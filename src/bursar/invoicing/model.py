@@ -1,22 +1,36 @@
 """How charges become lines, and lines an invoice's postings. Pure: the same facts give the same lines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-from bursar.catalog.definitions import Commitment, UsageCard
+from bursar.catalog.definitions import Commitment, FeeCard, UsageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core import decimals
 from bursar.core.decimals import plain, show
-from bursar.invoicing.document import CommitmentTerms, Document, Line, Meter, PriceVersion, SlabLine
+from bursar.invoicing.document import (
+    CardBounds,
+    CommitmentTerms,
+    Document,
+    FeeTerms,
+    Line,
+    Meter,
+    PriceVersion,
+    SlabLine,
+)
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
+from bursar.rating.fees import falls_in, fee
 from bursar.rating.rate import formula, line, prorate, rate, true_up
-from bursar.rating.slabs import Charge, Model, PriceType, Slab, SlabCharge
+from bursar.rating.slabs import UNBOUNDED, Bounds, Charge, Model, PriceType, Slab, SlabCharge
 
 SERIES = "INV"
 """The series of invoices; credit notes will have their own."""
 CAUSE = "invoice"
+STANDARD = "STANDARD"
+"""The invoice of what a period used, and of fees in arrears."""
+ADVANCED = "STANDARD_ADVANCED"
+"""The invoice of fees in advance, issued as their period begins."""
 
 _MODEL = {"TIERED": Model.GRADUATED, "VOLUME": Model.VOLUME}
 _PRICE_TYPE = {"FLAT": PriceType.FLAT, "PER_UNIT": PriceType.PER_UNIT, "PACKAGE": PriceType.PACKAGE}
@@ -37,6 +51,14 @@ class Facts:
     days: int
     of_days: int
     """Local days of the period and of the whole cycle that it is part of."""
+    advance: bool = False
+    """Whether this is the invoice of fees in advance; else that of everything else."""
+    cycle: int = 0
+    """Number of the cycle in the association, from 0."""
+    opens_cycle: bool = True
+    """Whether the cycle begins for the association with this period."""
+    add_ons: Mapping[int, str] = field(default_factory=dict)
+    """What invoices call add-ons, by their internal keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +72,7 @@ class Content:
 
 def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
     """What a quantity costs by a usage rate card."""
+    prices = card.prices_in(currency)
     slabs = [
         Slab(
             order=slab.order,
@@ -60,25 +83,47 @@ def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
             minimum_rate=price.minimum_rate,
             maximum_rate=price.maximum_rate,
         )
-        for slab, price in zip(card.slabs, card.rates_in(currency), strict=True)
+        for slab, price in zip(card.slabs, prices.slabs, strict=True)
     ]
-    return rate(_MODEL[card.pricing_model], slabs, quantity)
+    bounds = Bounds(prices.minimum_rate, prices.maximum_rate)
+    return rate(_MODEL[card.pricing_model], slabs, quantity, bounds)
 
 
 def draw_up(facts: Facts) -> Content:
-    """The lines: one per usage rate card in the plan's order, then the true-up to the commitment, where one is due."""
+    """The lines: one per usage rate card in the plan's order, then the fees in arrears that fall in the period, then
+    the true-up to the commitment, where one is due. An invoice in advance has lines of fees in advance only.
+    """
     version = PriceVersion(
         price_plan_id=facts.plan.id,
         price_plan_name=facts.plan.name,
         version=facts.plan.version,
         id=facts.plan.version_id,
     )
-    lines = [_usage_line(n, card, facts, version) for n, card in enumerate(facts.plan.details.usage, 1)]
+    usage = [] if facts.advance else facts.plan.details.usage
+    lines = [_usage_line(n, card, facts, version) for n, card in enumerate(usage, 1)]
+    due = fees_due(facts.plan, facts.cycle, advance=facts.advance, opens_cycle=facts.opens_cycle)
+    lines += [_fee_line(n, card, facts, version) for n, card in enumerate(due, len(lines) + 1)]
     subtotal = sum((entry.amount for entry in lines), _ZERO)
-    if facts.plan.details.commitment is not None:
+    if facts.plan.details.commitment is not None and not facts.advance:
         lines += _true_up_lines(len(lines) + 1, facts.plan.details.commitment, subtotal, facts, version)
     total = sum((entry.amount for entry in lines), _ZERO)
     return Content(lines, plain(subtotal), plain(total))
+
+
+def fees_due(plan: PlanVersion, cycle: int, *, advance: bool, opens_cycle: bool) -> list[FeeCard]:
+    """The fees in advance, or those in arrears, of which something is charged in a period of a cycle."""
+    return [
+        card
+        for card in plan.details.fees
+        if card.in_advance is advance
+        and (card.prorated or opens_cycle)
+        and falls_in(cycle, recurring=card.recurring, interval=card.interval, offset=card.offset)
+    ]
+
+
+def in_advance(document: Document) -> bool:
+    """Whether a document charges for time to come."""
+    return document.invoice_type == ADVANCED
 
 
 def postable(content: Content) -> bool:
@@ -94,15 +139,16 @@ def status_at_issue(total: Decimal) -> str:
 
 def issue_transaction(document: Document, invoice: int, account: int, accounting_date: date) -> Transaction | None:
     """The postings of an issue: the receivable of the total against the unrounded revenue of each line, the
-    differences to rounding. None where nothing is charged.
+    differences to rounding. What is charged in advance is deferred instead. None where nothing is charged.
     """
+    deferred = LedgerAccount(Kind.DEFERRED, document.currency, account) if in_advance(document) else None
     postings: list[Posting] = [
         *side(LedgerAccount(Kind.RECEIVABLE, document.currency, account), document.total),
         *(
             posting
             for entry in document.lines
             for posting in side(
-                LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry)), -entry.unrounded
+                deferred or LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry)), -entry.unrounded
             )
         ),
         *side(LedgerAccount(Kind.ROUNDING, document.currency), sum((e.rounding for e in document.lines), _ZERO)),
@@ -113,8 +159,12 @@ def issue_transaction(document: Document, invoice: int, account: int, accounting
 
 
 def plan_line(entry: Line) -> str:
-    """What revenue is kept by: the plan and the line's meter, or its commitment."""
-    what = "commitment" if entry.meter is None else entry.meter.id
+    """What revenue is kept by: the plan and the line's meter, add-on or commitment."""
+    what = "commitment"
+    if entry.meter is not None:
+        what = entry.meter.id
+    elif entry.fee is not None:
+        what = entry.fee.add_on_id
     return f"{entry.price_version.price_plan_id}/{what}"
 
 
@@ -130,8 +180,9 @@ def same_charges(one: Sequence[Line], other: Sequence[Line]) -> bool:
 
 def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
-    return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.commitment, entry.price_version,
-            entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate, entry.tax)  # fmt: skip
+    return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
+            entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
+            entry.tax)  # fmt: skip
 
 
 def _usage_line(number: int, card: UsageCard, facts: Facts, version: PriceVersion) -> Line:
@@ -150,10 +201,50 @@ def _usage_line(number: int, card: UsageCard, facts: Facts, version: PriceVersio
         pricing_model=card.pricing_model,
         quantity=plain(quantity),
         slabs=slabs,
+        bounds=_card_bounds(cost),
+        fee=None,
         commitment=None,
         price_version=version,
-        formula=_sum_formula(slabs, cost.amount, amount, facts),
+        formula=_sum_formula(slabs, cost, amount, facts),
         unrounded=plain(cost.amount),
+        amount=plain(amount),
+        rounding=plain(rounding),
+        tax_rate=_ZERO,
+        tax=_ZERO,
+    )
+
+
+def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:
+    rate = card.in_currency(facts.currency)
+    cost = fee(rate, facts.days, facts.of_days, prorated=card.prorated, opens_cycle=facts.opens_cycle)
+    assert cost is not None, "only fees that are due have a line"
+    amount, rounding = line(cost, facts.exponent)
+    share = f" x {facts.days}/{facts.of_days} days" if card.prorated and facts.days != facts.of_days else ""
+    return Line(
+        number=number,
+        type="FIXED_FEE_RATE_CARD",
+        name=card.name,
+        description=card.display_name or facts.add_ons[card.add_on],
+        tag=card.tag,
+        meter=None,
+        pricing_model=None,
+        quantity=None,
+        slabs=[],
+        bounds=None,
+        fee=FeeTerms(
+            add_on_id=card.add_on_id,
+            type="RECURRING" if card.recurring else "ONE_TIME",
+            invoice_timing="IN_ADVANCE" if card.in_advance else "IN_ARREARS",
+            rate=plain(rate),
+            prorated=card.prorated,
+            cycle=facts.cycle,
+            days=facts.days,
+            of_days=facts.of_days,
+        ),
+        commitment=None,
+        price_version=version,
+        formula=f"fee {show(rate)}{share} = {show(cost)}" + _rounding_formula(cost, amount, facts),
+        unrounded=plain(cost),
         amount=plain(amount),
         rounding=plain(rounding),
         tax_rate=_ZERO,
@@ -199,6 +290,8 @@ def _true_up_lines(
             pricing_model=None,
             quantity=None,
             slabs=[],
+            bounds=None,
+            fee=None,
             commitment=CommitmentTerms(
                 rate=plain(whole),
                 days=facts.days,
@@ -218,11 +311,26 @@ def _true_up_lines(
     ]
 
 
-def _sum_formula(slabs: Sequence[SlabLine], unrounded: Decimal, amount: Decimal, facts: Facts) -> str:
+def _card_bounds(cost: Charge) -> CardBounds | None:
+    if cost.bounds == UNBOUNDED:
+        return None
+    return CardBounds(
+        minimum=_plain(cost.bounds.minimum),
+        maximum=_plain(cost.bounds.maximum),
+        slabs=plain(cost.amount - cost.adjustment),
+        bound=cost.bound,
+        adjustment=plain(cost.adjustment),
+    )
+
+
+def _sum_formula(slabs: Sequence[SlabLine], cost: Charge, amount: Decimal, facts: Facts) -> str:
     if not slabs:
         return "nothing to charge = 0"
-    text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(show(s.amount) for s in slabs)} = {show(unrounded)}"
-    return text + _rounding_formula(unrounded, amount, facts)
+    total = show(cost.amount - cost.adjustment)
+    text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(show(s.amount) for s in slabs)} = {total}"
+    if cost.bound is not None:
+        text += f", {cost.bound} of the rate card applies = {show(cost.amount)}"
+    return text + _rounding_formula(cost.amount, amount, facts)
 
 
 def _rounding_formula(unrounded: Decimal, amount: Decimal, facts: Facts) -> str:

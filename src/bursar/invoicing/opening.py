@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 
+from bursar.catalog import plans
 from bursar.core import ids
 from bursar.core.caller import Caller
+from bursar.core.period import Period
 from bursar.db import audit
 from bursar.db.database import Connection, Database
+from bursar.invoicing.model import ADVANCED, STANDARD, fees_due
 from bursar.invoicing.store import queries
 from bursar.purchases import store as schedules
-from bursar.purchases.model import BillingPeriod, Segment, billing_periods
+from bursar.purchases.model import BillingPeriod, Segment, billing_periods, cycle_number, opens_cycle
 
 _SEGMENTS = 200
 _PERIODS = 500
@@ -45,7 +48,8 @@ async def _open_some(connection: Connection, caller: Caller, until: datetime, ac
     gone = [segment.key for segment in found if segment.superseded]
     periods = [(segment, list(_next_periods(segment, until))) for segment in live]
     # Drafts move to the segments that go on with them before those of superseded ones are taken away.
-    made = await _insert(connection, caller, [(s, p) for s, some in periods for p in some])
+    advances = await _advances(connection, caller, periods)
+    made = await _insert(connection, caller, [*((s, p, STANDARD) for s, some in periods for p in some), *advances])
     withdrawn = await connection.execute(queries.withdraw_drafts, caller.workspace, gone) if gone else "DELETE 0"
     following = [(segment.key, _opens_at(segment, some)) for segment, some in periods]
     await schedules.set_opens_at(connection, caller.workspace, [*following, *((key, None) for key in gone)])
@@ -59,13 +63,42 @@ def _next_periods(segment: Segment, until: datetime) -> Iterator[BillingPeriod]:
     return islice(billing_periods(segment, until, segment.opens_at), _PERIODS)
 
 
+async def _advances(
+    connection: Connection, caller: Caller, periods: Sequence[tuple[Segment, Sequence[BillingPeriod]]]
+) -> list[tuple[Segment, BillingPeriod, str]]:
+    """The invoices of fees in advance: due as their period begins, for days that none yet charges in advance."""
+    versions = await plans.versions(connection, caller.workspace, list({segment.version for segment, _ in periods}))
+    charging = [
+        (segment, period)
+        for segment, some in periods
+        if any(card.in_advance for card in versions[segment.version].details.fees)
+        for period in some
+    ]
+    if not charging:
+        return []
+    schedules = list({segment.schedule for segment, _ in charging})
+    rows = await connection.fetch(queries.charged_until, caller.workspace, schedules)
+    charged = {row["schedule"]: row["ends_at"] for row in rows}
+    found = []
+    for segment, billing in charging:
+        start = max(billing.period.start, charged.get(segment.schedule, billing.period.start))
+        if start < billing.period.end and fees_due(
+            versions[segment.version],
+            cycle_number(segment.calendar, segment.anchor, start),
+            advance=True,
+            opens_cycle=opens_cycle(segment.calendar, segment.anchor, start),
+        ):
+            found.append((segment, BillingPeriod(Period(start, billing.period.end), billing.cycle, start), ADVANCED))
+    return found
+
+
 def _opens_at(segment: Segment, opened: Sequence[BillingPeriod]) -> datetime | None:
     """When the cycle after those opened begins; None where the segment ends with them."""
     end = opened[-1].period.end if opened else segment.opens_at
     return end if end is not None and end < segment.period.end else None
 
 
-async def _insert(connection: Connection, caller: Caller, periods: Sequence[tuple[Segment, BillingPeriod]]) -> int:
+async def _insert(connection: Connection, caller: Caller, periods: Sequence[tuple[Segment, BillingPeriod, str]]) -> int:
     if not periods:
         return 0
     rows = await connection.fetch(
@@ -73,11 +106,12 @@ async def _insert(connection: Connection, caller: Caller, periods: Sequence[tupl
         caller.workspace,
         caller.wall,
         [ids.draw("inv") for _ in periods],
-        [segment.account for segment, _ in periods],
-        [segment.schedule for segment, _ in periods],
-        [segment.key for segment, _ in periods],
-        [billing.period.start for _, billing in periods],
-        [billing.period.end for _, billing in periods],
-        [billing.due_at for _, billing in periods],
+        [segment.account for segment, _, _ in periods],
+        [segment.schedule for segment, _, _ in periods],
+        [segment.key for segment, _, _ in periods],
+        [billing.period.start for _, billing, _ in periods],
+        [billing.period.end for _, billing, _ in periods],
+        [billing.due_at for _, billing, _ in periods],
+        [kind for _, _, kind in periods],
     )
     return sum(row["made"] for row in rows)

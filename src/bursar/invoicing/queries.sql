@@ -2,10 +2,10 @@
 -- Make the invoice of each billing period; one whose period has changed follows it for as long as it is a draft.
 insert into invoice (workspace, wire_id, account, schedule, segment, type, class, status, starts_at, ends_at, due_at,
     created_at, updated_at)
-select $1, wire_id, account, schedule, segment, 'STANDARD', 'INVOICE', 'DRAFT', starts_at, ends_at, due_at, $2, $2
+select $1, wire_id, account, schedule, segment, type, 'INVOICE', 'DRAFT', starts_at, ends_at, due_at, $2, $2
 from unnest($3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::timestamptz[],
-    $9::timestamptz[]) as p (wire_id, account, schedule, segment, starts_at, ends_at, due_at)
-order by account, schedule, starts_at
+    $9::timestamptz[], $10::text[]) as p (wire_id, account, schedule, segment, starts_at, ends_at, due_at, type)
+order by account, schedule, starts_at, type
 on conflict (account, schedule, starts_at, type) where schedule is not null do update
 set segment = excluded.segment, ends_at = excluded.ends_at, due_at = excluded.due_at, updated_at = excluded.updated_at
 where invoice.status = 'DRAFT' and invoice.segment <> excluded.segment
@@ -14,6 +14,22 @@ returning xmax = 0 as made;
 -- name: withdraw_drafts
 -- Take away drafts of billing periods that no longer exist: no segment in force begins or goes on with them.
 delete from invoice where workspace = $1 and segment = any($2::bigint[]) and status = 'DRAFT';
+
+-- name: charged_until
+-- Until when fees in advance of schedules are invoiced.
+select schedule, max(ends_at) as ends_at from invoice
+where workspace = $1 and schedule = any($2::bigint[]) and type = 'STANDARD_ADVANCED' and status <> 'DRAFT'
+group by schedule;
+
+-- name: set_release_at
+-- When the next part of fees charged in advance becomes revenue; null: nothing is left.
+update invoice i set release_at = n.release_at
+from unnest($2::bigint[], $3::timestamptz[]) as n (invoice, release_at) where i.workspace = $1 and i.key = n.invoice;
+
+-- name: lock_releases
+-- Invoices of which something has become revenue by $2; those that another run holds are left to it.
+select i.key, i.account, i.release_at, d.content from invoice i join invoice_document d on d.invoice = i.key
+where i.workspace = $1 and i.release_at <= $2 order by i.release_at, i.key limit $3 for update of i skip locked;
 
 -- name: find_key
 -- The key and account of an invoice by its wire id.
@@ -31,7 +47,7 @@ order by i.key desc limit $8;
 -- name: list_invoices
 -- Invoices by key with all that their documents say of parties and terms, and the frozen document of issued ones.
 select i.key, i.wire_id, i.account, i.type, i.class, i.status, i.starts_at, i.ends_at, i.due_at, i.paid_amount,
-    i.updated_at, s.calendar, s.price_plan_version, h.wire_id as schedule_id,
+    i.updated_at, s.calendar, s.price_plan_version, h.wire_id as schedule_id, h.starts_at as anchor,
     a.togai_id as account_id, a.currency, x.exponent, coalesce(a.net_term_days, w.net_term_days) as net_term_days,
     p.name as account_name, coalesce(p.primary_email, q.primary_email) as account_email,
     coalesce(p.address, q.address) as account_address,
@@ -59,9 +75,9 @@ select count(*) from invoice where workspace = $1 and status = 'DRAFT' and sched
 -- Due drafts whose period is not yet closed to events; those after a draft of the account that still has grace wait.
 select i.account, i.starts_at, i.ends_at
 from invoice i join account a on a.key = i.account
-where i.workspace = $1 and i.status = 'DRAFT' and i.schedule is not null and i.due_at <= $2
+where i.workspace = $1 and i.status = 'DRAFT' and i.type = 'STANDARD' and i.schedule is not null and i.due_at <= $2
     and (a.closed_until is null or a.closed_until < i.ends_at or a.closed_from > i.starts_at)
-    and not exists (select from invoice e where e.account = i.account and e.status = 'DRAFT'
+    and not exists (select from invoice e where e.account = i.account and e.status = 'DRAFT' and e.type = i.type
         and e.schedule is not null and e.starts_at < i.starts_at and e.due_at > $2)
 order by i.due_at, i.key limit $3;
 
@@ -71,12 +87,14 @@ select exists (select from schedule_segment
     where workspace = $1 and account = any($2::bigint[]) and opens_at <= $3);
 
 -- name: lock_due
--- The next due drafts of closed periods, at most one of an account so that its cycles are issued in order; those that
--- another run holds are left to it.
+-- The next due drafts of closed periods, at most one of an account and type so that its cycles are issued in order;
+-- those that another run holds are left to it. Fees in advance need no closing, but schedules that are settled.
 select i.key from invoice i join account a on a.key = i.account
 where i.workspace = $1 and i.status = 'DRAFT' and i.schedule is not null and i.due_at <= $2
-    and a.closed_from <= i.starts_at and a.closed_until >= i.ends_at and i.key <> all($3::bigint[])
-    and not exists (select from invoice e where e.account = i.account and e.status = 'DRAFT'
+    and case when i.type = 'STANDARD' then a.closed_from <= i.starts_at and a.closed_until >= i.ends_at
+        else not exists (select from schedule_segment s where s.account = i.account and s.opens_at <= $2) end
+    and i.key <> all($3::bigint[])
+    and not exists (select from invoice e where e.account = i.account and e.status = 'DRAFT' and e.type = i.type
         and e.schedule is not null and e.starts_at < i.starts_at)
 order by i.due_at, i.key limit $4 for update of i skip locked;
 
@@ -119,6 +137,16 @@ select i.key as invoice, (
     where t.workspace = $1 and t.cause = 'invoice' and t.cause_key = i.key
         and p.ledger_account = any(array(select a.key from ledger_account a
             where a.workspace = $1 and a.kind = 'receivable' and a.account = i.account))
+    ) as amount
+from invoice i where i.workspace = $1 and i.key = any($2::bigint[]);
+
+-- name: deferred_posted
+-- What postings have left deferred of invoices, and when the next part of it becomes revenue.
+select i.key as invoice, i.release_at, (
+    select coalesce(sum(p.amount), 0) from ledger_transaction t join posting p on p.transaction = t.key
+    where t.workspace = $1 and t.cause in ('invoice', 'release') and t.cause_key = i.key
+        and p.ledger_account = any(array(select a.key from ledger_account a
+            where a.workspace = $1 and a.kind = 'deferred' and a.account = i.account))
     ) as amount
 from invoice i where i.workspace = $1 and i.key = any($2::bigint[]);
 

@@ -39,6 +39,8 @@ class Header:
     calendar: Calendar
     plan_version: int
     schedule_id: str
+    anchor: datetime
+    """When the association began."""
     currency: str
     exponent: int
     net_term_days: int
@@ -117,6 +119,7 @@ def _header(row: Row) -> Header:
         calendar=decode_calendar(row["calendar"]),
         plan_version=row["price_plan_version"],
         schedule_id=row["schedule_id"],
+        anchor=row["anchor"],
         currency=row["currency"],
         exponent=row["exponent"],
         net_term_days=row["net_term_days"],

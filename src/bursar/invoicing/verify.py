@@ -7,8 +7,9 @@ from bursar.db.database import Connection, Row
 from bursar.db.verify import Check
 from bursar.invoicing import store
 from bursar.invoicing.content import draw_up_all
-from bursar.invoicing.document import Document, digest, from_text
-from bursar.invoicing.model import same_charges, sequence_id
+from bursar.invoicing.document import Document, Line, digest, from_text
+from bursar.invoicing.model import in_advance, same_charges, sequence_id
+from bursar.invoicing.release import unearned
 from bursar.invoicing.store import queries
 
 _PAGE = 200
@@ -66,9 +67,14 @@ async def _adds_up(connection: Connection) -> list[str]:
             f"line {entry.number} of invoice {row['wire_id']} is not its slabs rounded once"
             for entry in document.lines
             if entry.amount + entry.rounding != entry.unrounded
-            or (entry.meter is not None and sum((s.amount for s in entry.slabs), Decimal(0)) != entry.unrounded)
+            or (entry.meter is not None and _before_rounding(entry) != entry.unrounded)
         ]
     return problems[:_LIMIT]
+
+
+def _before_rounding(entry: Line) -> Decimal:
+    adjustment = entry.bounds.adjustment if entry.bounds else Decimal(0)
+    return sum((slab.amount for slab in entry.slabs), adjustment)
 
 
 async def _posted(connection: Connection) -> list[str]:
@@ -83,6 +89,20 @@ async def _posted(connection: Connection) -> list[str]:
                 for row in here
                 if (amounts[row["invoice"]] or Decimal(0)) != row["total"]
             ]
+    return problems[:_LIMIT]
+
+
+async def _deferred(connection: Connection) -> list[str]:
+    problems = []
+    async for rows in _pages(connection):
+        for workspace in {row["workspace"] for row in rows}:
+            advance = {row["invoice"]: from_text(row["content"]) for row in rows if row["workspace"] == workspace}
+            advance = {key: document for key, document in advance.items() if in_advance(document)}
+            for row in await connection.fetch(queries.deferred_posted, workspace, list(advance)):
+                document = advance[row["invoice"]]
+                left = unearned(document, row["release_at"])
+                if -row["amount"] != left:
+                    problems.append(f"invoice {document.id} has {-row['amount']} deferred, its days to come are {left}")
     return problems[:_LIMIT]
 
 
@@ -122,5 +142,6 @@ CHECKS: list[Check] = [
     Check("I6", "an invoice's total is the sum of its lines, each rounded once", _adds_up),
     Check("I6", "usage and price versions give every invoice again, to the last digit", _recomputed),
     Check("I6", "the receivable posted for an invoice is its total", _posted),
+    Check("I6", "what is deferred of an invoice in advance is what its days to come are worth", _deferred),
     Check("I7", "issued documents never change", _unchanged),
 ]

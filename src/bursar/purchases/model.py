@@ -35,6 +35,8 @@ class Segment:
     key: int
     schedule: int
     schedule_id: str
+    anchor: datetime
+    """When the association began, of which this is a part."""
     account: int
     price_plan_id: str
     price_plan_name: str
@@ -147,6 +149,16 @@ def billing_periods(segment: Segment, until: datetime, since: datetime | None = 
 def billing_period(calendar: Calendar, grace_days: int, period: Period) -> BillingPeriod:
     """A period that lies in one cycle, with that cycle and the end of its grace."""
     return BillingPeriod(period, calendar.cycle_at(period.start), grace_end(period.end, grace_days, calendar.zone))
+
+
+def cycle_number(calendar: Calendar, anchor: datetime, instant: datetime) -> int:
+    """Which cycle of an association holds `instant`: 0 for the one in which it began at `anchor`."""
+    return calendar.number_at(instant) - calendar.number_at(anchor)
+
+
+def opens_cycle(calendar: Calendar, anchor: datetime, start: datetime) -> bool:
+    """Whether a period from `start` on is how its cycle begins for an association that began at `anchor`."""
+    return start == max(calendar.cycle_at(start).start, anchor)
 
 
 def _span(start: datetime, end: datetime) -> Period | None:

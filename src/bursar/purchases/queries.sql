@@ -6,7 +6,7 @@ where a.workspace = $1 and a.togai_id = $2;
 
 -- name: list_segments_of_account
 -- All segments in force of an account, in the order of time.
-select s.*, h.wire_id as schedule_id, p.wire_id as price_plan_id, p.name as price_plan_name,
+select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
     v.version as version_number
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
@@ -15,7 +15,7 @@ order by s.starts_at;
 
 -- name: page_segments
 -- A page of the segments in force of an account that overlap [$3, $4), after the one that starts at $5.
-select s.*, h.wire_id as schedule_id, p.wire_id as price_plan_id, p.name as price_plan_name,
+select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
     v.version as version_number
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
@@ -25,7 +25,7 @@ order by s.starts_at limit $6;
 
 -- name: list_segments
 -- Segments by their keys, superseded or not.
-select s.*, h.wire_id as schedule_id, p.wire_id as price_plan_id, p.name as price_plan_name,
+select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
     v.version as version_number
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
@@ -33,8 +33,8 @@ where s.workspace = $1 and s.key = any($2::bigint[]);
 
 -- name: insert_schedule
 -- A new association of a plan with an account.
-insert into schedule (workspace, wire_id, account, price_plan, recorded_at)
-values ($1, $2, $3, $4, $5) returning key;
+insert into schedule (workspace, wire_id, account, price_plan, starts_at, recorded_at)
+values ($1, $2, $3, $4, $5, $6) returning key;
 
 -- name: supersede_segments
 -- Segments cease to hold; invoicing settles the drafts of those whose cycles had begun to open.
@@ -61,7 +61,7 @@ order by key limit $4 for update;
 
 -- name: list_due
 -- The segments of these accounts that invoicing must look at by $3.
-select s.*, h.wire_id as schedule_id, p.wire_id as price_plan_id, p.name as price_plan_name,
+select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
     v.version as version_number
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan

@@ -82,7 +82,9 @@ async def associate(connection: Connection, caller: Caller, command: Associate) 
             zone=account.zone,
         )
     await _make_room(connection, caller, trim(current, change))
-    schedule, wire_id = await store.insert_schedule(connection, caller.workspace, account.key, plan.plan, caller.wall)
+    schedule, wire_id = await store.insert_schedule(
+        connection, caller.workspace, account.key, plan.plan, change.start, caller.wall
+    )
     await store.insert_segment(
         connection,
         caller.workspace,

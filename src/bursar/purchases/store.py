@@ -65,11 +65,11 @@ async def page(
 
 
 async def insert_schedule(
-    connection: Connection, workspace: int, account: int, price_plan: int, wall: datetime
+    connection: Connection, workspace: int, account: int, price_plan: int, start: datetime, wall: datetime
 ) -> tuple[int, str]:
-    """A new schedule; returns its key and its id on the wire."""
+    """A new schedule, from `start` on; returns its key and its id on the wire."""
     wire_id = ids.draw("sch")
-    key: int = await connection.fetchval(queries.insert_schedule, workspace, wire_id, account, price_plan, wall)
+    key: int = await connection.fetchval(queries.insert_schedule, workspace, wire_id, account, price_plan, start, wall)
     return key, wire_id
 
 
@@ -110,6 +110,7 @@ def _segment(row: Row) -> Segment:
         key=row["key"],
         schedule=row["schedule"],
         schedule_id=row["schedule_id"],
+        anchor=row["anchor"],
         account=row["account"],
         price_plan_id=row["price_plan_id"],
         price_plan_name=row["price_plan_name"],

@@ -3,7 +3,7 @@
 from decimal import ROUND_CEILING, Decimal
 
 from bursar.core.decimals import to_scale
-from bursar.rating.slabs import PriceType, Slab, SlabCharge
+from bursar.rating.slabs import Bounds, PriceType, Slab, SlabCharge
 
 
 def price(slab: Slab, end: Decimal | None, quantity: Decimal) -> SlabCharge:
@@ -19,9 +19,5 @@ def price(slab: Slab, end: Decimal | None, quantity: Decimal) -> SlabCharge:
         whole, rest = divmod(quantity, slab.package_size)
         packages = (whole + (1 if rest else 0)).to_integral_value(rounding=ROUND_CEILING)
         amount = packages * slab.rate
-    bound: str | None = None
-    if slab.minimum_rate is not None and amount < slab.minimum_rate:
-        amount, bound = slab.minimum_rate, "minimum"
-    if slab.maximum_rate is not None and amount > slab.maximum_rate:
-        amount, bound = slab.maximum_rate, "maximum"
+    amount, bound = Bounds(slab.minimum_rate, slab.maximum_rate).apply(amount)
     return SlabCharge(slab, end, quantity, packages, to_scale(amount), bound)

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from bursar.core.decimals import SCALE, round_line, show, to_scale
 from bursar.rating.graduated import rate_graduated
-from bursar.rating.slabs import Charge, Model, PriceType, Slab, SlabCharge
+from bursar.rating.slabs import UNBOUNDED, Bounds, Charge, Model, PriceType, Slab, SlabCharge
 from bursar.rating.volume import rate_volume
 
 _MODELS = {Model.GRADUATED: rate_graduated, Model.VOLUME: rate_volume}
@@ -13,11 +13,13 @@ _MODELS = {Model.GRADUATED: rate_graduated, Model.VOLUME: rate_volume}
 ZERO = Decimal(0)
 
 
-def rate(model: Model, slabs: Sequence[Slab], quantity: Decimal) -> Charge:
-    """What `quantity` costs. Slabs start at 0 and rise; nothing used charges nothing, flat slabs included."""
+def rate(model: Model, slabs: Sequence[Slab], quantity: Decimal, bounds: Bounds = UNBOUNDED) -> Charge:
+    """What `quantity` costs. Slabs start at 0 and rise; nothing used charges nothing, flat and minimum included."""
     assert slabs[0].start_after == 0, "the first slab starts after 0"
     charges = _MODELS[model](slabs, quantity)
-    return Charge(quantity, charges, sum((charge.amount for charge in charges), ZERO))
+    total = sum((charge.amount for charge in charges), ZERO)
+    amount, bound = bounds.apply(total) if charges else (total, None)
+    return Charge(quantity, charges, amount, bounds, bound, amount - total)
 
 
 def line(amount: Decimal, exponent: int) -> tuple[Decimal, Decimal]:

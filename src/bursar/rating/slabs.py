@@ -55,6 +55,25 @@ class SlabCharge:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """The least and the most that is charged, if anything is."""
+
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+
+    def apply(self, amount: Decimal) -> tuple[Decimal, str | None]:
+        """The amount within the bounds; and `minimum` or `maximum` where that decided it."""
+        if self.minimum is not None and amount < self.minimum:
+            return self.minimum, "minimum"
+        if self.maximum is not None and amount > self.maximum:
+            return self.maximum, "maximum"
+        return amount, None
+
+
+UNBOUNDED = Bounds()
+
+
+@dataclass(frozen=True, slots=True)
 class Charge:
     """What a quantity costs."""
 
@@ -63,4 +82,9 @@ class Charge:
     slabs: tuple[SlabCharge, ...]
     """Every slab that charges something or holds some of the quantity."""
     amount: Decimal
-    """The sum of the slabs, 12 decimals, not yet rounded to the currency."""
+    """The sum of the slabs within the card's bounds, 12 decimals, not yet rounded to the currency."""
+    bounds: Bounds
+    bound: str | None
+    """`minimum` or `maximum` where that decided the amount."""
+    adjustment: Decimal
+    """What the bound added to the sum of the slabs; negative where it took away."""

@@ -61,6 +61,21 @@ def card(
     }
 
 
+def add_on(http: httpx.Client, name: str = "Support", kind: str = "FIXED_FEE", **more: Any) -> str:
+    return str(expect(http.post("/addons", json={"name": name, "type": kind, **more}), 200)["id"])
+
+
+def fixed_fee(
+    add_on_id: str, rate: Any, *, prorated: bool = True, currency: str = "USD", **more: Any
+) -> dict[str, Any]:
+    return {
+        "id": add_on_id,
+        "rateValues": [{"currency": currency, "rate": rate}],
+        "enableProration": prorated,
+        **more,
+    }
+
+
 def per_unit(*starts: Any) -> list[dict[str, Any]]:
     return [{"order": i + 1, "startAfter": start, "priceType": "PER_UNIT"} for i, start in enumerate(starts)]
 
@@ -73,6 +88,7 @@ def plan(
     currency: str = "USD",
     cycle: dict[str, Any] | None = None,
     commitment: Any = None,
+    fees: list[dict[str, Any]] | None = None,
     active: bool = True,
 ) -> str:
     details: dict[str, Any] = {
@@ -81,6 +97,8 @@ def plan(
         or {"interval": "MONTHLY", "startOffset": {"dayOffset": "1", "monthOffset": "NIL"}, "gracePeriod": 3},
         "usageRateCards": cards,
     }
+    if fees is not None:
+        details["fixedFeeRateCards"] = fees
     if commitment is not None:
         details["minimumCommitment"] = {
             "displayName": "Commitment",

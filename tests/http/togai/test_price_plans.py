@@ -75,7 +75,10 @@ def full(meter_id: str, other: str) -> dict[str, Any]:
             "name": "second",
             "usageMeterId": other,
             "ratePlan": {"pricingModel": "VOLUME", "slabs": per_unit(0)},
-            "rateValues": [{"currency": code, "slabRates": [{"order": 1, "rate": 2}]} for code in both],
+            "rateValues": [
+                {"currency": code, "slabRates": [{"order": 1, "rate": 2}], "rateConfig": {"minimumRate": "0.5"}}
+                for code in both
+            ],
         },
     ]
     details = {
@@ -272,7 +275,11 @@ BAD: list[tuple[str, Any, str]] = [
     (f"{SLAB}.0.slabConfig", {"k" * 51: "9"}, "slabs[0].slabConfig"),
     (f"{SLAB}.0", {**PACKAGE, "slabConfig": {"packageSize": 5}}, "usageRateCards[0].ratePlan.slabs[0].slabConfig"),
     (f"{RATE}.currency", "EUR", "usageRateCards[0].rateValues[0].currency"),
-    (f"{RATE}.rateConfig", {"minimumRate": "5"}, "usageRateCards[0].rateValues[0].rateConfig"),
+    (f"{RATE}.rateConfig", {"minimumRate": "-5"}, "usageRateCards[0].rateValues[0].rateConfig.minimumRate"),
+    (f"{RATE}.rateConfig", {"maximumRate": "NaN"}, "usageRateCards[0].rateValues[0].rateConfig.maximumRate"),
+    (f"{RATE}.rateConfig", {"minimumRate": "2", "maximumRate": "1"}, "rateValues[0].rateConfig: minimumRate"),
+    (f"{RATE}.rateConfig", {"floor": "2"}, "rateValues[0].rateConfig: has no 'floor'"),
+    (f"{RATE}.rateConfig", {"minimumRate": 5}, "usageRateCards[0].rateValues[0].rateConfig"),
     (f"{RATE}.slabRates", [], "usageRateCards[0].rateValues[0].slabRates"),
     (f"{RATE}.slabRates", [{"order": 1, "rate": 1}], "usageRateCards[0].rateValues[0].slabRates"),
     (f"{RATE}.slabRates.1.order", 1, "usageRateCards[0].rateValues[0].slabRates"),
@@ -289,7 +296,7 @@ BAD: list[tuple[str, Any, str]] = [
      "minimumCommitment.rateValues[0].rate"),
     ("deferredRevenue", True, "deferredRevenue: is not supported yet"),
     *((name, [{"id": "x"}], f"{name}: are not supported yet")
-      for name in ("fixedFeeRateCards", "licenseRateCards", "billingEntitlementRateCards", "creditGrantRateCards",
+      for name in ("licenseRateCards", "billingEntitlementRateCards", "creditGrantRateCards",
                    "entitlementOverageRateCards")),
     ("surprise", 1, "surprise"),
 ]  # fmt: skip

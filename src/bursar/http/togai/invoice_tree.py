@@ -5,7 +5,8 @@ from typing import Any
 
 from bursar.http.door import Answer
 from bursar.http.encode import number
-from bursar.invoicing.document import Document, Line
+from bursar.invoicing.document import Document, Line, SlabLine
+from bursar.invoicing.model import in_advance
 
 USAGE_UNITS = "USAGE_UNITS"
 
@@ -40,14 +41,19 @@ def usage_tree(document: Document) -> list[InvoiceLineItem]:
 
 
 def revenue_tree(document: Document) -> InvoiceLineItem:
-    """The grand total and what it is made of. A plan with a true-up has its own amount between gross and rate cards."""
+    """The grand total and what it is made of. A plan with a true-up has its own amount between gross and rate cards,
+    fees in advance theirs.
+    """
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
+    cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
     true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
     inner = cards
     if true_ups:
         subtotal = _amount(document, "Sub Total", "SUB_TOTAL_AMOUNT", document.subtotal, cards)
         extra = [_amount(document, line.description, "TRUE_UP_AMOUNT", line.amount, []) for line in true_ups]
         inner = [_amount(document, document.price_plan_name, "PRICE_PLAN_AMOUNT", document.total, [subtotal, *extra])]
+    if in_advance(document):
+        inner = [_amount(document, "Advanced Fees", "TOTAL_ADVANCED_FEES", document.total, cards)]
     for name, kind in (
         ("Gross Amount", "GROSS_AMOUNT"),
         ("Net Amount", "NET_AMOUNT"),
@@ -66,6 +72,25 @@ def _amount(
     )
 
 
+def _slab_metadata(slab: SlabLine) -> dict[str, str] | None:
+    found = {} if slab.packages is None else {"packageQuantity": f"{slab.packages:f}"}
+    if slab.bound is not None:
+        found[f"{slab.bound}RateApplied"] = "true"
+    return found or None
+
+
+def _fee(line: Line, currency: str) -> InvoiceLineItem:
+    assert line.fee is not None
+    ahead = line.fee.invoice_timing == "IN_ADVANCE"
+    return InvoiceLineItem(
+        id=line.fee.add_on_id,
+        description=line.description,
+        type="ADVANCED_FIXED_FEE" if ahead else "FIXED_FEE_RATE_CARD_AMOUNT",
+        units=currency,
+        value=number(line.amount),
+    )
+
+
 def _card(line: Line, currency: str) -> InvoiceLineItem:
     assert line.meter is not None
     assert line.quantity is not None
@@ -77,10 +102,20 @@ def _card(line: Line, currency: str) -> InvoiceLineItem:
             value=number(slab.amount),
             value_per_quantity=number(slab.rate),
             quantity=number(slab.quantity),
-            metadata=None if slab.packages is None else {"packageQuantity": f"{slab.packages:f}"},
+            metadata=_slab_metadata(slab),
         )
         for slab in line.slabs
     ]
+    if line.bounds is not None and line.bounds.bound is not None:
+        name = f"{line.bounds.bound} of the rate card".capitalize()
+        slabs.append(
+            InvoiceLineItem(
+                description=name,
+                type="RATE_CONFIG_ADJUSTMENT_AMOUNT",
+                units=currency,
+                value=number(line.bounds.adjustment),
+            )
+        )
     return InvoiceLineItem(
         id=line.meter.id,
         description=line.description,

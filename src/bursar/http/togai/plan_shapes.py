@@ -1,12 +1,13 @@
 """How the Togai dialect writes a price plan, and its translation to and from the catalogue's definition."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
+from bursar.catalog.add_ons import AddOn
 from bursar.catalog.definitions import (
     CardRates,
     Commitment,
@@ -21,10 +22,16 @@ from bursar.core import decimals
 from bursar.core.errors import Invalid
 from bursar.http.door import Answer, Body
 from bursar.http.encode import number
+from bursar.http.togai.fee_shapes import (
+    CurrencyRateValue,
+    CurrencyText,
+    FixedFeeRateCard,
+    Label,
+    fee_shape,
+    fees_of,
+)
 
 Config = Annotated[dict[Annotated[str, Meta(max_length=50)], Annotated[str, Meta(max_length=100)]], Meta(max_length=10)]
-CurrencyText = Annotated[str, Meta(min_length=1, max_length=10)]
-Label = Annotated[str, Meta(max_length=255)]
 PATH = "pricePlanDetails"
 
 _NUMERAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
@@ -89,13 +96,6 @@ class UsageRateCard(Body, kw_only=True, omit_defaults=True):
     tag: Annotated[str, Meta(max_length=50)] | None = None
 
 
-class CurrencyRateValue(Body, kw_only=True):
-    """An amount in one currency."""
-
-    currency: CurrencyText
-    rate: Decimal
-
-
 class MinimumCommitment(Body, kw_only=True):
     """What is due per cycle at the least."""
 
@@ -110,7 +110,7 @@ class CreatePricePlanDetails(Body, kw_only=True):
     pricing_cycle_config: PricingCycleConfig | None = None
     usage_rate_cards: Annotated[list[UsageRateCard], Meta(max_length=100)] | None = None
     minimum_commitment: MinimumCommitment | None = None
-    fixed_fee_rate_cards: list[Any] | None = None
+    fixed_fee_rate_cards: Annotated[list[FixedFeeRateCard], Meta(max_length=100)] | None = None
     license_rate_cards: list[Any] | None = None
     billing_entitlement_rate_cards: list[Any] | None = None
     credit_grant_rate_cards: list[Any] | None = None
@@ -126,6 +126,7 @@ class PricePlanDetails(Answer, kw_only=True):
     supported_currencies: list[str]
     active_currencies: list[str]
     usage_rate_cards: list[UsageRateCard]
+    fixed_fee_rate_cards: list[FixedFeeRateCard]
     type: str
     pricing_cycle_config: PricingCycleConfig | None = None
     minimum_commitment: MinimumCommitment | None = None
@@ -133,7 +134,6 @@ class PricePlanDetails(Answer, kw_only=True):
 
 
 _LATER = (
-    "fixed_fee_rate_cards",
     "license_rate_cards",
     "billing_entitlement_rate_cards",
     "credit_grant_rate_cards",
@@ -146,8 +146,13 @@ def meters_of(body: CreatePricePlanDetails) -> list[str]:
     return [card.usage_meter_id for card in body.usage_rate_cards or ()]
 
 
-def plan_of(body: CreatePricePlanDetails, meters: dict[str, int]) -> PlanDetails:
-    """The definition that a body gives; `meters` are the internal keys of the meters that exist."""
+def add_ons_of(body: CreatePricePlanDetails) -> list[str]:
+    """The add-on ids that a plan names."""
+    return [card.id for card in body.fixed_fee_rate_cards or ()]
+
+
+def plan_of(body: CreatePricePlanDetails, meters: Mapping[str, int], add_ons: Mapping[str, AddOn]) -> PlanDetails:
+    """The definition that a body gives; `meters` are the internal keys of the meters that exist, as are `add_ons`."""
     for name in _LATER:
         if getattr(body, name):
             head, *rest = name.split("_")
@@ -165,6 +170,7 @@ def plan_of(body: CreatePricePlanDetails, meters: dict[str, int]) -> PlanDetails
         currencies=list(body.supported_currencies),
         cycle=None if body.pricing_cycle_config is None else _cycle(body.pricing_cycle_config),
         usage=cards,
+        fees=fees_of(body.fixed_fee_rate_cards or (), add_ons, f"{PATH}.fixedFeeRateCards"),
         commitment=None
         if commitment is None
         else Commitment(commitment.display_name, [CurrencyRate(r.currency, r.rate) for r in commitment.rate_values]),
@@ -179,6 +185,7 @@ def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PriceP
         supported_currencies=plan.currencies,
         active_currencies=list(active),
         usage_rate_cards=[_card_shape(card) for card in plan.usage],
+        fixed_fee_rate_cards=[fee_shape(fee) for fee in plan.fees],
         type=kind,
         pricing_cycle_config=None if plan.cycle is None else _cycle_shape(plan.cycle),
         minimum_commitment=None
@@ -219,11 +226,9 @@ def _card(card: UsageRateCard, meter: int, path: str) -> UsageCard:
     rates = []
     for index, value in enumerate(card.rate_values):
         place = f"{path}.rateValues[{index}]"
-        if value.rate_config:
-            raise Invalid(f"{place}.rateConfig", "is not supported yet")
-        rates.append(
-            CardRates(value.currency, [_rate(r, f"{place}.slabRates[{i}]") for i, r in enumerate(value.slab_rates)])
-        )
+        low, high = _bounds(value.rate_config, f"{place}.rateConfig")
+        slabs = [_rate(r, f"{place}.slabRates[{i}]") for i, r in enumerate(value.slab_rates)]
+        rates.append(CardRates(value.currency, slabs, low, high))
     return UsageCard(
         name=card.name or f"usage-{card.usage_meter_id}",
         meter=meter,
@@ -245,12 +250,16 @@ def _slab(slab: SlabShape, path: str) -> SlabDefinition:
 
 
 def _rate(rate: SlabRateShape, path: str) -> SlabRate:
-    config = dict(rate.slab_rate_config or {})
-    low = _config_number(config.pop("minimumRate", None), f"{path}.slabRateConfig.minimumRate")
-    high = _config_number(config.pop("maximumRate", None), f"{path}.slabRateConfig.maximumRate")
+    return SlabRate(rate.order, rate.rate, *_bounds(rate.slab_rate_config, f"{path}.slabRateConfig"))
+
+
+def _bounds(given: dict[str, str] | None, path: str) -> tuple[Decimal | None, Decimal | None]:
+    config = dict(given or {})
+    low = _config_number(config.pop("minimumRate", None), f"{path}.minimumRate")
+    high = _config_number(config.pop("maximumRate", None), f"{path}.maximumRate")
     if config:
-        raise Invalid(f"{path}.slabRateConfig", f"has no {min(config)!r}")
-    return SlabRate(rate.order, rate.rate, low, high)
+        raise Invalid(path, f"has no {min(config)!r}")
+    return low, high
 
 
 def _config_number(text: str | None, path: str) -> Decimal | None:
@@ -270,7 +279,11 @@ def _card_shape(card: UsageCard) -> UsageRateCard:
         usage_meter_id=card.meter_id,
         rate_plan=RatePlan(pricing_model=card.pricing_model, slabs=[_slab_shape(slab) for slab in card.slabs]),
         rate_values=[
-            RateValue(currency=rates.currency, slab_rates=[_rate_shape(rate) for rate in rates.slabs])
+            RateValue(
+                currency=rates.currency,
+                slab_rates=[_rate_shape(rate) for rate in rates.slabs],
+                rate_config=_config(rates.minimum_rate, rates.maximum_rate),
+            )
             for rates in card.rates
         ],
         display_name=card.display_name,
@@ -290,6 +303,10 @@ def _slab_shape(slab: SlabDefinition) -> SlabShape:
 
 
 def _rate_shape(rate: SlabRate) -> SlabRateShape:
-    bounds = {"minimumRate": rate.minimum_rate, "maximumRate": rate.maximum_rate}
-    config = {name: decimals.show(value) for name, value in bounds.items() if value is not None}
-    return SlabRateShape(order=rate.order, rate=number(rate.rate), slab_rate_config=config or None)
+    config = _config(rate.minimum_rate, rate.maximum_rate)
+    return SlabRateShape(order=rate.order, rate=number(rate.rate), slab_rate_config=config)
+
+
+def _config(low: Decimal | None, high: Decimal | None) -> dict[str, str] | None:
+    bounds = {"minimumRate": low, "maximumRate": high}
+    return {name: decimals.show(value) for name, value in bounds.items() if value is not None} or None

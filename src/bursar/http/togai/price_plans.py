@@ -5,16 +5,17 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from bursar.catalog import meters, plans
+from bursar.catalog import add_ons, meters, plans
 from bursar.catalog.plans import NewPlan, PlanVersion
 from bursar.core.errors import Invalid
 from bursar.core.period import FIRST, FOREVER
 from bursar.http.door import Answer, Body, Call, Query
 from bursar.http.togai.door import PageQuery, PaginationOptions, door, open_token, seal_token
+from bursar.http.togai.fee_shapes import CurrencyText
 from bursar.http.togai.plan_shapes import (
     CreatePricePlanDetails,
-    CurrencyText,
     PricePlanDetails,
+    add_ons_of,
     details_shape,
     meters_of,
     plan_of,
@@ -114,13 +115,14 @@ async def create_price_plan(call: Call, body: CreatePricePlanRequest, query: Dry
     if body.pricing_rules:
         raise Invalid("pricingRules", "are not supported yet")
     async with call.db.transaction(call.caller.workspace) as connection:
-        wanted = meters_of(body.price_plan_details)
-        known = await meters.meter_keys(connection, call.caller.workspace, wanted, archived=False)
+        details, workspace = body.price_plan_details, call.caller.workspace
+        known = await meters.meter_keys(connection, workspace, meters_of(details), archived=False)
+        charged = await add_ons.use_add_ons(connection, workspace, add_ons_of(details))
         new = NewPlan(
             name=body.name,
             type=body.type or "BILLING",
             description=body.description,
-            details=plan_of(body.price_plan_details, known),
+            details=plan_of(details, known, charged),
         )
         if query.dry_run:
             await plans.check_new(connection, call.caller, new)

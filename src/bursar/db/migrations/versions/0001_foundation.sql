@@ -312,6 +312,21 @@ create table usage_meter_version (
 );
 comment on column usage_meter_version.active_from is 'the first catalog version at which admission applies this version of the meter';
 
+create table add_on (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    name text collate "C" not null,
+    type text not null check (type in ('LICENSE', 'FIXED_FEE', 'CREDIT_GRANT', 'NAMED_LICENSE')),
+    billable_name text,
+    status text not null check (status in ('ACTIVE', 'ARCHIVED')),
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id)
+);
+create unique index add_on_name on add_on (workspace, name) where status <> 'ARCHIVED';
+create index add_on_recent on add_on (workspace, key);
+
 create table price_plan (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
@@ -528,9 +543,11 @@ create table schedule (
     wire_id text collate "C" not null,
     account bigint not null references account,
     price_plan bigint not null references price_plan,
+    starts_at timestamptz not null,
     recorded_at timestamptz not null,
     unique (workspace, wire_id)
 );
+comment on column schedule.starts_at is 'when the association began: its cycles are counted from there';
 
 create table schedule_segment (
     key bigint generated always as identity primary key,
@@ -571,6 +588,7 @@ create table invoice (
     starts_at timestamptz not null,
     ends_at timestamptz not null,
     due_at timestamptz not null,
+    release_at timestamptz,
     paid_amount numeric(38, 12) not null default 0,
     created_at timestamptz not null,
     updated_at timestamptz not null,
@@ -581,7 +599,9 @@ create unique index invoice_one_per_cycle on invoice (account, schedule, starts_
 create index invoice_account on invoice (account, starts_at);
 create index invoice_recent on invoice (workspace, key);
 create index invoice_period on invoice (workspace, ends_at);
+create index invoice_release on invoice (workspace, release_at) where release_at is not null;
 create index invoice_due on invoice (workspace, due_at, key) where status = 'DRAFT' and schedule is not null;
+comment on column invoice.release_at is 'when the next part of fees charged in advance becomes revenue; null: nothing is deferred any more';
 comment on column invoice.due_at is 'when grace has ended and the bill run may issue it';
 
 create table invoice_document (
