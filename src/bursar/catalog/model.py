@@ -1,6 +1,5 @@
 """The rules of the catalogue: what a schema, a meter and a plan may say. Pure; errors name the field on the wire."""
 
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -16,6 +15,7 @@ from bursar.catalog.definitions import (
     UsageCard,
 )
 from bursar.core.cycles import Calendar
+from bursar.core.decimals import NUMERAL
 from bursar.core.errors import Invalid
 from bursar.core.jsonlogic import Rule, compile_rule
 
@@ -25,7 +25,6 @@ SLABS_LIMIT = 10
 GRACE_LIMIT = 366
 
 _ROOTS = {"attribute": "attributes", "dimension": "dimensions"}
-_NUMERAL = re.compile(r"-?\d{1,26}(\.\d{1,12})?", re.ASCII)
 
 
 def check_schema(definition: SchemaDefinition) -> None:
@@ -67,7 +66,7 @@ def _check_filters(filters: Sequence[Filter], schema: SchemaDefinition) -> None:
             raise Invalid(f"filters[{index}].field", f"{entry.field!r} is not a filter field of the event schema")
         if variable in seen:
             raise Invalid(f"filters[{index}].field", f"{entry.field!r} is given twice: no event could pass both")
-        if variable.startswith("attributes.") and not _NUMERAL.fullmatch(entry.value):
+        if variable.startswith("attributes.") and not NUMERAL.fullmatch(entry.value):
             raise Invalid(f"filters[{index}].value", f"must be a number: {entry.field!r} is an attribute")
         seen.add(variable)
 
