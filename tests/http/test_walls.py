@@ -40,6 +40,7 @@ BODIES: dict[str, Any] = {
     "addAliases": {"aliases": ["mine-now"]},
     "removeAliases": {"aliases": [f"alias-{MARK}"]},
     "updateSetting": {"value": "mine"},
+    "updateEventSchema": {"description": "Mine"},
     "createCustomerContact": {"name": "X", "email": "x@example.com"},
     "activatePricePlan": {"currencies": ["USD"]},
     "updatePricingSchedule": {

@@ -44,6 +44,18 @@ def check_schema(definition: SchemaDefinition) -> None:
             raise Invalid(f"filterFields[{index}]", f"{name!r} is given twice")
 
 
+def check_widened(old: SchemaDefinition, new: SchemaDefinition) -> None:
+    """Raise `Invalid` where attributes or dimensions of a schema that has been active are taken away or changed."""
+    attributes = {attribute.name: attribute for attribute in new.attributes}
+    for attribute in old.attributes:
+        if attributes.get(attribute.name) != attribute:
+            verb = "changed" if attribute.name in attributes else "removed"
+            raise Invalid("attributes", f"{attribute.name!r} cannot be {verb} once the schema has been active")
+    for name in old.dimensions:
+        if name not in new.dimensions:
+            raise Invalid("dimensions", f"{name!r} cannot be removed once the schema has been active")
+
+
 def check_meter(meter: MeterDefinition, schema: SchemaDefinition) -> None:
     """Raise `Invalid` for rules that do not parse, read what the schema lacks, or do not suit the aggregation."""
     _check_filters(meter.filters, schema)
