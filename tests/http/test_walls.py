@@ -39,6 +39,8 @@ BODIES: dict[str, Any] = {
     "updateCustomer": {"name": "Mine"},
     "addAliases": {"aliases": ["mine-now"]},
     "removeAliases": {"aliases": [f"alias-{MARK}"]},
+    "updateSetting": {"value": "mine"},
+    "updateEventSchema": {"description": "Mine"},
     "createCustomerContact": {"name": "X", "email": "x@example.com"},
     "rotateToken": {},
     "activatePricePlan": {"currencies": ["USD"]},
@@ -75,6 +77,8 @@ def two(server: Server) -> Two:
     owner = server.workspace(clock=datetime(2024, 5, 1, tzinfo=UTC))
     name = f"acme-{MARK}"
     customer(owner.http, name, aliases=[f"alias-{MARK}"])
+    setting = {"id": "threshold", "value": MARK, "entityType": "ACCOUNT", "entityId": name, "namespace": "USER"}
+    expect(owner.http.post("/settings", json={**setting, "name": MARK, "dataType": "STRING"}), 201)
     schema(owner.http, f"schema-{MARK}")
     meter_id = meter(owner.http, f"meter-{MARK}", f"schema-{MARK}")
     body = {"name": f"addon-{MARK}", "type": "FIXED_FEE"}
@@ -92,6 +96,7 @@ def two(server: Server) -> Two:
         "alias": f"alias-{MARK}",
         "event_schema_name": f"schema-{MARK}",
         "event_id": f"event-{MARK}",
+        "setting_id_str": f"setting.USER.threshold.ACCOUNT.{name}",
         "usage_meter_id": meter_id,
         "price_plan_id": plan_id,
         "addon_id": add_on,
@@ -163,6 +168,10 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
                 },
                 "usageRateCards": [card(ids["usage_meter_id"], per_unit(0), [1])],
             },
+        },
+        "insertSetting": {
+            "id": "mine", "value": "1", "entityType": "CUSTOMER", "entityId": ids["customer_id"], "namespace": "USER",
+            "name": "Mine", "dataType": "NUMERIC",
         },
         "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},
         "getMetrics": {

@@ -20,4 +20,5 @@ OWNS: tuple[str, ...] = (
     "account_calendar",
     "contact",
     "setting",
+    "setting_version",
 )

@@ -13,7 +13,7 @@ from bursar.db.queries import Queries
 
 queries = Queries("bursar.accounts", "gate.sql")
 
-Kind = Literal["catalog", "account", "name", "clock"]
+Kind = Literal["catalog", "account", "name", "setting", "clock"]
 
 
 async def change(
@@ -21,9 +21,10 @@ async def change(
 ) -> int:
     """Close the gate until the transaction ends, raise the workspace's version by one and log what changed.
 
-    `object_key` and `name` tell caches what to drop: the account of `account`, the value of `name`. Returns the new
-    version. Call it before the change locks a row or reads what it decides on: who takes the gate after a row waits in
-    a circle with whoever does it the other way round.
+    `object_key` and `name` tell caches what to drop: the account of `account` (its own settings included), the value of
+    `name`; `setting` stands for settings of a customer or the whole workspace. Returns the new version. Call it before
+    the change locks a row or reads what it decides on: who takes the gate after a row waits in a circle with whoever
+    does it the other way round.
     """
     return await change_all(connection, workspace, kind, [(object_key, name)])
 

@@ -41,7 +41,7 @@ class BillingInformation(msgspec.Struct, rename="camel", omit_defaults=True, for
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A named value kept with a customer or an account."""
+    """A named value kept with an account, a customer or the whole workspace."""
 
     id: str
     value: str

@@ -162,17 +162,6 @@ select key, value, created_at from alias where workspace = $1 and value = any($2
 -- Forget an alias value.
 delete from alias where workspace = $1 and key = $2;
 
--- name: insert_settings
--- Keep settings of a customer or an account.
-insert into setting (workspace, namespace, setting_id, entity_type, entity_id, name, value, data_type)
-select $1, namespace, id, $2, $3, name, value, data_type
-from unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) as s (namespace, id, name, value, data_type);
-
--- name: settings
--- The settings of customers or accounts.
-select entity_id, namespace, setting_id, name, value, data_type from setting
-where workspace = $1 and entity_type = $2 and entity_id = any($3::text[]) order by key;
-
 -- name: insert_contact
 -- Add a contact of a customer.
 insert into contact (workspace, customer, username, preferred_username, name, email, phone, password_hash, login_access,

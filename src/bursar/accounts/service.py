@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from bursar.accounts import gate, names
+from bursar.accounts import gate, names, settings
 from bursar.accounts.model import (
     Account,
     AccountChange,
@@ -12,7 +12,6 @@ from bursar.accounts.model import (
     Name,
     NewAccount,
     NewCustomer,
-    Setting,
     check_address,
     may_change,
     tidy_tags,
@@ -49,7 +48,7 @@ async def create_customer(connection: Connection, caller: Caller, new: NewCustom
     )
     if key is None:
         raise Taken("id", f"customer {new.id!r} exists already")
-    await _keep_settings(connection, caller, "CUSTOMER", new.id, new.settings)
+    await settings.keep(connection, caller, "CUSTOMER", new.id, new.settings)
     await audit.record(connection, caller, "create", "customer", new.id)
     account = await _make_account(connection, caller, key, first, known, "account." if new.account else "")
     return await get_customer(connection, caller.workspace, new.id), account
@@ -213,7 +212,7 @@ async def _make_account(
     if key is None:
         raise Taken(f"{prefix}id", f"account {new.id!r} exists already")
     await names.claim_id(connection, caller, key, new.id, known, f"{prefix}id")
-    await _keep_settings(connection, caller, "ACCOUNT", new.id, new.settings)
+    await settings.keep(connection, caller, "ACCOUNT", new.id, new.settings, prefix)
     account = await get_account(connection, caller.workspace, new.id)
     if new.aliases:
         await names.give(connection, caller, account, new.aliases, known)
@@ -233,22 +232,3 @@ async def _number(connection: Connection, caller: Caller, kind: str, statement: 
         assert row is not None
         if not row["taken"]:
             return int(row["number"])
-
-
-async def _keep_settings(
-    connection: Connection, caller: Caller, kind: str, identifier: str, settings: Sequence[Setting]
-) -> None:
-    if len({(setting.namespace, setting.id) for setting in settings}) < len(settings):
-        raise Invalid("settings", "an id is given twice in one namespace")
-    if settings:
-        await connection.execute(
-            queries.insert_settings,
-            caller.workspace,
-            kind,
-            identifier,
-            [setting.namespace for setting in settings],
-            [setting.id for setting in settings],
-            [setting.name for setting in settings],
-            [setting.value for setting in settings],
-            [setting.data_type for setting in settings],
-        )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bursar.accounts.model import Account, Address, Alias, BillingInformation, Customer, Setting
+from bursar.accounts.model import Account, Address, Alias, BillingInformation, Customer
 from bursar.core.errors import Invalid, NotFound
 from bursar.core.page import Page
 from bursar.db.database import Connection, Row
@@ -139,18 +139,6 @@ async def aliases_of(connection: Connection, workspace: int, accounts: Sequence[
                 created_at=row["created_at"],
                 updated_at=row["updated_at"],
             )
-        )
-    return result
-
-
-async def settings_of(
-    connection: Connection, workspace: int, entity_type: str, identifiers: Sequence[str]
-) -> dict[str, list[Setting]]:
-    """Settings by the id of the customer or account that they belong to."""
-    result: dict[str, list[Setting]] = {identifier: [] for identifier in identifiers}
-    for row in await connection.fetch(queries.settings, workspace, entity_type, list(identifiers)):
-        result[row["entity_id"]].append(
-            Setting(row["setting_id"], row["value"], row["namespace"], row["name"], row["data_type"])
         )
     return result
 

@@ -1,6 +1,5 @@
 """The rules of the catalogue: what a schema, a meter and a plan may say. Pure; errors name the field on the wire."""
 
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -17,6 +16,7 @@ from bursar.catalog.definitions import (
     UsageCard,
 )
 from bursar.core.cycles import Calendar
+from bursar.core.decimals import NUMERAL
 from bursar.core.errors import Invalid
 from bursar.core.jsonlogic import Rule, compile_rule
 
@@ -27,7 +27,6 @@ GRACE_LIMIT = 366
 RECURRENCE_LIMIT = 10_000
 
 _ROOTS = {"attribute": "attributes", "dimension": "dimensions"}
-_NUMERAL = re.compile(r"-?\d{1,26}(\.\d{1,12})?", re.ASCII)
 
 
 def check_schema(definition: SchemaDefinition) -> None:
@@ -45,6 +44,18 @@ def check_schema(definition: SchemaDefinition) -> None:
             raise Invalid(f"filterFields[{index}]", f"the schema has no attribute or dimension {name!r}")
         if variable in fields[:index]:
             raise Invalid(f"filterFields[{index}]", f"{name!r} is given twice")
+
+
+def check_widened(old: SchemaDefinition, new: SchemaDefinition) -> None:
+    """Raise `Invalid` where attributes or dimensions of a schema that has been active are taken away or changed."""
+    attributes = {attribute.name: attribute for attribute in new.attributes}
+    for attribute in old.attributes:
+        if attributes.get(attribute.name) != attribute:
+            verb = "changed" if attribute.name in attributes else "removed"
+            raise Invalid("attributes", f"{attribute.name!r} cannot be {verb} once the schema has been active")
+    for name in old.dimensions:
+        if name not in new.dimensions:
+            raise Invalid("dimensions", f"{name!r} cannot be removed once the schema has been active")
 
 
 def check_meter(meter: MeterDefinition, schema: SchemaDefinition) -> None:
@@ -69,7 +80,7 @@ def _check_filters(filters: Sequence[Filter], schema: SchemaDefinition) -> None:
             raise Invalid(f"filters[{index}].field", f"{entry.field!r} is not a filter field of the event schema")
         if variable in seen:
             raise Invalid(f"filters[{index}].field", f"{entry.field!r} is given twice: no event could pass both")
-        if variable.startswith("attributes.") and not _NUMERAL.fullmatch(entry.value):
+        if variable.startswith("attributes.") and not NUMERAL.fullmatch(entry.value):
             raise Invalid(f"filters[{index}].value", f"must be a number: {entry.field!r} is an attribute")
         seen.add(variable)
 

@@ -14,23 +14,45 @@ select version from workspace where key = $1;
 
 -- name: schema
 -- The newest version of an event schema, or the one that is asked for.
-select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition
+select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition,
+    v.created_at as made_at, (select max(n.version) from event_schema_version n where n.event_schema = s.key) as newest
 from event_schema s join event_schema_version v on v.event_schema = s.key
 where s.workspace = $1 and s.name = $2 and ($3::int is null or v.version = $3) order by v.version desc limit 1;
 
+-- name: schema_versions
+-- All versions of an event schema, newest first.
+select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition,
+    v.created_at as made_at, max(v.version) over () as newest
+from event_schema s join event_schema_version v on v.event_schema = s.key
+where s.workspace = $1 and s.name = $2 order by v.version desc;
+
 -- name: schema_at
 -- The newest version of an event schema by key.
-select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition
+select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition,
+    v.created_at as made_at, v.version as newest
 from event_schema s join event_schema_version v on v.event_schema = s.key
 where s.workspace = $1 and s.key = $2 order by v.version desc limit 1;
 
 -- name: schemas
--- Event schemas after a key, each in its newest version, with the number of its meters.
+-- Event schemas after a key, each in its newest version, with the number of its meters; archived ones if asked for.
 select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition,
+    v.created_at as made_at, v.version as newest,
     (select count(*) from usage_meter m where m.event_schema = s.key and m.status <> 'ARCHIVED')::int as meters
 from event_schema s
 join lateral (select * from event_schema_version v where v.event_schema = s.key order by version desc limit 1) v on true
-where s.workspace = $1 and s.key > $2 and ($3::text is null or s.status = $3) order by s.key limit $4;
+where s.workspace = $1 and s.key > $2 and ($3::text is null and s.status <> 'ARCHIVED' or s.status = $3)
+order by s.key limit $4;
+
+-- name: touch_schema
+-- Note that an event schema has a new version.
+update event_schema set updated_at = $2 where key = $1;
+
+-- name: meters_of_schema
+-- The usage meters of an event schema that are not archived, each in its newest version.
+select m.wire_id, m.name, m.status, v.definition
+from usage_meter m
+join lateral (select * from usage_meter_version v where v.usage_meter = m.key order by version desc limit 1) v on true
+where m.workspace = $1 and m.event_schema = $2 and m.status <> 'ARCHIVED' order by m.key;
 
 -- name: set_schema_status
 -- Move an event schema through its life.
@@ -146,6 +168,12 @@ select $1, $2, currency, $3 from unnest($4::text[]) as c (currency) on conflict 
 -- name: activate_plan
 -- Put a price plan in force.
 update price_plan set status = 'ACTIVE', updated_at = $2 where key = $1;
+
+-- name: judging_schemas
+-- Versions of event schemas by key.
+select v.key, s.name, v.version, v.definition
+from event_schema_version v join event_schema s on s.key = v.event_schema
+where v.workspace = $1 and v.key = any($2::int[]);
 
 -- name: schema_names
 -- The names of event schemas by version key.

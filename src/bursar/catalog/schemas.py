@@ -1,11 +1,14 @@
-"""Event schemas: making, activating and reading them."""
+"""Event schemas: making, changing, activating, archiving and reading them.
+
+Every change makes a new version. Events are judged by the version in force when they are received, and name it.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from bursar.accounts import gate
-from bursar.catalog.definitions import SchemaDefinition, from_text, to_text
-from bursar.catalog.model import check_schema
+from bursar.catalog.definitions import AttributeDefinition, MeterDefinition, SchemaDefinition, from_text, to_text
+from bursar.catalog.model import check_meter, check_schema, check_widened
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, WrongState
 from bursar.core.page import Page
@@ -18,7 +21,7 @@ queries = Queries("bursar.catalog")
 
 @dataclass(frozen=True, slots=True)
 class EventSchema:
-    """A version of an event schema."""
+    """A version of an event schema. Versions that another has replaced are ARCHIVED."""
 
     key: int
     version_key: int
@@ -29,6 +32,25 @@ class EventSchema:
     created_at: datetime
     updated_at: datetime
     meters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """What to change of an event schema; None leaves a part as it is."""
+
+    description: str | None = None
+    attributes: list[AttributeDefinition] | None = None
+    dimensions: list[str] | None = None
+    filter_fields: list[str] | None = None
+
+    def applied(self, old: SchemaDefinition) -> SchemaDefinition:
+        """The definition with the change."""
+        return SchemaDefinition(
+            attributes=old.attributes if self.attributes is None else self.attributes,
+            dimensions=old.dimensions if self.dimensions is None else self.dimensions,
+            description=old.description if self.description is None else self.description,
+            filter_fields=old.filter_fields if self.filter_fields is None else self.filter_fields,
+        )
 
 
 async def create_schema(connection: Connection, caller: Caller, name: str, definition: SchemaDefinition) -> EventSchema:
@@ -51,12 +73,72 @@ async def activate_schema(connection: Connection, caller: Caller, name: str) -> 
     """Let events of a schema in. Of an active one, nothing changes."""
     await gate.change(connection, caller.workspace, "catalog")
     schema = await get_schema(connection, caller.workspace, name)
-    if schema.status == "ARCHIVED":
-        raise WrongState(f"event schema {name!r} is archived")
+    _not_archived(schema)
     if schema.status != "ACTIVE":
         await connection.execute(queries.set_schema_status, schema.key, "ACTIVE", caller.wall)
         await audit.record(connection, caller, "activate", "event_schema", name)
     return await get_schema(connection, caller.workspace, name)
+
+
+async def update_schema(connection: Connection, caller: Caller, name: str, change: SchemaChange) -> EventSchema:
+    """A new version of an event schema; events received from now on are judged by it. No change, no version.
+
+    Raises `WrongState` for an archived schema or where one of its meters would no longer suit it, `Invalid` for what no
+    schema may say and for attributes and dimensions taken away or changed after the first activation.
+    """
+    version = await gate.change(connection, caller.workspace, "catalog")
+    schema = await get_schema(connection, caller.workspace, name)
+    _not_archived(schema)
+    definition = change.applied(schema.definition)
+    if definition == schema.definition:
+        return schema
+    if schema.status != "DRAFT":
+        check_widened(schema.definition, definition)
+    check_schema(definition)
+    for row in await _meters(connection, caller.workspace, schema):
+        try:
+            check_meter(from_text(row["definition"], MeterDefinition), definition)
+        except Invalid as error:
+            raise WrongState(f"usage meter {row['name']!r} would not suit the schema: {error.message}") from None
+    await connection.execute(
+        queries.insert_schema_version,
+        caller.workspace,
+        schema.key,
+        schema.version + 1,
+        to_text(definition),
+        version,
+        caller.wall,
+    )
+    await connection.execute(queries.touch_schema, schema.key, caller.wall)
+    await audit.record(connection, caller, "update", "event_schema", name, {"version": schema.version + 1})
+    return await get_schema(connection, caller.workspace, name)
+
+
+async def deactivate_schema(connection: Connection, caller: Caller, name: str) -> EventSchema:
+    """Let no more events of an active schema in. Of an inactive one, nothing changes.
+
+    Raises `WrongState` for a draft, an archived schema, and while a usage meter is active.
+    """
+    await gate.change(connection, caller.workspace, "catalog")
+    schema = await get_schema(connection, caller.workspace, name)
+    _not_archived(schema)
+    if schema.status == "DRAFT":
+        raise WrongState(f"event schema {name!r} is a draft; only an active one can be deactivated")
+    if schema.status == "ACTIVE":
+        await _no_active_meter(connection, caller, schema, "deactivate")
+        await connection.execute(queries.set_schema_status, schema.key, "INACTIVE", caller.wall)
+        await audit.record(connection, caller, "deactivate", "event_schema", name)
+    return await get_schema(connection, caller.workspace, name)
+
+
+async def archive_schema(connection: Connection, caller: Caller, name: str) -> None:
+    """Archive an event schema for ever; its name stays taken. Raises `WrongState` while a usage meter is active."""
+    await gate.change(connection, caller.workspace, "catalog")
+    schema = await get_schema(connection, caller.workspace, name)
+    _not_archived(schema)
+    await _no_active_meter(connection, caller, schema, "archive")
+    await connection.execute(queries.set_schema_status, schema.key, "ARCHIVED", caller.wall)
+    await audit.record(connection, caller, "archive", "event_schema", name)
 
 
 async def get_schema(connection: Connection, workspace: int, name: str, version: int | None = None) -> EventSchema:
@@ -65,6 +147,14 @@ async def get_schema(connection: Connection, workspace: int, name: str, version:
     if row is None:
         raise NotFound("event schema", name if version is None else f"{name} version {version}")
     return _schema(row)
+
+
+async def list_versions(connection: Connection, workspace: int, name: str) -> list[EventSchema]:
+    """All versions of an event schema, newest first. Raises `NotFound`."""
+    rows = await connection.fetch(queries.schema_versions, workspace, name)
+    if not rows:
+        raise NotFound("event schema", name)
+    return [_schema(row) for row in rows]
 
 
 async def schema_at(connection: Connection, workspace: int, key: int) -> EventSchema:
@@ -78,7 +168,7 @@ async def schema_at(connection: Connection, workspace: int, key: int) -> EventSc
 async def list_schemas(
     connection: Connection, workspace: int, status: str | None, after: str | None, limit: int
 ) -> Page[EventSchema]:
-    """Event schemas in the order of their making."""
+    """Event schemas in the order of their making; archived ones only where their status is asked for."""
     rows = await connection.fetch(queries.schemas, workspace, key_of(after), status, limit + 1)
     items = [_schema(row, row["meters"]) for row in rows[:limit]]
     return Page(items, str(items[-1].key) if len(rows) > limit else None)
@@ -93,20 +183,36 @@ def key_of(after: str | None) -> int:
     return int(after)
 
 
+async def schema_names(connection: Connection, workspace: int) -> dict[int, str]:
+    """The names of a workspace's event schemas by the internal key of each version."""
+    return {row["key"]: row["name"] for row in await connection.fetch(queries.schema_names, workspace)}
+
+
+def _not_archived(schema: EventSchema) -> None:
+    if schema.status == "ARCHIVED":
+        raise WrongState(f"event schema {schema.name!r} is archived")
+
+
+async def _meters(connection: Connection, workspace: int, schema: EventSchema) -> list[Row]:
+    return await connection.fetch(queries.meters_of_schema, workspace, schema.key)
+
+
+async def _no_active_meter(connection: Connection, caller: Caller, schema: EventSchema, verb: str) -> None:
+    active = [row["name"] for row in await _meters(connection, caller.workspace, schema) if row["status"] == "ACTIVE"]
+    if active:
+        raise WrongState(f"usage meter {active[0]!r} is active; deactivate it before you {verb} its event schema")
+
+
 def _schema(row: Row, meters: int = 0) -> EventSchema:
+    newest = row["version"] == row["newest"]
     return EventSchema(
         key=row["key"],
         version_key=row["version_key"],
         name=row["name"],
-        status=row["status"],
+        status=row["status"] if newest else "ARCHIVED",
         version=row["version"],
         definition=from_text(row["definition"], SchemaDefinition),
         created_at=row["created_at"],
-        updated_at=row["updated_at"],
+        updated_at=row["updated_at"] if newest else row["made_at"],
         meters=meters,
     )
-
-
-async def schema_names(connection: Connection, workspace: int) -> dict[int, str]:
-    """The names of a workspace's event schemas by the internal key of each version."""
-    return {row["key"]: row["name"] for row in await connection.fetch(queries.schema_names, workspace)}

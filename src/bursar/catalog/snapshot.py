@@ -1,5 +1,6 @@
 """What admission loads of a workspace's catalogue, and the history by which it is recomputed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bursar.catalog.definitions import MeterDefinition, SchemaDefinition, from_text
@@ -42,6 +43,16 @@ class SchemaView:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaVersion:
+    """A version of an event schema, whatever has become of it since."""
+
+    name: str
+    number: int
+    """The version's number, for people."""
+    definition: SchemaDefinition
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """The catalogue as it is in force."""
 
@@ -64,6 +75,14 @@ async def load(connection: Connection, workspace: int) -> Catalog:
             )
         )
     return Catalog(tuple(schemas))
+
+
+async def schema_versions(connection: Connection, workspace: int, keys: Iterable[int]) -> dict[int, SchemaVersion]:
+    """The versions of event schemas that events name, by internal key."""
+    return {
+        row["key"]: SchemaVersion(row["name"], row["version"], from_text(row["definition"], SchemaDefinition))
+        for row in await connection.fetch(queries.judging_schemas, workspace, sorted(set(keys)))
+    }
 
 
 async def history(connection: Connection, workspace: int) -> list[MeterView]:

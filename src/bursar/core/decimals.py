@@ -5,12 +5,16 @@ Quantities and unrounded amounts have 12 decimals and at most 26 integer digits,
 
 import decimal
 import math
+import re
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 SCALE = 12
 UNIT = Decimal(1).scaleb(-SCALE)
 LIMIT = Decimal(10) ** (38 - SCALE)
 """The first magnitude that NUMERIC(38,12) cannot hold."""
+
+NUMERAL = re.compile(r"-?\d{1,26}(\.\d{1,12})?", re.ASCII)
+"""The text of a number that NUMERIC(38,12) holds exactly, to be matched in full."""
 
 # Two 38-digit numbers multiply to 76 digits; 120 leaves room for sums of such products before they are rounded.
 _CONTEXT = decimal.Context(

@@ -47,6 +47,8 @@ class KeptEvent:
     catalog_version: int | None
     """The version of the rules that judged it; None for repeats."""
     owner: Owner | None
+    schema: snapshot.SchemaVersion | None
+    """The version of its schema that judged it; None where there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,9 @@ async def _walk(
 
 async def _kept(connection: Connection, workspace: int, rows: Sequence[Row]) -> list[KeptEvent]:
     chunks = await bodies.read(connection, workspace, (row["chunk"] for row in rows))
+    versions = await snapshot.schema_versions(
+        connection, workspace, (row["event_schema"] for row in rows if row["event_schema"] is not None)
+    )
     found = await owners(connection, workspace, sorted({row["account"] for row in rows if row["account"] is not None}))
     return [
         KeptEvent(
@@ -148,6 +153,7 @@ async def _kept(connection: Connection, workspace: int, rows: Sequence[Row]) -> 
             received_at=row["received_at"],
             catalog_version=row["catalog_version"],
             owner=found.get(row["account"]),
+            schema=versions.get(row["event_schema"]),
         )
         for row in rows
     ]

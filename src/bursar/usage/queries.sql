@@ -119,7 +119,7 @@ group by 1, 2, 3, 4 order by 1, 2, 3, 4;
 
 -- name: metered_events
 -- The metered events of an account and period in the order of their time, after a bookmark.
-select id_hash, occurred_at, received_at, chunk, position, catalog_version from event_key
+select id_hash, account, occurred_at, received_at, chunk, position, catalog_version, event_schema from event_key
 where workspace = $1 and account = $2 and occurred_at >= $3 and occurred_at < $4 and state = 1
     and (occurred_at, chunk, position) > ($5, $6, $7)
 order by occurred_at, chunk, position limit $8;
@@ -127,10 +127,10 @@ order by occurred_at, chunk, position limit $8;
 -- name: events_of_chunks
 -- The events of some chunks that a list wants, newest first, below a bookmark.
 select * from (
-    select id_hash, account, catalog_version, occurred_at, received_at, chunk, position, state, reason
+    select id_hash, account, catalog_version, event_schema, occurred_at, received_at, chunk, position, state, reason
     from event_key where workspace = $1 and chunk = any($2::bigint[])
     union all
-    select id_hash, account, null, occurred_at, received_at, chunk, position, state, reason
+    select id_hash, account, null, event_schema, occurred_at, received_at, chunk, position, state, reason
     from event_repeat where workspace = $1 and chunk = any($2::bigint[])
 ) e
 where (chunk, position) < ($3, $4) and ($5::smallint[] is null or state = any($5))
@@ -139,10 +139,10 @@ order by chunk desc, position desc limit $6;
 -- name: events_of_account
 -- The events of an account that a list wants, newest first, below a bookmark.
 select * from (
-    select id_hash, account, catalog_version, occurred_at, received_at, chunk, position, state, reason
+    select id_hash, account, catalog_version, event_schema, occurred_at, received_at, chunk, position, state, reason
     from event_key where workspace = $1 and account = $2
     union all
-    select id_hash, account, null, occurred_at, received_at, chunk, position, state, reason
+    select id_hash, account, null, event_schema, occurred_at, received_at, chunk, position, state, reason
     from event_repeat where workspace = $1 and account = $2
 ) e
 where (chunk, position) < ($3, $4) and ($5::smallint[] is null or state = any($5))
@@ -150,10 +150,11 @@ order by chunk desc, position desc limit $6;
 
 -- name: events_of_id
 -- Everything that was received under an id: the event that holds it first, then repeats, newest first.
-select id_hash, account, catalog_version, occurred_at, received_at, chunk, position, state, reason, 0 as rank
+select id_hash, account, catalog_version, event_schema, occurred_at, received_at, chunk, position, state, reason,
+    0 as rank
 from event_key where workspace = $1 and id_hash = $2
 union all
-select id_hash, account, null, occurred_at, received_at, chunk, position, state, reason, 1
+select id_hash, account, null, event_schema, occurred_at, received_at, chunk, position, state, reason, 1
 from event_repeat where workspace = $1 and id_hash = $2
 order by rank, chunk desc, position desc limit 50;
 
@@ -176,7 +177,7 @@ select state, count(*), true from event_repeat where workspace = $1 group by 1;
 
 -- name: keys_of_chunks
 -- The metered events that hold ids in some chunks.
-select chunk, position, account, occurred_at, catalog_version, id_hash from event_key
+select chunk, position, account, occurred_at, catalog_version, event_schema, id_hash from event_key
 where workspace = $1 and chunk = any($2::bigint[]) and state = 1;
 
 -- name: lost_bodies

@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from togai_client.api.event_management_api import EventManagementApi
 from togai_client.api.event_schemas_api import EventSchemasApi
 from togai_client.exceptions import BadRequestException, NotFoundException
 from togai_client.models.create_event_schema_request import CreateEventSchemaRequest
+from togai_client.models.update_event_schema_request import UpdateEventSchemaRequest
 
 from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, event, expect, ingest, meter, schema, status_of
@@ -22,6 +24,10 @@ RIDE: dict[str, Any] = {
 
 def create(api: EventSchemasApi, **change: Any) -> Any:
     return api.create_event_schema(CreateEventSchemaRequest.from_dict({**RIDE, **change}))
+
+
+def update(api: EventSchemasApi, name: str = "ride_completed", **change: Any) -> Any:
+    return api.event_schema_event_schema_name_patch(name, UpdateEventSchemaRequest.from_dict(change))
 
 
 def refused(call: Any, *words: str) -> None:
@@ -56,6 +62,11 @@ def test_what_does_not_exist_is_not_found(tenant: Tenant) -> None:
             api.get_event_schema(name, version=version)
     with pytest.raises(NotFoundException):
         api.activate_event_schema("nothing")
+    for call in (api.deactivate_event_schema, api.delete_event_schema, api.list_event_schema_versions):
+        with pytest.raises(NotFoundException):
+            call("nothing")
+    with pytest.raises(NotFoundException):
+        update(api, "nothing", description="x")
     refused(lambda: api.get_event_schema("ride_completed", version=0), "version")
     refused(lambda: api.get_event_schema("ride_completed", version=10**12), "version")
 
@@ -93,6 +104,122 @@ def test_schemas_are_listed_in_pages_with_the_number_of_their_meters(tenant: Ten
     refused(lambda: api.list_event_schemas(status="BROKEN"), "status")
     for token in ("x", first.next_token[:-3], first.next_token + "A"):
         refused(lambda token=token: api.list_event_schemas(next_token=token), "nextToken")
+
+
+DISTANCE, MINUTES = {"name": "distance", "defaultUnit": "Miles"}, {"name": "minutes"}
+
+
+def test_every_change_is_a_version(tenant: Tenant) -> None:
+    api = EventSchemasApi(tenant.togai)
+    first = create(api)
+    second = update(api, attributes=[DISTANCE], filterFields=[], description="Shorter")
+    assert (second.version, second.status, second.description) == (2, "DRAFT", "Shorter")
+    assert [entry.name for entry in second.attributes] == ["distance"]
+    assert [entry.name for entry in second.dimensions] == ["city"]
+    active = api.activate_event_schema("ride_completed")
+    third = update(api, dimensions=[{"name": "city"}, {"name": "driver"}])
+    assert (third.version, third.status, third.created_at) == (3, "ACTIVE", first.created_at)
+    assert update(api, description="Shorter").to_dict() == third.to_dict()
+    assert update(api).to_dict() == third.to_dict()
+    assert third.updated_at > active.updated_at
+    versions = api.list_event_schema_versions("ride_completed").data
+    assert [(entry.version, entry.status) for entry in versions] == [(3, "ACTIVE"), (2, "ARCHIVED"), (1, "ARCHIVED")]
+    assert versions[0].to_dict() == third.to_dict() == api.get_event_schema("ride_completed").to_dict()
+    assert {**versions[2].to_dict(), "status": "DRAFT"} == first.to_dict()
+    assert api.get_event_schema("ride_completed", version=2).to_dict() == versions[1].to_dict()
+    (listed,) = api.list_event_schemas().data
+    assert (listed.version, listed.status) == (3, "ACTIVE")
+
+
+def test_what_has_been_active_only_grows(tenant: Tenant) -> None:
+    api = EventSchemasApi(tenant.togai)
+    create(api, attributes=[DISTANCE, MINUTES], dimensions=[{"name": "city"}])
+    api.activate_event_schema("ride_completed")
+    for change, words in (
+        ({"attributes": [DISTANCE]}, ("attributes", "'minutes'", "removed")),
+        ({"attributes": [DISTANCE, {**MINUTES, "defaultUnit": "min"}]}, ("attributes", "'minutes'", "changed")),
+        ({"dimensions": []}, ("dimensions", "'city'", "removed")),
+        ({"dimensions": [], "filterFields": []}, ("dimensions", "'city'", "removed")),
+        ({"dimensions": [{"name": "town"}]}, ("dimensions", "'city'", "removed")),
+        ({"filterFields": ["town"]}, ("filterFields[0]",)),
+        ({"attributes": [DISTANCE, MINUTES, DISTANCE]}, ("attributes[2]", "twice")),
+    ):
+        refused(lambda change=change: update(api, **change), *words)
+    api.deactivate_event_schema("ride_completed")
+    refused(lambda: update(api, attributes=[DISTANCE]), "attributes", "'minutes'")
+    assert update(api, attributes=[MINUTES, DISTANCE, {"name": "tip"}], filterFields=["city"]).version == 2
+
+
+def test_a_schema_goes_on_suiting_its_meters(tenant: Tenant) -> None:
+    api = EventSchemasApi(tenant.togai)
+    schema(tenant.http, active=False)
+    meter(tenant.http, active=False, filters=[{"field": "model", "value": "big"}])
+    refused(lambda: update(api, "llm", attributes=[]), "usage meter 'tokens'", "attributes.tokens")
+    refused(lambda: update(api, "llm", filterFields=[]), "usage meter 'tokens'", "'model'")
+    assert update(api, "llm", filterFields=["dimension.model"]).version == 2
+
+
+def test_events_name_the_version_that_judged_them(tenant: Tenant) -> None:
+    api = EventSchemasApi(tenant.togai)
+    customer(tenant.http)
+    schema(tenant.http)
+    now = expect(tenant.http.get("/bursar/v1/clock"), 200)["now"]
+    ingest(tenant.http, event("before", now))
+    update(api, "llm", dimensions=[{"name": "model"}, {"name": "region"}])
+    ingest(tenant.http, event("after", now, dimensions={"model": "big", "region": "eu"}), event("short", now))
+    ingest(tenant.http, event("none", now, schemaName="other"))
+    events = EventManagementApi(tenant.togai)
+
+    def judged(identifier: str) -> tuple[int | None, str]:
+        (found,) = events.get_single_event(identifier).events
+        schema_of = found.event_pipeline_info.event_schema
+        return schema_of.version if schema_of else None, found.ingestion_status.status
+
+    assert judged("before") == (1, "INGESTION_COMPLETED_NO_MATCHING_METERS")
+    assert judged("after") == (2, "INGESTION_COMPLETED_NO_MATCHING_METERS")
+    assert judged("short") == (2, "INGESTION_FAILED")
+    assert judged("none") == (None, "INGESTION_FAILED_SCHEMA_NOT_DEFINED")
+
+
+def test_a_schema_is_deactivated_once_no_meter_is_active(tenant: Tenant) -> None:
+    api = EventSchemasApi(tenant.togai)
+    customer(tenant.http)
+    create(api)
+    refused(lambda: api.deactivate_event_schema("ride_completed"), "is a draft")
+    schema(tenant.http)
+    meter(tenant.http, "idle", active=False)
+    now = expect(tenant.http.get("/bursar/v1/clock"), 200)["now"]
+    assert api.deactivate_event_schema("llm").status == "INACTIVE"
+    assert api.deactivate_event_schema("llm").status == "INACTIVE"
+    ingest(tenant.http, event("shut", now))
+    assert status_of(tenant.http, "shut") == ["FAILED_SCHEMA_NOT_DEFINED"]
+    assert api.activate_event_schema("llm").status == "ACTIVE"
+    ingest(tenant.http, event("shut", now))
+    assert status_of(tenant.http, "shut") == ["COMPLETED_NO_MATCHING_METERS", "FAILED_SCHEMA_NOT_DEFINED"]
+    meter(tenant.http)
+    refused(lambda: api.deactivate_event_schema("llm"), "'tokens' is active")
+    assert api.get_event_schema("llm").status == "ACTIVE"
+
+
+def test_an_archived_schema_is_kept_and_does_nothing_more(tenant: Tenant) -> None:
+    api = EventSchemasApi(tenant.togai)
+    customer(tenant.http)
+    schema(tenant.http)
+    schema(tenant.http, "other")
+    meter(tenant.http, schema_name="other")
+    refused(lambda: api.delete_event_schema("other"), "'tokens' is active")
+    assert api.delete_event_schema("llm").success
+    assert (api.get_event_schema("llm").status, api.get_event_schema("llm").version) == ("ARCHIVED", 1)
+    assert [entry.name for entry in api.list_event_schemas().data] == ["other"]
+    assert [entry.name for entry in api.list_event_schemas(status="ARCHIVED").data] == ["llm"]
+    for call in (api.activate_event_schema, api.deactivate_event_schema, api.delete_event_schema):
+        refused(lambda call=call: call("llm"), "archived")
+    refused(lambda: update(api, "llm", description="x"), "archived")
+    answer = tenant.http.post("/event_schema", json={"name": "llm", "attributes": [], "dimensions": []})
+    assert (answer.status_code, "already" in answer.text) == (400, True)
+    now = expect(tenant.http.get("/bursar/v1/clock"), 200)["now"]
+    ingest(tenant.http, event("late", now))
+    assert status_of(tenant.http, "late") == ["FAILED_SCHEMA_NOT_DEFINED"]
 
 
 def test_events_of_a_draft_are_kept_but_not_measured(tenant: Tenant) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from bursar.accounts import contacts, service, store
+from bursar.accounts import contacts, service, settings, store
 from bursar.accounts.model import Address, Customer, NewCustomer
 from bursar.core.page import Page
 from bursar.http.door import Answer, Body, Call
@@ -133,6 +133,7 @@ async def create_customer(call: Call, body: CreateCustomerRequest) -> CreateCust
     async with call.db.transaction(call.caller.workspace) as connection:
         customer, account = await service.create_customer(connection, call.caller, new)
         (shape,) = await load_account_shapes(connection, call.caller, [account])
+        kept = await settings.settings_of(connection, call.caller.workspace, "CUSTOMER", [customer.id])
     return CreateCustomerResponse(
         id=customer.id,
         togai_customer_id=customer.wire_id,
@@ -140,7 +141,7 @@ async def create_customer(call: Call, body: CreateCustomerRequest) -> CreateCust
         primary_email=customer.primary_email,
         billing_address=customer.address.one_line(),
         address=customer.address,
-        settings=[setting_shape(setting) for setting in new.settings],
+        settings=[setting_shape(setting) for setting in kept[customer.id]],
         account=shape,
     )
 

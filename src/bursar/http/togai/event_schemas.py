@@ -7,15 +7,17 @@ from msgspec import Meta
 
 from bursar.catalog import schemas
 from bursar.catalog.definitions import AttributeDefinition, SchemaDefinition
-from bursar.catalog.schemas import EventSchema
+from bursar.catalog.schemas import EventSchema, SchemaChange
 from bursar.core.errors import Invalid
 from bursar.http.door import Answer, Body, Call, Query
-from bursar.http.togai.door import PageQuery, PaginationOptions, door, open_token, seal_token
+from bursar.http.togai.door import PageQuery, PaginationOptions, Success, door, open_token, seal_token
 
 TAG = "Event Schemas"
 
 NameText = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^[\sa-zA-Z0-9_-]*$")]
 Description = Annotated[str, Meta(max_length=255)]
+FilterFields = Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=100)]
+Template = Annotated[str, Meta(max_length=1000)]
 Status = Literal["DRAFT", "ACTIVE", "INACTIVE", "ARCHIVED"]
 
 
@@ -47,8 +49,19 @@ class CreateEventSchemaRequest(Body, kw_only=True):
     dimensions: Annotated[list[DimensionsSchema], Meta(max_length=50)]
     description: Description | None = None
     enrichments: Enrichments | None = None
-    filter_fields: Annotated[list[Annotated[str, Meta(max_length=100)]], Meta(max_length=100)] | None = None
-    event_id_template: Annotated[str, Meta(max_length=1000)] | None = None
+    filter_fields: FilterFields | None = None
+    event_id_template: Template | None = None
+
+
+class UpdateEventSchemaRequest(Body, kw_only=True):
+    """What to change of an event schema; a list replaces the whole list."""
+
+    description: Description | None = None
+    attributes: Annotated[list[EventAttributeSchema], Meta(max_length=50)] | None = None
+    dimensions: Annotated[list[DimensionsSchema], Meta(max_length=50)] | None = None
+    enrichments: Enrichments | None = None
+    filter_fields: FilterFields | None = None
+    event_id_template: Template | None = None
 
 
 class EventSchemaShape(Answer, kw_only=True):
@@ -72,6 +85,12 @@ class EventSchemaListPaginatedResponse(Answer, kw_only=True):
     data: list[EventSchemaShape]
     next_token: str | None
     context: PaginationOptions
+
+
+class EventSchemaVersionsResponse(Answer, kw_only=True):
+    """All versions of an event schema."""
+
+    data: list[EventSchemaShape]
 
 
 class SchemaListQuery(PageQuery, kw_only=True):
@@ -99,10 +118,7 @@ class SchemaQuery(Query, kw_only=True):
 )
 async def create_event_schema(call: Call, body: CreateEventSchemaRequest) -> EventSchemaShape:
     """Make a draft of an event schema."""
-    if body.enrichments is not None and (body.enrichments.fields or body.enrichments.dependencies):
-        raise Invalid("enrichments", "are not supported yet")
-    if body.event_id_template is not None:
-        raise Invalid("eventIdTemplate", "is not supported yet")
+    _check_supported(body)
     definition = SchemaDefinition(
         attributes=[AttributeDefinition(a.name, a.default_unit) for a in body.attributes],
         dimensions=[dimension.name for dimension in body.dimensions],
@@ -163,6 +179,85 @@ async def activate_event_schema(call: Call) -> EventSchemaShape:
     """Let events of a schema in."""
     async with call.db.transaction(call.caller.workspace) as connection:
         return schema_shape(await schemas.activate_schema(connection, call.caller, call.path["event_schema_name"]))
+
+
+@door.operation(
+    "PATCH",
+    "/event_schema/{event_schema_name}",
+    id="updateEventSchema",
+    tag=TAG,
+    summary="Update an event schema",
+    scope="write",
+    body=UpdateEventSchemaRequest,
+    answer=EventSchemaShape,
+)
+async def update_event_schema(call: Call, body: UpdateEventSchemaRequest) -> EventSchemaShape:
+    """Make a new version of an event schema."""
+    _check_supported(body)
+    change = SchemaChange(
+        description=body.description,
+        attributes=None
+        if body.attributes is None
+        else [AttributeDefinition(a.name, a.default_unit) for a in body.attributes],
+        dimensions=None if body.dimensions is None else [dimension.name for dimension in body.dimensions],
+        filter_fields=body.filter_fields,
+    )
+    async with call.db.transaction(call.caller.workspace) as connection:
+        name = call.path["event_schema_name"]
+        return schema_shape(await schemas.update_schema(connection, call.caller, name, change))
+
+
+@door.operation(
+    "DELETE",
+    "/event_schema/{event_schema_name}",
+    id="deleteEventSchema",
+    tag=TAG,
+    summary="Delete an event schema",
+    scope="write",
+    answer=Success,
+)
+async def delete_event_schema(call: Call) -> Success:
+    """Archive an event schema."""
+    async with call.db.transaction(call.caller.workspace) as connection:
+        await schemas.archive_schema(connection, call.caller, call.path["event_schema_name"])
+    return Success(success=True)
+
+
+@door.operation(
+    "POST",
+    "/event_schema/{event_schema_name}/deactivate",
+    id="deactivateEventSchema",
+    tag=TAG,
+    summary="Deactivate an event schema",
+    scope="write",
+    answer=EventSchemaShape,
+)
+async def deactivate_event_schema(call: Call) -> EventSchemaShape:
+    """Let no more events of a schema in."""
+    async with call.db.transaction(call.caller.workspace) as connection:
+        return schema_shape(await schemas.deactivate_schema(connection, call.caller, call.path["event_schema_name"]))
+
+
+@door.operation(
+    "GET",
+    "/event_schema/{event_schema_name}/versions",
+    id="listEventSchemaVersions",
+    tag=TAG,
+    summary="List all versions of an event schema",
+    answer=EventSchemaVersionsResponse,
+)
+async def list_event_schema_versions(call: Call) -> EventSchemaVersionsResponse:
+    """List the versions of an event schema, newest first."""
+    async with call.db.transaction(call.caller.workspace) as connection:
+        found = await schemas.list_versions(connection, call.caller.workspace, call.path["event_schema_name"])
+    return EventSchemaVersionsResponse(data=[schema_shape(schema) for schema in found])
+
+
+def _check_supported(body: CreateEventSchemaRequest | UpdateEventSchemaRequest) -> None:
+    if body.enrichments is not None and (body.enrichments.fields or body.enrichments.dependencies):
+        raise Invalid("enrichments", "are not supported yet")
+    if body.event_id_template is not None:
+        raise Invalid("eventIdTemplate", "is not supported yet")
 
 
 def schema_shape(schema: EventSchema, meters: int | None = None) -> EventSchemaShape:

@@ -182,7 +182,6 @@ def _shape(kept: KeptEvent, pipeline: dict[str, Any] | UnsetType = UNSET) -> Eve
 
 def _pipeline(kept: KeptEvent, measurements: list[Measurement]) -> dict[str, Any]:
     info: dict[str, Any] = {
-        "eventSchema": {"name": kept.event.schema_name, "version": 1},
         "usageMeters": [
             {
                 "id": measurement.meter.id,
@@ -193,6 +192,8 @@ def _pipeline(kept: KeptEvent, measurements: list[Measurement]) -> dict[str, Any
             for measurement in measurements
         ],
     }
+    if kept.schema is not None:
+        info["eventSchema"] = {"name": kept.schema.name, "version": kept.schema.number}
     if kept.owner is not None:
         info["account"] = {"id": kept.owner.account_id, "name": kept.owner.account_name}
         if kept.event.account_id != kept.owner.account_id:

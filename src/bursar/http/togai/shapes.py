@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from bursar.accounts import store
+from bursar.accounts import settings, store
 from bursar.accounts.model import Account, Address, Alias, BillingInformation, NewAccount, NewAlias, Setting
 from bursar.core.caller import Caller
 from bursar.core.period import utc
@@ -27,6 +27,10 @@ Metadata = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=100)], Annotated[str, Meta(max_length=1000)]],
     Meta(max_length=50),
 ]
+# A dot would make the path of a setting ambiguous.
+SettingId = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z0-9_-]+$(?!\n)")]
+SettingNamespace = Annotated[str, Meta(max_length=50, pattern=r"^[A-Za-z0-9_-]+$(?!\n)")]
+SettingValue = Annotated[str, Meta(max_length=10_000)]
 SettingDataType = Literal["STRING", "NUMERIC", "JSON", "JSON_LOGIC"]
 
 
@@ -52,10 +56,10 @@ class BillingShape(Body, kw_only=True):
 class SettingShape(Body, kw_only=True):
     """A named value kept with a customer or an account."""
 
-    id: Annotated[str, Meta(min_length=1, max_length=100)]
-    value: Annotated[str, Meta(max_length=10_000)]
-    namespace: Annotated[str, Meta(min_length=1, max_length=50)]
-    name: Annotated[str, Meta(max_length=255)]
+    id: SettingId
+    value: SettingValue
+    namespace: SettingNamespace
+    name: Text
     data_type: SettingDataType
 
 
@@ -180,10 +184,8 @@ async def load_account_shapes(
 ) -> list[AccountShape]:
     """Accounts as the wire shows them, with the aliases in force `at` an instant (None: now) and their settings."""
     aliases = await store.aliases_of(connection, caller.workspace, [account.key for account in accounts])
-    settings = await store.settings_of(connection, caller.workspace, "ACCOUNT", [account.id for account in accounts])
-    return [
-        _account_shape(account, aliases[account.key], settings[account.id], at or caller.now) for account in accounts
-    ]
+    found = await settings.settings_of(connection, caller.workspace, "ACCOUNT", [account.id for account in accounts])
+    return [_account_shape(account, aliases[account.key], found[account.id], at or caller.now) for account in accounts]
 
 
 def _account_shape(account: Account, aliases: list[Alias], settings: list[Setting], at: datetime) -> AccountShape:
@@ -197,7 +199,8 @@ def _account_shape(account: Account, aliases: list[Alias], settings: list[Settin
         # An alias that begins later is not among them, so there are never more than the client can read.
         aliases=[AliasShape(alias=alias.value, status="ACTIVE") for alias in aliases if alias.in_force(at)][:10],
         status=account.status,
-        settings=[setting_shape(setting) for setting in settings],
+        # The client cannot read more; all of them are listed at /settings.
+        settings=[setting_shape(setting) for setting in settings[:10]],
         metadata=account.metadata,
         tags=account.tags,
         address=account.address,

@@ -123,7 +123,7 @@ create index token_workspace on token (workspace, key);
 create table change_log (
     workspace int not null references workspace,
     version bigint not null,
-    kind text not null check (kind in ('catalog', 'account', 'name', 'clock')),
+    kind text not null check (kind in ('catalog', 'account', 'name', 'setting', 'clock')),
     object bigint,
     name text collate "C",
     primary key (workspace, version)
@@ -259,6 +259,18 @@ create table setting (
     unique (workspace, namespace, setting_id, entity_type, entity_id)
 );
 create index setting_entity on setting (workspace, entity_type, entity_id);
+
+-- Every value that a setting has had, so that what was computed from it can be computed again.
+create table setting_version (
+    setting bigint not null references setting,
+    workspace int not null references workspace,
+    catalog_version bigint not null,
+    value text not null,
+    data_type text not null,
+    recorded_at timestamptz not null,
+    primary key (setting, catalog_version)
+);
+comment on column setting_version.catalog_version is 'the version of the workspace''s rules from which on the value holds';
 
 -- catalog ----------------------------------------------------------------------------------------------------------
 
@@ -531,6 +543,8 @@ create trigger ledger_account_append_only before update or delete or truncate on
 create trigger ledger_transaction_append_only before update or delete or truncate on ledger_transaction
     for each statement execute function append_only();
 create trigger price_plan_version_append_only before update or delete or truncate on price_plan_version
+    for each statement execute function append_only();
+create trigger setting_version_append_only before update or delete or truncate on setting_version
     for each statement execute function append_only();
 create trigger event_schema_version_append_only before update or delete or truncate on event_schema_version
     for each statement execute function append_only();
