@@ -140,7 +140,7 @@ async def _issue_some(
         connection,
         caller.workspace,
         caller.now,
-        [(one.header.key, number, one.document) for one, number in zip(issued, numbers, strict=True)],
+        [(one.header, number, one.document) for one, number in zip(issued, numbers, strict=True)],
     )
     statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
     await store.set_statuses(connection, caller.workspace, caller.wall, statuses)

@@ -52,7 +52,7 @@ select i.key, i.wire_id, i.account, i.type, i.class, i.status, i.starts_at, i.en
     p.name as account_name, coalesce(p.primary_email, q.primary_email) as account_email,
     coalesce(p.address, q.address) as account_address,
     c.togai_id as customer_id, q.name as customer_name, q.primary_email as customer_email,
-    q.address as customer_address, w.name as workspace_name, w.seller, d.content, d.issued_at
+    q.address as customer_address, w.name as workspace_name, w.seller, d.content, d.parties, q.secret, d.issued_at
 from invoice i join account a on a.key = i.account join account_profile p on p.account = a.key
 join customer c on c.key = a.customer join customer_profile q on q.customer = c.key
 join workspace w on w.key = i.workspace join currency x on x.workspace = i.workspace and x.code = a.currency
@@ -107,10 +107,10 @@ returning next - 1 as last;
 -- name: insert_documents
 -- Freeze documents.
 insert into invoice_document
-    (workspace, series, issued_at, invoice, number, currency, total, content, hash, invoice_date, pay_by)
-select $1, $2, $3, invoice, number, currency, total, content, hash, invoice_date, pay_by
-from unnest($4::bigint[], $5::bigint[], $6::text[], $7::numeric[], $8::text[], $9::bytea[], $10::timestamptz[],
-    $11::timestamptz[]) as d (invoice, number, currency, total, content, hash, invoice_date, pay_by);
+    (workspace, series, issued_at, invoice, number, currency, total, content, parties, hash, invoice_date, pay_by)
+select $1, $2, $3, invoice, number, currency, total, content, parties, hash, invoice_date, pay_by
+from unnest($4::bigint[], $5::bigint[], $6::text[], $7::numeric[], $8::text[], $9::bytea[], $10::bytea[], $11::timestamptz[],
+    $12::timestamptz[]) as d (invoice, number, currency, total, content, parties, hash, invoice_date, pay_by);
 
 -- name: set_statuses
 -- Move invoices to their states.

@@ -9,7 +9,7 @@ import typer
 from bursar import __version__
 from bursar.core.errors import BursarError
 from bursar.http.limits import PER_MINUTE
-from bursar.runtime import cli_audit, cli_billing, cli_events, cli_recovery, cli_tenants
+from bursar.runtime import cli_audit, cli_billing, cli_events, cli_people, cli_recovery, cli_tenants
 from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, note, show
 from bursar.runtime.serve import Parent
 
@@ -29,6 +29,7 @@ app.add_typer(cli_tenants.workspaces, name="workspace")
 app.add_typer(cli_tenants.clock, name="clock")
 app.add_typer(cli_events.imports, name="import")
 app.add_typer(cli_audit.trail, name="audit")
+app.add_typer(cli_people.erase, name="erase")
 cli_billing.add_to(app)
 cli_recovery.add_to(app)
 
