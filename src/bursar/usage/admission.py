@@ -7,9 +7,11 @@ from enum import IntEnum
 
 import msgspec
 
+from bursar.accounts.setting_values import Reference, Settings
 from bursar.core.cycles import Calendar, grace_end
 from bursar.core.errors import BursarError
 from bursar.core.period import FIRST, FOREVER
+from bursar.usage.enrichment import EnrichmentFailed
 from bursar.usage.event import Event
 from bursar.usage.measure import Schema, data_of
 from bursar.usage.states import State
@@ -66,6 +68,9 @@ class Tenant:
     schemas: dict[str, Schema] = field(default_factory=dict)
     names: dict[str, list[tuple[datetime | None, datetime | None, int]]] = field(default_factory=dict)
     accounts: dict[int, AccountView] = field(default_factory=dict)
+    wanted: frozenset[Reference] = frozenset()
+    """The settings that the schemas depend on."""
+    settings: Settings = field(default_factory=Settings)
     routes: dict[str, Route] = field(default_factory=dict)
     """The route found last for each name, dropped with the copies that it was found by."""
 
@@ -101,7 +106,7 @@ def judge(tenant: Tenant, event: Event, *, backfill: bool) -> Verdict:
         return Verdict(State.FAILED_ACCOUNT_NOT_FOUND, None, schema.version)
     if route.shut > (Shut.GRACE_OVER if backfill else Shut.OPEN):
         return Verdict(State.FAILED_PAST_GRACE_PERIOD, route.account, schema.version)
-    return _fitted(schema, event, route.account)
+    return _fitted(tenant, schema, event, route.account)
 
 
 @dataclass(slots=True)
@@ -175,11 +180,16 @@ def misfit(schema: Schema, event: Event, attributes: dict[str, Decimal]) -> str 
     return None
 
 
-def _fitted(schema: Schema, event: Event, account: int) -> Verdict:
+def _fitted(tenant: Tenant, schema: Schema, event: Event, account: int) -> Verdict:
     data = data_of(event)
     problem = misfit(schema, event, data["attributes"])
     if problem is not None:
         return Verdict(State.FAILED, account, schema.version, (), problem)
+    if schema.enrichment is not None:
+        try:
+            data = schema.enrichment.apply(data, schema.enrichment.settings(tenant.settings, account, tenant.version))
+        except EnrichmentFailed as error:
+            return Verdict(State.FAILED_ENRICHMENT_FAILED, account, schema.version, (), error.message)
     if not schema.meters:
         return Verdict(State.COMPLETED_NO_MATCHING_METERS, account, schema.version)
     measures = []
