@@ -53,6 +53,8 @@ class SchemaDefinition(msgspec.Struct, omit_defaults=True):
     description: str | None = None
     filter_fields: list[str] = []
     enrichments: EnrichmentDefinition | None = None
+    id_template: str | None = None
+    """How an event without an id gets one."""
 
 
 class Filter(msgspec.Struct):

@@ -15,6 +15,7 @@ from bursar.catalog.definitions import (
     UsageCard,
 )
 from bursar.catalog.enrichments import check_enrichments, variables
+from bursar.catalog.id_templates import read_template
 from bursar.core.cycles import Calendar
 from bursar.core.decimals import NUMERAL
 from bursar.core.errors import Invalid
@@ -29,7 +30,7 @@ _ROOTS = {"attribute": "attributes", "dimension": "dimensions"}
 
 
 def check_schema(definition: SchemaDefinition) -> None:
-    """Raise `Invalid` for names given twice, filter fields that the schema lacks, and unsound enrichments."""
+    """Raise `Invalid` for names given twice, fields that the schema lacks, and unsound enrichments."""
     attributes = [attribute.name for attribute in definition.attributes]
     for field, names in (("attributes", attributes), ("dimensions", definition.dimensions)):
         for index, name in enumerate(names):
@@ -38,6 +39,8 @@ def check_schema(definition: SchemaDefinition) -> None:
             if name in names[:index]:
                 raise Invalid(f"{field}[{index}].name", f"{name!r} is given twice")
     check_enrichments(definition)
+    if definition.id_template is not None:
+        read_template(definition.id_template, set(attributes), set(definition.dimensions))
     fields = [_variable(name, definition) for name in definition.filter_fields]
     for index, (name, variable) in enumerate(zip(definition.filter_fields, fields, strict=True)):
         if variable is None:

@@ -51,6 +51,8 @@ class SchemaChange:
     filter_fields: list[str] | None = None
     enrichments: EnrichmentDefinition | None = None
     """One without fields and dependencies takes them away."""
+    id_template: str | None = None
+    """Empty text takes it away."""
 
     def applied(self, old: SchemaDefinition) -> SchemaDefinition:
         """The definition with the change."""
@@ -60,6 +62,7 @@ class SchemaChange:
             description=old.description if self.description is None else self.description,
             filter_fields=old.filter_fields if self.filter_fields is None else self.filter_fields,
             enrichments=old.enrichments if self.enrichments is None else self.enrichments.or_none(),
+            id_template=old.id_template if self.id_template is None else self.id_template or None,
         )
 
 

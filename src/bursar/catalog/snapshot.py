@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bursar.catalog.definitions import EnrichmentDefinition, MeterDefinition, SchemaDefinition, from_text
+from bursar.catalog.definitions import MeterDefinition, SchemaDefinition, from_text
 from bursar.catalog.schemas import queries
 from bursar.db.database import Connection
 
@@ -40,7 +40,8 @@ class SchemaView:
     attributes: frozenset[str]
     dimensions: frozenset[str]
     meters: tuple[MeterView, ...]
-    enrichments: EnrichmentDefinition | None = None
+    definition: SchemaDefinition
+    """All that the version says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ async def load(connection: Connection, workspace: int) -> Catalog:
                 attributes=frozenset(attribute.name for attribute in definition.attributes),
                 dimensions=frozenset(definition.dimensions),
                 meters=tuple(view for view in meters if view.schema_name == row["name"]),
-                enrichments=definition.enrichments,
+                definition=definition,
             )
         )
     return Catalog(tuple(schemas))

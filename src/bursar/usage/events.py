@@ -12,6 +12,7 @@ from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
 from bursar.usage import bodies
 from bursar.usage.event import Event, event_of, id_hash
+from bursar.usage.event_ids import identified, template_of
 from bursar.usage.judged import Judged, Rules
 from bursar.usage.states import MEANING, State
 
@@ -40,6 +41,7 @@ class KeptEvent:
     reference: str
     """Where it lies, as an id."""
     event: Event
+    """As it was sent; where it carried no id, with the one that its schema gave it."""
     state: State
     description: str
     received_at: datetime
@@ -155,11 +157,12 @@ async def _kept(connection: Connection, workspace: int, rows: Sequence[Row]) -> 
     versions = await snapshot.schema_versions(
         connection, workspace, (row["event_schema"] for row in rows if row["event_schema"] is not None)
     )
+    templates = {key: template_of(version.definition) for key, version in versions.items()}
     found = await owners(connection, workspace, sorted({row["account"] for row in rows if row["account"] is not None}))
     return [
         KeptEvent(
             reference=f"event.{row['chunk']}.{row['position']}",
-            event=event_of(chunks[row["chunk"]][row["position"]]),
+            event=identified(event_of(chunks[row["chunk"]][row["position"]]), templates.get(row["event_schema"])),
             state=State(row["state"]),
             description=row["reason"] or MEANING[State(row["state"])],
             received_at=row["received_at"],

@@ -13,6 +13,7 @@ from bursar.catalog import snapshot
 from bursar.db.database import Connection, Row
 from bursar.usage.enrichment import Data, Enrichment, compile_enrichment
 from bursar.usage.event import Event, event_of
+from bursar.usage.event_ids import Template, identified, template_of
 from bursar.usage.measure import Meter, compile_meter, data_of
 
 MeterInForce = tuple[snapshot.MeterView, Meter]
@@ -39,6 +40,8 @@ class Rules:
     meters: Sequence[MeterInForce]
     enrichments: dict[int, Enrichment]
     """By schema version, of those that add something."""
+    templates: dict[int, Template]
+    """By schema version, of those that give ids to events."""
     wanted: frozenset[Reference]
     settings: Settings
 
@@ -50,13 +53,17 @@ class Rules:
             for view in await snapshot.history(connection, workspace)
             if meter is None or view.meter == meter
         ]
-        enrichments = {}
+        enrichments, templates = {}, {}
         for key, version in (await snapshot.schema_versions(connection, workspace)).items():
             enrichment = compile_enrichment(version.definition.enrichments)
             if enrichment is not None:
                 enrichments[key] = enrichment
+            template = template_of(version.definition)
+            if template is not None:
+                templates[key] = template
         wanted = references(enrichments.values())
-        return cls(workspace, meters, enrichments, wanted, await settings.load_shared(connection, workspace, wanted))
+        shared = await settings.load_shared(connection, workspace, wanted)
+        return cls(workspace, meters, enrichments, templates, wanted, shared)
 
     async def prepare(self, connection: Connection, accounts: Iterable[int | None]) -> None:
         """Read what accounts lack of their settings."""
@@ -69,7 +76,9 @@ class Rules:
 
         Raises `EnrichmentFailed` where the event could not be enriched, as it could when it was admitted.
         """
-        return self.of(event_of(raw), row["account"], row["catalog_version"], row["event_schema"])
+        schema = row["event_schema"]
+        event = identified(event_of(raw), self.templates.get(schema))
+        return self.of(event, row["account"], row["catalog_version"], schema)
 
     def of(self, event: Event, account: int, version: int, schema: int) -> Judged:
         """An event of an account as meters saw it at a version of the rules, under a schema version."""

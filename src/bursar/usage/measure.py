@@ -7,6 +7,7 @@ from bursar.catalog.snapshot import MeterView, SchemaView
 from bursar.core.jsonlogic import Rule
 from bursar.usage.enrichment import Data, Enrichment, compile_enrichment, rule_of
 from bursar.usage.event import Event
+from bursar.usage.event_ids import Template, template_of
 
 ONE = Decimal(1)
 
@@ -45,6 +46,8 @@ class Schema:
     meters: tuple[Meter, ...]
     enrichment: Enrichment | None = None
     """What it adds to an event before the meters see it."""
+    template: Template | None = None
+    """How an event without an id gets one."""
 
 
 def compile_schema(view: SchemaView) -> Schema:
@@ -54,7 +57,8 @@ def compile_schema(view: SchemaView) -> Schema:
         attributes=view.attributes,
         dimensions=view.dimensions,
         meters=tuple(compile_meter(meter) for meter in view.meters),
-        enrichment=compile_enrichment(view.enrichments),
+        enrichment=compile_enrichment(view.definition.enrichments),
+        template=template_of(view.definition),
     )
 
 

@@ -14,7 +14,6 @@ from bursar.catalog.definitions import (
     SchemaDefinition,
 )
 from bursar.catalog.schemas import EventSchema, SchemaChange
-from bursar.core.errors import Invalid
 from bursar.http.door import Answer, Body, Call, Query
 from bursar.http.togai.door import PageQuery, PaginationOptions, Success, door, open_token, seal_token
 
@@ -101,6 +100,7 @@ class EventSchemaShape(Answer, kw_only=True):
     updated_at: datetime
     description: str | None = None
     enrichments: Enrichments | None = None
+    event_id_template: str | None = None
     usage_meters_count: int | None = None
 
 
@@ -143,7 +143,6 @@ class SchemaQuery(Query, kw_only=True):
 )
 async def create_event_schema(call: Call, body: CreateEventSchemaRequest) -> EventSchemaShape:
     """Make a draft of an event schema."""
-    _check_supported(body)
     enrichments = _enrichments_of(body.enrichments)
     definition = SchemaDefinition(
         attributes=[AttributeDefinition(a.name, a.default_unit) for a in body.attributes],
@@ -151,6 +150,7 @@ async def create_event_schema(call: Call, body: CreateEventSchemaRequest) -> Eve
         description=body.description,
         filter_fields=list(body.filter_fields or ()),
         enrichments=enrichments.or_none() if enrichments else None,
+        id_template=body.event_id_template or None,
     )
     async with call.db.transaction(call.caller.workspace) as connection:
         return schema_shape(await schemas.create_schema(connection, call.caller, body.name, definition))
@@ -220,7 +220,6 @@ async def activate_event_schema(call: Call) -> EventSchemaShape:
 )
 async def update_event_schema(call: Call, body: UpdateEventSchemaRequest) -> EventSchemaShape:
     """Make a new version of an event schema."""
-    _check_supported(body)
     change = SchemaChange(
         description=body.description,
         attributes=None
@@ -229,6 +228,7 @@ async def update_event_schema(call: Call, body: UpdateEventSchemaRequest) -> Eve
         dimensions=None if body.dimensions is None else [dimension.name for dimension in body.dimensions],
         filter_fields=body.filter_fields,
         enrichments=_enrichments_of(body.enrichments),
+        id_template=body.event_id_template,
     )
     async with call.db.transaction(call.caller.workspace) as connection:
         name = call.path["event_schema_name"]
@@ -281,11 +281,6 @@ async def list_event_schema_versions(call: Call) -> EventSchemaVersionsResponse:
     return EventSchemaVersionsResponse(data=[schema_shape(schema) for schema in found])
 
 
-def _check_supported(body: CreateEventSchemaRequest | UpdateEventSchemaRequest) -> None:
-    if body.event_id_template is not None:
-        raise Invalid("eventIdTemplate", "is not supported yet")
-
-
 def _enrichments_of(shape: Enrichments | None) -> EnrichmentDefinition | None:
     if shape is None:
         return None
@@ -321,5 +316,6 @@ def schema_shape(schema: EventSchema, meters: int | None = None) -> EventSchemaS
         updated_at=schema.updated_at,
         description=definition.description,
         enrichments=_enrichments_shape(definition.enrichments),
+        event_id_template=definition.id_template,
         usage_meters_count=meters,
     )
