@@ -170,10 +170,10 @@ select $1, $2, currency, $3 from unnest($4::text[]) as c (currency) on conflict 
 update price_plan set status = 'ACTIVE', updated_at = $2 where key = $1;
 
 -- name: judging_schemas
--- Versions of event schemas by key.
+-- Versions of event schemas by key, or all of them.
 select v.key, s.name, v.version, v.definition
 from event_schema_version v join event_schema s on s.key = v.event_schema
-where v.workspace = $1 and v.key = any($2::int[]);
+where v.workspace = $1 and ($2::int[] is null or v.key = any($2));
 
 -- name: schema_names
 -- The names of event schemas by version key.

@@ -15,7 +15,7 @@ from bursar.core.errors import NotFound, Unauthenticated
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.usage import bodies, repeats
-from bursar.usage.admission import Tenant, judge
+from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
 from bursar.usage.rows import EventRow, Tally, insert, micros, rollup_arguments
 from bursar.usage.states import State
@@ -95,7 +95,8 @@ def _judged(
         submission = submissions[index]
         tenant = tenants[submission.workspace]
         chunk = chunks.setdefault(tenant.key, bodies.Chunk(tenant.chunk, tenant.key, 0, []))
-        for place, event in submission.parsed.events:
+        for place, sent in submission.parsed.events:
+            event = sent if sent.id is not None else named(tenant, sent)
             verdict = judge(tenant, event, backfill=submission.backfill)
             position = chunk.events + place
             # An event without an id gets one of its own, from where it lies, so that it can be kept and found.
