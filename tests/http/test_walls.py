@@ -42,6 +42,7 @@ BODIES: dict[str, Any] = {
     "createCustomerContact": {"name": "X", "email": "x@example.com"},
     "activatePricePlan": {"currencies": ["USD"]},
     "updateAddOn": {"name": "Mine"},
+    "updatePricePlan": {"description": "Mine"},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },
