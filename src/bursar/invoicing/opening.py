@@ -77,8 +77,11 @@ async def _advances(
     if not charging:
         return []
     schedules = list({segment.schedule for segment, _ in charging})
-    rows = await connection.fetch(queries.charged_until, caller.workspace, schedules)
-    charged = {row["schedule"]: row["ends_at"] for row in rows}
+    first = min(billing.period.start for _, billing in charging)
+    charged: dict[int, datetime] = {}
+    for row in await connection.fetch(queries.lock_advances, caller.workspace, schedules, first):
+        if row["status"] != "DRAFT":
+            charged[row["schedule"]] = max(row["ends_at"], charged.get(row["schedule"], row["ends_at"]))
     found = []
     for segment, billing in charging:
         start = max(billing.period.start, charged.get(segment.schedule, billing.period.start))
