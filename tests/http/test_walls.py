@@ -50,6 +50,7 @@ BODIES: dict[str, Any] = {
     "updateAddOn": {"name": "Mine"},
     "updatePricePlan": {"description": "Mine"},
     "addCurrencyToPricePlan": {"currency": "EUR"},
+    "updateUsageMeter": {"name": "Mine"},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },
