@@ -21,6 +21,7 @@ from bursar.accounts.model import (
 )
 from bursar.accounts.store import get_account, get_customer, lock_account, queries, to_text
 from bursar.accounts.workspaces import sequence_of
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.cycles import Calendar
 from bursar.core.errors import Invalid, Taken, WrongState
@@ -117,6 +118,7 @@ async def erase_customer(connection: Connection, caller: Caller, identifier: str
     await connection.execute(queries.lock_customer, caller.workspace, identifier)
     if not await connection.fetchval(queries.erase_customer, caller.workspace, customer.key, ERASED):
         return False
+    crash.point("customer erased")
     await connection.execute(queries.erase_accounts, caller.workspace, customer.key, caller.wall, ERASED)
     await connection.execute(queries.delete_contacts, caller.workspace, customer.key)
     await audit.record(connection, caller, "erase", "customer", identifier)

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 
 from bursar.catalog import plans
-from bursar.core import ids
+from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.period import Period
 from bursar.db import audit
@@ -56,6 +56,7 @@ async def _open_some(connection: Connection, caller: Caller, until: datetime, ac
     detail = {"count": made, "withdrawn": int(withdrawn.split()[-1])}
     if any(detail.values()):
         await audit.record(connection, caller, "open", "invoices", "", detail)
+        crash.point("cycles opened")
     return made
 
 

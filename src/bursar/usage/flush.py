@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import chain
 
 from bursar.accounts import gate
+from bursar.core import crash
 from bursar.core.errors import NotFound, Unauthenticated
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
@@ -77,11 +78,14 @@ async def flush(
     for workspace, wanted in names.items():
         await views.resolve(connection, tenants[workspace], wanted)
     rows, chunks = _judged(tenants, submissions, accepted)
+    crash.point("events judged")
     if rows:
         settled = await _admit(connection, rows, submissions, wall)
+        crash.point("events stored")
         tally = _report(settled, receipts)
         await bodies.append(connection, wall, chunks)
         await connection.execute(queries.count, *tally.arguments(wall.date(), flusher))
+        crash.point("events counted")
     return receipts
 
 
