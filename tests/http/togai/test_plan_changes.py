@@ -1,18 +1,35 @@
 """Price plans changed, migrated, archived, with the official client; currencies, which it lacks, by raw HTTP."""
 
 import copy
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from togai_client.api.price_plans_api import PricePlansApi
 from togai_client.exceptions import BadRequestException, NotFoundException, UnauthorizedException
 from togai_client.models.update_price_plan_request import UpdatePricePlanRequest
 
 from tests.conftest import Server, Tenant
-from tests.http.togai.catalog import add_on, card, customer, expect, fixed_fee, meter, per_unit, plan, schema
+from tests.http.togai.catalog import (
+    add_on,
+    card,
+    customer,
+    event,
+    expect,
+    fixed_fee,
+    ingest,
+    meter,
+    per_unit,
+    plan,
+    schema,
+)
+from tests.http.togai.test_invoices import BROWSER, run_bill, set_clock
 from tests.http.togai.test_price_plans import activate, contains
+
+MODES = ["IMMEDIATE", "NEXT_CYCLE"]
 
 
 def update(api: PricePlansApi, identifier: str, **body: Any) -> Any:
@@ -293,3 +310,43 @@ def test_rates_that_do_not_fit_the_slabs(priced: tuple[Tenant, str, dict[str, An
     expect(tenant.http.post("/price_plans/pp.none/currencies", json=euros), 404)
     expect(tenant.http.delete("/price_plans/pp.none/currencies/USD"), 404)
     assert "USD is active" in expect(tenant.http.delete(f"{path}/USD"), 400)["message"]
+
+
+def test_events_that_arrive_while_a_plan_is_edited(shop: tuple[Tenant, str, str], server: Server) -> None:
+    """Each event is billed by exactly one version: what the invoices measure is what was sent, and verify agrees."""
+    tenant, identifier, _ = shop
+    cycle = {"interval": "MONTHLY", "gracePeriod": 30}
+    made = plan(tenant.http, [card(identifier, per_unit(0), [1])], name="patient", cycle=cycle, commitment=5)
+    associate(tenant, made)
+    sent = 0
+    done = threading.Event()
+
+    def send() -> None:
+        nonlocal sent
+        with httpx.Client(base_url=tenant.url, headers={"authorization": f"Bearer {tenant.token}"}) as http:
+            while not done.is_set():
+                some = [
+                    event(f"e{sent + n}", f"2024-05-{1 + (sent + n) % 31:02d}T{n % 24:02d}:30:00Z", tokens=3)
+                    for n in range(50)
+                ]
+                ingest(http, *some)
+                sent += len(some)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        for n in range(8):
+            body = {"pricePlanDetails": {"minimumCommitment": commitment(10 + n)}, "migrationMode": MODES[n % 2]}
+            expect(tenant.http.patch(f"/price_plans/{made}", json=body), 200)
+            set_clock(tenant, datetime(2024, 5, 18 + n, 9, tzinfo=UTC))
+    finally:
+        done.set()
+        thread.join()
+    assert sent > 0
+    set_clock(tenant, datetime(2024, 7, 10, tzinfo=UTC))
+    run_bill(server, tenant)
+    may = [i["id"] for i in expect(tenant.http.get("/invoices", params={"status": "DUE"}), 200)["data"]]
+    assert len(may) > 3, "a part of the month for each version"
+    lines = [expect(tenant.http.get(f"/invoices/{i}", headers=BROWSER), 200)["lines"][0] for i in may]
+    assert sum(line["quantity"] for line in lines) == 3 * sent
+    assert len({line["priceVersion"]["version"] for line in lines}) > 3
