@@ -45,6 +45,7 @@ BODIES: dict[str, Any] = {
     "rotateToken": {},
     "activatePricePlan": {"currencies": ["USD"]},
     "updateAddOn": {"name": "Mine"},
+    "updatePricePlan": {"description": "Mine"},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },

@@ -74,6 +74,7 @@ def facts(
         description=None,
         status="ACTIVE",
         version=4,
+        revision=1,
         version_id="sch.1",
         details=PlanDetails(
             currencies=["EUR", "USD"],

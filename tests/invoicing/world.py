@@ -25,11 +25,13 @@ from bursar.catalog.definitions import (
     UsageCard,
 )
 from bursar.catalog.meters import UsageMeter, activate_meter, create_meter
-from bursar.catalog.plans import NewPlan, PlanVersion, activate_plan, create_plan
+from bursar.catalog.plans import NewPlan, PlanChange, PlanVersion, activate_plan, create_plan
 from bursar.catalog.schemas import activate_schema, create_schema
 from bursar.core.caller import Caller
 from bursar.db.database import Database
 from bursar.purchases import service as purchases
+from bursar.purchases.model import MigrationMode
+from bursar.purchases.plan_changes import UpdatePlan, update_plan
 from bursar.purchases.service import Associate
 
 FOREVER = date(9999, 1, 1)
@@ -99,6 +101,7 @@ class World:
         commitment: Any = None,
         currency: str = "USD",
         fees: Sequence[FeeCard] = (),
+        ongoing_updates: bool = False,
     ) -> PlanVersion:
         details = PlanDetails(
             currencies=[currency],
@@ -106,10 +109,25 @@ class World:
             usage=list(cards),
             commitment=None if commitment is None else Commitment("Minimum", [CurrencyRate(currency, dec(commitment))]),
             fees=list(fees),
+            ongoing_updates=ongoing_updates,
         )
         async with self.db.transaction(self.caller.workspace) as connection:
             made = await create_plan(connection, self.caller, NewPlan(name, "BILLING", None, details))
             return await activate_plan(connection, self.caller, made.id, [currency])
+
+    async def update(
+        self,
+        plan: PlanVersion,
+        mode: str = "NONE",
+        *,
+        all_versions: bool = False,
+        now: datetime | None = None,
+        **parts: Any,
+    ) -> PlanVersion:
+        command = UpdatePlan(plan.id, PlanChange(**parts), MigrationMode(mode), all_versions)
+        caller = self.caller if now is None else self.at(now)
+        async with self.db.transaction(self.caller.workspace) as connection:
+            return await update_plan(connection, caller, command)
 
     async def account(
         self, identifier: str, *, currency: str | None = None, zone: str | None = None, net_term_days: int = 0

@@ -168,15 +168,16 @@ insert into contact (workspace, customer, username, preferred_username, name, em
     verified, created_by, created_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (preferred_username) do nothing returning key;
 
--- name: delete_calendar
--- Take away an account's calendar, to write it anew.
-delete from account_calendar where workspace = $1 and account = $2;
+-- name: delete_calendars
+-- Take away accounts' calendars, to write them anew.
+delete from account_calendar where workspace = $1 and account = any($2::bigint[]);
 
--- name: insert_calendar
--- How an account's billing periods run.
+-- name: insert_calendars
+-- How accounts' billing periods run.
 insert into account_calendar (workspace, account, starts_at, ends_at, calendar, grace_days)
-select $1, $2, starts_at, ends_at, calendar::jsonb, grace_days
-from unnest($3::timestamptz[], $4::timestamptz[], $5::text[], $6::int[]) as c (starts_at, ends_at, calendar, grace_days);
+select $1, account, starts_at, ends_at, calendar::jsonb, grace_days
+from unnest($2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::int[])
+    as c (account, starts_at, ends_at, calendar, grace_days);
 
 -- name: close_accounts
 -- Close periods that are about to be invoiced; what is closed only grows.

@@ -1,6 +1,6 @@
 """Commands on customers and accounts. Each runs in the transaction of its connection."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bursar.accounts import gate, names, settings
@@ -148,19 +148,28 @@ async def archive_account(connection: Connection, caller: Caller, identifier: st
 
 async def set_calendar(connection: Connection, caller: Caller, account: int, entries: Sequence[CalendarEntry]) -> None:
     """Tell admission how an account's billing periods run from now on; replaces what it knew."""
-    await gate.change(connection, caller.workspace, "account", account)
-    await connection.execute(queries.delete_calendar, caller.workspace, account)
+    await set_calendars(connection, caller, {account: entries})
+
+
+async def set_calendars(
+    connection: Connection, caller: Caller, calendars: Mapping[int, Sequence[CalendarEntry]]
+) -> None:
+    """`set_calendar` of many accounts, with as many statements as of one."""
+    accounts = sorted(calendars)
+    await gate.change_all(connection, caller.workspace, "account", [(account, None) for account in accounts])
+    await connection.execute(queries.delete_calendars, caller.workspace, accounts)
+    rows = [(account, *entry) for account in accounts for entry in calendars[account]]
     texts = [
-        to_text({"interval": c.interval, "zone": c.zone, "day": c.day, "month": c.month}) for _, _, c, _ in entries
+        to_text({"interval": c.interval, "zone": c.zone, "day": c.day, "month": c.month}) for _, _, _, c, _ in rows
     ]
     await connection.execute(
-        queries.insert_calendar,
+        queries.insert_calendars,
         caller.workspace,
-        account,
-        [entry[0] for entry in entries],
-        [entry[1] for entry in entries],
+        [row[0] for row in rows],
+        [row[1] for row in rows],
+        [row[2] for row in rows],
         texts,
-        [entry[3] for entry in entries],
+        [row[4] for row in rows],
     )
 
 

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bursar.catalog.definitions import PlanDetails, from_text, to_text
+import msgspec
+
+from bursar.catalog.definitions import (
+    Commitment,
+    CycleDefinition,
+    FeeCard,
+    PlanDetails,
+    UsageCard,
+    from_text,
+    to_text,
+)
 from bursar.catalog.model import check_plan
 from bursar.catalog.schemas import key_of, queries
 from bursar.core.caller import Caller
@@ -29,6 +39,7 @@ class PlanVersion:
     description: str | None
     status: str
     version: int
+    revision: int
     version_id: str
     """The version's own wire id, `sch.`"""
     details: PlanDetails
@@ -47,20 +58,36 @@ class NewPlan:
     details: PlanDetails
 
 
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """What to change of a price plan; None leaves it as it is. A list of cards replaces the cards of its kind."""
+
+    description: str | None = None
+    currencies: list[str] | None = None
+    cycle: CycleDefinition | None = None
+    usage: list[UsageCard] | None = None
+    fees: list[FeeCard] | None = None
+    commitment: Commitment | None = None
+
+    def applied(self, details: PlanDetails) -> PlanDetails:
+        """What a plan says with the change."""
+        parts = {
+            "currencies": self.currencies,
+            "cycle": self.cycle,
+            "usage": self.usage,
+            "fees": self.fees,
+            "commitment": self.commitment,
+        }
+        return msgspec.structs.replace(details, **{name: part for name, part in parts.items() if part is not None})
+
+
 async def check_new(connection: Connection, caller: Caller, new: NewPlan) -> None:
     """Raise `Invalid` for a plan that cannot be made: a dry run is this and nothing else."""
     if not new.name.strip():
         raise Invalid("name", "must not be blank")
     if await connection.fetchval(queries.plan_name_taken, caller.workspace, new.name):
         raise Taken("name", f"there is a price plan {new.name!r} already")
-    found = await connection.fetch(queries.currencies, caller.workspace, new.details.currencies)
-    known = {row["code"] for row in found}
-    for index, currency in enumerate(new.details.currencies):
-        if currency not in known:
-            raise Invalid(
-                f"pricePlanDetails.supportedCurrencies[{index}]", f"{currency!r} is not a currency of this workspace"
-            )
-    check_plan(new.details, new.type)
+    await _check_details(connection, caller, new.details, new.type)
 
 
 async def create_plan(connection: Connection, caller: Caller, new: NewPlan) -> PlanVersion:
@@ -72,9 +99,7 @@ async def create_plan(connection: Connection, caller: Caller, new: NewPlan) -> P
     )
     if key is None:
         raise Taken("name", f"there is a price plan {new.name!r} already")
-    await connection.fetchval(
-        queries.insert_plan_version, caller.workspace, key, draw("sch"), 1, to_text(new.details), caller.wall
-    )
+    await _insert_version(connection, caller, key, draw("sch"), 1, 1, new.details)
     await audit.record(connection, caller, "create", "price_plan", identifier)
     return await find(connection, caller.workspace, identifier)
 
@@ -83,8 +108,7 @@ async def activate_plan(
     connection: Connection, caller: Caller, identifier: str, currencies: Sequence[str]
 ) -> PlanVersion:
     """Put some of a plan's currencies in force, and with the first of them the plan."""
-    await connection.execute(queries.lock_plan, caller.workspace, identifier)
-    plan = await find(connection, caller.workspace, identifier)
+    plan = await hold(connection, caller.workspace, identifier, change=True)
     if plan.status == "ARCHIVED":
         raise WrongState(f"price plan {identifier!r} is archived")
     for index, currency in enumerate(currencies):
@@ -96,6 +120,50 @@ async def activate_plan(
     await connection.execute(queries.activate_plan, plan.plan, caller.wall)
     await audit.record(connection, caller, "activate", "price_plan", identifier, {"currencies": sorted(currencies)})
     return await find(connection, caller.workspace, identifier)
+
+
+async def update_plan(
+    connection: Connection, caller: Caller, identifier: str, change: PlanChange
+) -> tuple[PlanVersion, PlanVersion]:
+    """Change a price plan; returns it as it was and as it is.
+
+    A draft is changed as it stands. What else a plan says becomes a new version, in force at once in the currencies
+    that were; nobody is on it yet. Where nothing is said anew there is no new version.
+    """
+    before = await hold(connection, caller.workspace, identifier, change=True)
+    if before.status == "ARCHIVED":
+        raise WrongState(f"price plan {identifier!r} is archived")
+    details = change.applied(before.details)
+    for currency in before.active_currencies:
+        if currency not in details.currencies:
+            raise Invalid("pricePlanDetails.supportedCurrencies", f"{currency!r} is active and cannot be taken away")
+    await _check_details(connection, caller, details, before.type)
+    if details != before.details:
+        if before.status == "DRAFT":
+            version, revision, wire_id = before.version, before.revision + 1, before.version_id
+        else:
+            version, revision, wire_id = before.version + 1, 1, draw("sch")
+        key = await _insert_version(connection, caller, before.plan, wire_id, version, revision, details)
+        active = list(before.active_currencies)
+        await connection.execute(queries.activate_currencies, key, caller.workspace, caller.wall, active)
+    await connection.execute(queries.describe_plan, before.plan, change.description, caller.wall)
+    after = await find(connection, caller.workspace, identifier)
+    await audit.record(connection, caller, "update", "price_plan", identifier, {"version": after.version})
+    return before, after
+
+
+async def archive(connection: Connection, caller: Caller, plan: PlanVersion) -> None:
+    """Archive a plan that is held for a change and that nobody is on."""
+    if plan.status == "ARCHIVED":
+        raise WrongState(f"price plan {plan.id!r} is archived")
+    await connection.execute(queries.archive_plan, plan.plan, caller.wall)
+    await audit.record(connection, caller, "archive", "price_plan", plan.id)
+
+
+async def hold(connection: Connection, workspace: int, identifier: str, *, change: bool = False) -> PlanVersion:
+    """A price plan in its newest version, kept so until the transaction ends; with `change` for oneself alone."""
+    await connection.execute(queries.lock_plan if change else queries.hold_plan, workspace, identifier)
+    return await find(connection, workspace, identifier)
 
 
 async def find(connection: Connection, workspace: int, identifier: str, version: int | None = None) -> PlanVersion:
@@ -127,6 +195,26 @@ async def list_plans(connection: Connection, workspace: int, after: str | None, 
     return Page(items, str(items[-1].plan) if len(rows) > limit else None)
 
 
+async def _check_details(connection: Connection, caller: Caller, details: PlanDetails, kind: str) -> None:
+    found = await connection.fetch(queries.currencies, caller.workspace, details.currencies)
+    known = {row["code"] for row in found}
+    for index, currency in enumerate(details.currencies):
+        if currency not in known:
+            raise Invalid(
+                f"pricePlanDetails.supportedCurrencies[{index}]", f"{currency!r} is not a currency of this workspace"
+            )
+    check_plan(details, kind)
+
+
+async def _insert_version(
+    connection: Connection, caller: Caller, plan: int, wire_id: str, version: int, revision: int, details: PlanDetails
+) -> int:
+    key: int = await connection.fetchval(
+        queries.insert_plan_version, caller.workspace, plan, wire_id, version, revision, to_text(details), caller.wall
+    )
+    return key
+
+
 def _plan(row: Row) -> PlanVersion:
     return PlanVersion(
         plan=row["key"],
@@ -137,6 +225,7 @@ def _plan(row: Row) -> PlanVersion:
         description=row["description"],
         status=row["status"],
         version=row["version"],
+        revision=row["revision"],
         version_id=row["version_wire_id"],
         details=from_text(row["details"], PlanDetails),
         active_currencies=tuple(row["active"]),

@@ -131,8 +131,8 @@ on conflict (workspace, name) where status <> 'ARCHIVED' do nothing returning ke
 
 -- name: insert_plan_version
 -- Add a version of a price plan.
-insert into price_plan_version (workspace, price_plan, wire_id, version, details, created_at)
-values ($1, $2, $3, $4, $5::jsonb, $6) returning key;
+insert into price_plan_version (workspace, price_plan, wire_id, version, revision, details, created_at)
+values ($1, $2, $3, $4, $5, $6::jsonb, $7) returning key;
 
 -- name: lock_plan
 -- Keep other changes of a price plan waiting.
@@ -140,24 +140,27 @@ select key from price_plan where workspace = $1 and wire_id = $2 for update;
 
 -- name: plan
 -- The newest version of a price plan, or the one that is asked for.
-select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.details,
+select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.revision, v.details,
     array(select c.currency from price_plan_currency c where c.price_plan_version = v.key order by c.currency) as active
 from price_plan p join price_plan_version v on v.price_plan = p.key
-where p.workspace = $1 and p.wire_id = $2 and ($3::int is null or v.version = $3) order by v.version desc limit 1;
+where p.workspace = $1 and p.wire_id = $2 and ($3::int is null or v.version = $3)
+order by v.version desc, v.revision desc limit 1;
 
 -- name: plan_versions
 -- Versions of price plans by key.
-select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.details,
+select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.revision, v.details,
     array(select c.currency from price_plan_currency c where c.price_plan_version = v.key order by c.currency) as active
 from price_plan p join price_plan_version v on v.price_plan = p.key
 where p.workspace = $1 and v.key = any($2::bigint[]);
 
 -- name: plans
 -- Price plans after a key, each in its newest version.
-select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.details,
+select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.revision, v.details,
     array(select c.currency from price_plan_currency c where c.price_plan_version = v.key order by c.currency) as active
 from price_plan p
-join lateral (select * from price_plan_version v where v.price_plan = p.key order by version desc limit 1) v on true
+join lateral (
+    select * from price_plan_version v where v.price_plan = p.key order by version desc, revision desc limit 1
+) v on true
 where p.workspace = $1 and p.key > $2 and p.status <> 'ARCHIVED' order by p.key limit $3;
 
 -- name: activate_currencies
@@ -174,6 +177,18 @@ update price_plan set status = 'ACTIVE', updated_at = $2 where key = $1;
 select v.key, s.name, v.version, v.definition
 from event_schema_version v join event_schema s on s.key = v.event_schema
 where v.workspace = $1 and v.key = any($2::int[]);
+
+-- name: hold_plan
+-- Keep a price plan as it is until the transaction ends.
+select key from price_plan where workspace = $1 and wire_id = $2 for share;
+
+-- name: describe_plan
+-- Change what a price plan says of itself, and note that it changed.
+update price_plan set description = coalesce($2, description), updated_at = $3 where key = $1;
+
+-- name: archive_plan
+-- Take a price plan out of use.
+update price_plan set status = 'ARCHIVED', updated_at = $2 where key = $1;
 
 -- name: schema_names
 -- The names of event schemas by version key.

@@ -7,7 +7,9 @@ association before and after the change go on under the same schedule.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from enum import StrEnum
 
+from bursar.catalog.definitions import CycleDefinition
 from bursar.core.cycles import Calendar, Interval, anniversary, grace_end, local_date, local_midnight
 from bursar.core.errors import Invalid, WrongState
 from bursar.core.period import FIRST, FOREVER, Period, show_instant
@@ -149,6 +151,77 @@ def billing_periods(segment: Segment, until: datetime, since: datetime | None = 
 def billing_period(calendar: Calendar, grace_days: int, period: Period) -> BillingPeriod:
     """A period that lies in one cycle, with that cycle and the end of its grace."""
     return BillingPeriod(period, calendar.cycle_at(period.start), grace_end(period.end, grace_days, calendar.zone))
+
+
+class MigrationMode(StrEnum):
+    """How accounts take over a new version of their plan."""
+
+    NONE = "NONE"
+    """Not at all: they stay on theirs."""
+    IMMEDIATE = "IMMEDIATE"
+    """From the beginning of the present day, in the account's zone."""
+    IMMEDIATE_IGNORE_OVERRIDE = "IMMEDIATE_IGNORE_OVERRIDE"
+    NEXT_CYCLE = "NEXT_CYCLE"
+    """From the end of the present cycle."""
+    NEXT_CYCLE_IGNORE_OVERRIDE = "NEXT_CYCLE_IGNORE_OVERRIDE"
+    START_OF_CURRENT_CYCLE = "START_OF_CURRENT_CYCLE"
+    """From the beginning of the present cycle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """How a new version of a plan takes over a segment."""
+
+    segment: Segment
+    before: Period | None
+    """What stays with the old version; None: nothing."""
+    after: Period
+    calendar: Calendar
+    grace_days: int
+    """How the cycles run from then on."""
+
+
+def may_migrate(mode: MigrationMode, *, ongoing_updates: bool) -> None:
+    """Raise `WrongState` where the plan does not allow a version to take over time that has passed."""
+    if mode is MigrationMode.START_OF_CURRENT_CYCLE and not ongoing_updates:
+        raise WrongState("migrationMode: START_OF_CURRENT_CYCLE needs a price plan with allow_ongoing_cycle_updates")
+
+
+def take_over(
+    segment: Segment,
+    mode: MigrationMode,
+    now: datetime,
+    closed_until: datetime | None,
+    old: CycleDefinition | None,
+    new: CycleDefinition,
+) -> Takeover | None:
+    """How a version of a plan takes over a segment that has not ended; None where it does not reach it.
+
+    What is invoiced (`closed_until`) stays. The cycles go on as they are, unless the version says how they run anew;
+    then they do so from the moment on.
+    """
+    zone = segment.calendar.zone
+    start = segment.period.start
+    if now in segment.period:
+        cycle = segment.calendar.cycle_at(now)
+        if mode is MigrationMode.START_OF_CURRENT_CYCLE:
+            moment = cycle.start
+        elif mode in {MigrationMode.NEXT_CYCLE, MigrationMode.NEXT_CYCLE_IGNORE_OVERRIDE}:
+            moment = cycle.end
+        else:
+            moment = local_midnight(local_date(now, zone), zone)
+        start = max(moment, start, closed_until or start)
+    if mode is MigrationMode.NONE or start >= segment.period.end:
+        return None
+    calendar = segment.calendar
+    if old is None or (old.interval, old.day, old.month, old.anniversary) != (
+        new.interval, new.day, new.month, new.anniversary,
+    ):  # fmt: skip
+        calendar = calendar_of(
+            new.interval, new.day, new.month, anniversary_cycle=new.anniversary, start=start, zone=zone
+        )
+    before = _span(segment.period.start, start)
+    return Takeover(segment, before, Period(start, segment.period.end), calendar, new.grace_days)
 
 
 def cycle_number(calendar: Calendar, anchor: datetime, instant: datetime) -> int:

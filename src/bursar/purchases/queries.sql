@@ -4,14 +4,31 @@ select a.key, a.togai_id, p.name, a.status, a.currency, coalesce(a.timezone, w.t
 from account a join account_profile p on p.account = a.key join workspace w on w.key = a.workspace
 where a.workspace = $1 and a.togai_id = $2;
 
--- name: list_segments_of_account
--- All segments in force of an account, in the order of time.
+-- name: list_segments_of_accounts
+-- All segments in force of accounts, in the order of time.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
     v.version as version_number
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
-where s.workspace = $1 and s.account = $2 and s.superseded_at is null
+where s.workspace = $1 and s.account = any($2::bigint[]) and s.superseded_at is null
 order by s.starts_at;
+
+-- name: list_segments_of_plan
+-- The segments in force on versions $3 to $4 of a plan that have not ended by $5.
+select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
+    v.version as version_number, a.currency, a.closed_until
+from schedule h join schedule_segment s on s.schedule = h.key
+join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
+join account a on a.key = s.account
+where h.workspace = $1 and h.price_plan = $2 and v.version between $3 and $4
+    and s.superseded_at is null and s.ends_at > $5 and a.status <> 'ARCHIVED'
+order by s.account, s.starts_at;
+
+-- name: account_on_plan
+-- An account that is not archived and is or will be on a plan.
+select a.togai_id from schedule h join schedule_segment s on s.schedule = h.key join account a on a.key = s.account
+where h.workspace = $1 and h.price_plan = $2 and s.superseded_at is null and s.ends_at > $3 and a.status <> 'ARCHIVED'
+order by a.key limit 1;
 
 -- name: page_segments
 -- A page of the segments in force of an account that overlap [$3, $4), after the one that starts at $5.
@@ -47,6 +64,14 @@ where workspace = $1 and key = any($2::bigint[]);
 insert into schedule_segment
     (workspace, schedule, account, price_plan_version, starts_at, ends_at, calendar, grace_days, recorded_at, opens_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $5);
+
+-- name: insert_segments
+-- Plan versions hold for accounts in their periods.
+insert into schedule_segment
+    (workspace, schedule, account, price_plan_version, starts_at, ends_at, calendar, grace_days, recorded_at, opens_at)
+select $1, schedule, account, version, starts_at, ends_at, calendar::jsonb, grace_days, $2, starts_at
+from unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::int[])
+    as n (schedule, account, version, starts_at, ends_at, calendar, grace_days);
 
 -- name: some_due
 -- Whether invoicing has anything to look at by $3.

@@ -147,7 +147,7 @@ async def _enter(connection: Connection, caller: Caller, account_id: str) -> Acc
 
 
 async def _plan(connection: Connection, caller: Caller, plan_id: str, account: AccountFacts) -> PlanVersion:
-    plan = await plans.find(connection, caller.workspace, plan_id)
+    plan = await plans.hold(connection, caller.workspace, plan_id)
     if plan.status != "ACTIVE":
         raise WrongState(f"pricePlanId: price plan '{plan_id}' is {plan.status}; only an ACTIVE one can be associated")
     if plan.type != "BILLING":

@@ -1,6 +1,7 @@
 """Schedules and segments as rows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -47,7 +48,7 @@ async def find_account(connection: Connection, workspace: int, togai_id: str) ->
 
 async def segments_of(connection: Connection, workspace: int, account: int) -> list[Segment]:
     """All segments in force of an account, in the order of time."""
-    return [_segment(r) for r in await connection.fetch(queries.list_segments_of_account, workspace, account)]
+    return [_segment(r) for r in await connection.fetch(queries.list_segments_of_accounts, workspace, [account])]
 
 
 async def segments(connection: Connection, workspace: int, keys: Sequence[int]) -> dict[int, Segment]:
@@ -98,6 +99,65 @@ async def insert_segment(
         grace_days,
         wall,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NewSegment:
+    """A plan version that is to hold for an account in a period."""
+
+    schedule: int
+    account: int
+    version: int
+    period: Period
+    calendar: Calendar
+    grace_days: int
+
+
+async def insert_segments(
+    connection: Connection, workspace: int, wall: datetime, segments: Sequence[NewSegment]
+) -> None:
+    """`insert_segment` for many."""
+    await connection.execute(
+        queries.insert_segments,
+        workspace,
+        wall,
+        [segment.schedule for segment in segments],
+        [segment.account for segment in segments],
+        [segment.version for segment in segments],
+        [segment.period.start for segment in segments],
+        [segment.period.end for segment in segments],
+        [encode_calendar(segment.calendar) for segment in segments],
+        [segment.grace_days for segment in segments],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Migrant:
+    """A segment with what a migration needs to know of its account."""
+
+    segment: Segment
+    currency: str
+    closed_until: datetime | None
+
+
+async def segments_of_plan(
+    connection: Connection, workspace: int, plan: int, versions: tuple[int, int], now: datetime
+) -> list[Migrant]:
+    """The segments in force on versions `(first, last)` of a plan that have not ended; archived accounts left out."""
+    rows = await connection.fetch(queries.list_segments_of_plan, workspace, plan, *versions, now)
+    return [Migrant(_segment(row), row["currency"], row["closed_until"]) for row in rows]
+
+
+async def segments_of_accounts(connection: Connection, workspace: int, accounts: Sequence[int]) -> list[Segment]:
+    """All segments in force of some accounts, in the order of time."""
+    rows = await connection.fetch(queries.list_segments_of_accounts, workspace, list(accounts))
+    return [_segment(row) for row in rows]
+
+
+async def account_on(connection: Connection, workspace: int, plan: int, now: datetime) -> str | None:
+    """The id of an account that is or will be on a plan."""
+    found: str | None = await connection.fetchval(queries.account_on_plan, workspace, plan, now)
+    return found
 
 
 async def supersede(connection: Connection, workspace: int, keys: Sequence[int], wall: datetime) -> None:

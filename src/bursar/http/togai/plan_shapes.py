@@ -18,6 +18,7 @@ from bursar.catalog.definitions import (
     SlabRate,
     UsageCard,
 )
+from bursar.catalog.plans import PlanChange
 from bursar.core import decimals
 from bursar.core.errors import Invalid
 from bursar.http.door import Answer, Body
@@ -120,6 +121,23 @@ class CreatePricePlanDetails(Body, kw_only=True):
     allow_ongoing_cycle_updates: bool | None = field(default=None, name="allow_ongoing_cycle_updates")
 
 
+class CreatePricePlanDetailsOverride(Body, kw_only=True):
+    """What to change of what a plan says; what is left out stays."""
+
+    supported_currencies: Annotated[list[CurrencyText], Meta(min_length=1, max_length=50)] | None = None
+    pricing_cycle_config: PricingCycleConfig | None = None
+    usage_rate_cards: Annotated[list[UsageRateCard], Meta(max_length=100)] | None = None
+    minimum_commitment: MinimumCommitment | None = None
+    fixed_fee_rate_cards: Annotated[list[FixedFeeRateCard], Meta(max_length=100)] | None = None
+    license_rate_cards: list[Any] | None = None
+    billing_entitlement_rate_cards: list[Any] | None = None
+    credit_grant_rate_cards: list[Any] | None = None
+    entitlement_overage_rate_cards: list[Any] | None = None
+
+
+PlanBody = CreatePricePlanDetails | CreatePricePlanDetailsOverride
+
+
 class PricePlanDetails(Answer, kw_only=True):
     """What a plan says."""
 
@@ -141,40 +159,42 @@ _LATER = (
 )
 
 
-def meters_of(body: CreatePricePlanDetails) -> list[str]:
+def meters_of(body: PlanBody) -> list[str]:
     """The meter ids that a plan names."""
     return [card.usage_meter_id for card in body.usage_rate_cards or ()]
 
 
-def add_ons_of(body: CreatePricePlanDetails) -> list[str]:
+def add_ons_of(body: PlanBody) -> list[str]:
     """The add-on ids that a plan names."""
     return [card.id for card in body.fixed_fee_rate_cards or ()]
 
 
 def plan_of(body: CreatePricePlanDetails, meters: Mapping[str, int], add_ons: Mapping[str, AddOn]) -> PlanDetails:
     """The definition that a body gives; `meters` are the internal keys of the meters that exist, as are `add_ons`."""
+    if body.deferred_revenue:
+        raise Invalid(f"{PATH}.deferredRevenue", "is not supported yet")
+    bare = PlanDetails(list(body.supported_currencies), ongoing_updates=bool(body.allow_ongoing_cycle_updates))
+    return change_of(body, meters, add_ons).applied(bare)
+
+
+def change_of(
+    body: PlanBody, meters: Mapping[str, int], add_ons: Mapping[str, AddOn], description: str | None = None
+) -> PlanChange:
+    """The parts of a plan that a body gives."""
     for name in _LATER:
         if getattr(body, name):
             head, *rest = name.split("_")
             raise Invalid(f"{PATH}.{head}{''.join(map(str.title, rest))}", "are not supported yet")
-    if body.deferred_revenue:
-        raise Invalid(f"{PATH}.deferredRevenue", "is not supported yet")
-    cards = []
-    for index, card in enumerate(body.usage_rate_cards or ()):
-        place = f"{PATH}.usageRateCards[{index}]"
-        if card.usage_meter_id not in meters:
-            raise Invalid(f"{place}.usageMeterId", f"there is no usage meter {card.usage_meter_id!r}")
-        cards.append(_card(card, meters[card.usage_meter_id], place))
-    commitment = body.minimum_commitment
-    return PlanDetails(
-        currencies=list(body.supported_currencies),
+    fees, commitment = body.fixed_fee_rate_cards, body.minimum_commitment
+    return PlanChange(
+        description=description,
+        currencies=body.supported_currencies,
         cycle=None if body.pricing_cycle_config is None else _cycle(body.pricing_cycle_config),
-        usage=cards,
-        fees=fees_of(body.fixed_fee_rate_cards or (), add_ons, f"{PATH}.fixedFeeRateCards"),
+        usage=None if body.usage_rate_cards is None else _cards(body.usage_rate_cards, meters),
+        fees=None if fees is None else fees_of(fees, add_ons, f"{PATH}.fixedFeeRateCards"),
         commitment=None
         if commitment is None
         else Commitment(commitment.display_name, [CurrencyRate(r.currency, r.rate) for r in commitment.rate_values]),
-        ongoing_updates=bool(body.allow_ongoing_cycle_updates),
     )
 
 
@@ -220,6 +240,16 @@ def _cycle_shape(cycle: CycleDefinition) -> PricingCycleConfig:
         start_offset=offset,
         anniversary_cycle=cycle.anniversary,
     )
+
+
+def _cards(cards: Sequence[UsageRateCard], meters: Mapping[str, int]) -> list[UsageCard]:
+    found = []
+    for index, card in enumerate(cards):
+        place = f"{PATH}.usageRateCards[{index}]"
+        if card.usage_meter_id not in meters:
+            raise Invalid(f"{place}.usageMeterId", f"there is no usage meter {card.usage_meter_id!r}")
+        found.append(_card(card, meters[card.usage_meter_id], place))
+    return found
 
 
 def _card(card: UsageRateCard, meter: int, path: str) -> UsageCard:

@@ -10,16 +10,21 @@ from bursar.catalog.plans import NewPlan, PlanVersion
 from bursar.core.errors import Invalid
 from bursar.core.period import FIRST, FOREVER
 from bursar.http.door import Answer, Body, Call, Query
-from bursar.http.togai.door import PageQuery, PaginationOptions, door, open_token, seal_token
+from bursar.http.togai.door import PageQuery, PaginationOptions, Success, door, open_token, seal_token
 from bursar.http.togai.fee_shapes import CurrencyText
 from bursar.http.togai.plan_shapes import (
     CreatePricePlanDetails,
+    CreatePricePlanDetailsOverride,
     PricePlanDetails,
     add_ons_of,
+    change_of,
     details_shape,
     meters_of,
     plan_of,
 )
+from bursar.purchases import plan_changes
+from bursar.purchases.model import MigrationMode
+from bursar.purchases.plan_changes import UpdatePlan
 
 TAG = "Price Plans"
 
@@ -38,6 +43,26 @@ class ActivatePricePlanRequest(Body, kw_only=True):
     """Which currencies to put in force."""
 
     currencies: Annotated[list[CurrencyText], Meta(min_length=1, max_length=50)]
+
+
+class UpdatePricePlanRequest(Body, kw_only=True):
+    """What to change of a price plan, and who follows."""
+
+    migration_mode: (
+        Literal[
+            "IMMEDIATE",
+            "IMMEDIATE_IGNORE_OVERRIDE",
+            "NEXT_CYCLE",
+            "NEXT_CYCLE_IGNORE_OVERRIDE",
+            "NONE",
+            "START_OF_CURRENT_CYCLE",
+        ]
+        | None
+    ) = None
+    versions_to_migrate: Literal["LATEST_VERSION", "ALL_VERSION"] | None = None
+    description: Annotated[str, Meta(max_length=255)] | None = None
+    price_plan_details: CreatePricePlanDetailsOverride | None = None
+    pricing_rules: list[Any] | None = None
 
 
 class DryRunQuery(Query, kw_only=True, rename=None):
@@ -182,6 +207,51 @@ async def activate_price_plan(call: Call, body: ActivatePricePlanRequest) -> Pri
     async with call.db.transaction(call.caller.workspace) as connection:
         identifier = call.path["price_plan_id"]
         return _shape(await plans.activate_plan(connection, call.caller, identifier, body.currencies))
+
+
+@door.operation(
+    "PATCH",
+    "/price_plans/{price_plan_id}",
+    id="updatePricePlan",
+    tag=TAG,
+    summary="Update a price plan",
+    scope="write",
+    body=UpdatePricePlanRequest,
+    answer=PricePlanShape,
+)
+async def update_price_plan(call: Call, body: UpdatePricePlanRequest) -> PricePlanShape:
+    """Change a draft, or make a new version of a plan in force."""
+    if body.pricing_rules:
+        raise Invalid("pricingRules", "are not supported yet")
+    identifier, workspace = call.path["price_plan_id"], call.caller.workspace
+    details = body.price_plan_details or CreatePricePlanDetailsOverride()
+    async with call.db.transaction(workspace) as connection:
+        await plans.find(connection, workspace, identifier)
+        known = await meters.meter_keys(connection, workspace, meters_of(details), archived=False)
+        charged = await add_ons.use_add_ons(connection, workspace, add_ons_of(details))
+        command = UpdatePlan(
+            price_plan_id=identifier,
+            change=change_of(details, known, charged, body.description),
+            mode=MigrationMode(body.migration_mode or "NONE"),
+            all_versions=body.versions_to_migrate == "ALL_VERSION",
+        )
+        return _shape(await plan_changes.update_plan(connection, call.caller, command))
+
+
+@door.operation(
+    "DELETE",
+    "/price_plans/{price_plan_id}",
+    id="archivePricePlan",
+    tag=TAG,
+    summary="Archive a price plan",
+    scope="write",
+    answer=Success,
+)
+async def archive_price_plan(call: Call) -> Success:
+    """Take a plan out of use."""
+    async with call.db.transaction(call.caller.workspace) as connection:
+        await plan_changes.archive_plan(connection, call.caller, call.path["price_plan_id"])
+    return Success(success=True)
 
 
 def _dry(new: NewPlan) -> PricePlanShape:

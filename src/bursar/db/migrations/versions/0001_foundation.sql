@@ -360,11 +360,13 @@ create table price_plan_version (
     price_plan bigint not null references price_plan,
     wire_id text collate "C" not null,
     version int not null check (version >= 1),
+    revision int not null check (revision >= 1),
     details jsonb not null,
     created_at timestamptz not null,
-    unique (price_plan, version),
-    unique (workspace, wire_id)
+    unique (price_plan, version, revision),
+    unique (workspace, wire_id, revision)
 );
+comment on column price_plan_version.revision is 'counts what a version said before anybody was on it, or before currencies were added to it: the last one counts';
 
 create table price_plan_currency (
     price_plan_version bigint not null references price_plan_version,
@@ -561,6 +563,7 @@ create table schedule (
     recorded_at timestamptz not null,
     unique (workspace, wire_id)
 );
+create index schedule_plan on schedule (price_plan);
 comment on column schedule.starts_at is 'when the association began: its cycles are counted from there';
 
 create table schedule_segment (

@@ -1,0 +1,105 @@
+"""Changes of a price plan and what they do to the accounts that are on it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bursar.accounts import gate
+from bursar.accounts.service import CalendarEntry, set_calendars
+from bursar.catalog import plans
+from bursar.catalog.plans import PlanChange, PlanVersion
+from bursar.core.caller import Caller
+from bursar.core.errors import WrongState
+from bursar.db import audit
+from bursar.db.database import Connection
+from bursar.purchases import store
+from bursar.purchases.model import MigrationMode, Takeover, may_migrate, take_over
+from bursar.purchases.store import NewSegment
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatePlan:
+    """Change a price plan, and let accounts follow."""
+
+    price_plan_id: str
+    change: PlanChange
+    mode: MigrationMode = MigrationMode.NONE
+    all_versions: bool = False
+    """Whether accounts on any older version follow; else those on the one before."""
+
+
+async def update_plan(connection: Connection, caller: Caller, command: UpdatePlan) -> PlanVersion:
+    """Change a price plan: a draft as it stands, any other by a new version, which accounts take over as `mode` says.
+
+    Raises `NotFound`, `Invalid` for what the plan may not say, `WrongState` for an archived plan.
+    """
+    if command.mode is not MigrationMode.NONE:
+        # Before any row is locked: whoever takes the gate after a row waits in a circle.
+        await gate.change(connection, caller.workspace, "catalog")
+    before, after = await plans.update_plan(connection, caller, command.price_plan_id, command.change)
+    if command.mode is not MigrationMode.NONE and after.version != before.version:
+        first = 1 if command.all_versions else before.version
+        await migrate(connection, caller, (first, before.version), after, command.mode)
+    return after
+
+
+async def migrate(
+    connection: Connection, caller: Caller, versions: tuple[int, int], target: PlanVersion, mode: MigrationMode
+) -> int:
+    """Put accounts that are on versions `(first, last)` of a plan on another version of it; returns how many.
+
+    Accounts whose currency the version lacks stay where they are. The caller holds the gate. Raises `WrongState` where
+    the plan does not allow what the mode asks for.
+    """
+    may_migrate(mode, ongoing_updates=target.details.ongoing_updates)
+    found = await store.segments_of_plan(connection, caller.workspace, target.plan, versions, caller.now)
+    sources = await plans.versions(connection, caller.workspace, list({one.segment.version for one in found}))
+    cycle = target.details.cycle
+    assert cycle is not None, "a plan that is associated has a cycle"
+    takeovers = []
+    for one in found:
+        old = sources[one.segment.version].details.cycle
+        taken = take_over(one.segment, mode, caller.now, one.closed_until, old, cycle)
+        if taken is not None and one.currency in target.active_currencies:
+            takeovers.append(taken)
+    accounts = list({taken.segment.account for taken in takeovers})
+    if takeovers:
+        await _rewrite(connection, caller, takeovers, target)
+        await _tell_admission(connection, caller, accounts)
+    detail = {"versions": list(versions), "to": target.version, "mode": mode, "accounts": len(accounts)}
+    await audit.record(connection, caller, "migrate", "price_plan", target.id, detail)
+    return len(accounts)
+
+
+async def archive_plan(connection: Connection, caller: Caller, identifier: str) -> None:
+    """Archive a price plan: it can be read, and no longer be associated or changed; its name is free again.
+
+    Raises `NotFound`, and `WrongState` while an account is or will be on it.
+    """
+    plan = await plans.hold(connection, caller.workspace, identifier, change=True)
+    account = await store.account_on(connection, caller.workspace, plan.plan, caller.now)
+    if account is not None:
+        raise WrongState(f"account {account!r} is associated with price plan {identifier!r}; disassociate it first")
+    await plans.archive(connection, caller, plan)
+
+
+async def _rewrite(connection: Connection, caller: Caller, takeovers: Sequence[Takeover], target: PlanVersion) -> None:
+    await store.supersede(connection, caller.workspace, [taken.segment.key for taken in takeovers], caller.wall)
+    rows = []
+    for taken in takeovers:
+        old = taken.segment
+        if taken.before is not None:
+            rows.append(NewSegment(old.schedule, old.account, old.version, taken.before, old.calendar, old.grace_days))
+        rows.append(
+            NewSegment(old.schedule, old.account, target.version_key, taken.after, taken.calendar, taken.grace_days)
+        )
+    await store.insert_segments(connection, caller.workspace, caller.wall, rows)
+
+
+async def _tell_admission(connection: Connection, caller: Caller, accounts: Sequence[int]) -> None:
+    entries: defaultdict[int, list[CalendarEntry]] = defaultdict(list)
+    for segment in await store.segments_of_accounts(connection, caller.workspace, accounts):
+        entries[segment.account].append(
+            (segment.period.start, segment.period.end, segment.calendar, segment.grace_days)
+        )
+    await set_calendars(connection, caller, entries)
