@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test fuzz bench lock clean
+.PHONY: install demo test conformance fuzz bench lock clean
 
 install: .venv/.installed
 
@@ -31,6 +31,10 @@ test: .venv/.developed
 FUZZ_EXAMPLES ?= 2300
 fuzz: .venv/.developed
 	BURSAR_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -n 2 tests/http/test_fuzz.py
+
+# Writes docs/togai.md: which operations of the Togai API the tests called, and what they were answered.
+conformance: .venv/.developed
+	BURSAR_WRITE_CONFORMANCE=1 $(BIN)/pytest -n 2 tests/http/togai
 
 bench: .venv/.developed
 	$(BIN)/python -m benchmarks
