@@ -42,7 +42,7 @@ BOMBS: dict[str, bytes] = {
 }
 STRINGS = (
     "'; drop table customer; --", "' or '1'='1", "$1", "%s%n", "{{7*7}}", "${jndi:ldap://x}", "<script>x</script>",
-    "../../etc/passwd", "a\r\nSet-Cookie: x=1", "\x7f\x1b[31m", "\u202eevil", "\ufdfa" * 30, "\U0001f469\u200d\U0001f467",
+    "../../etc/passwd", "a\r\nSet-Cookie: x","\x7f\x1b[31m", "\u202eevil", "\ufdfa" * 30, "\U0001f469\u200d\U0001f467",
     "\ud7ff\uffff", "-1e400", "null", "9999-12-31T23:59:59Z", "0000-00-00", "x" * 10_000,
 )  # fmt: skip
 CURSORS = (
