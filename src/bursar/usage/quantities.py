@@ -98,7 +98,7 @@ async def events_of(
     limit: int,
 ) -> Page[MeteredEvent]:
     """The events that a meter measured for an account in `[start, end)`, by time, one page of them."""
-    rules = await Rules.load(connection, workspace, meter)
+    rules = await Rules.load(connection, workspace, meter=meter)
     bookmark = _open(after, start)
     found: list[MeteredEvent] = []
     seal: str | None = None
@@ -119,7 +119,7 @@ async def events_of(
 async def _raw_sum(
     connection: Connection, workspace: int, account: int, meter: int, start: datetime, end: datetime
 ) -> Decimal:
-    rules = await Rules.load(connection, workspace, meter)
+    rules = await Rules.load(connection, workspace, meter=meter)
     bookmark = (start, -1, -1)
     total = Decimal(0)
     while True:
