@@ -13,8 +13,7 @@ from bursar.core.errors import WrongState
 from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.purchases import store
-from bursar.purchases.model import MigrationMode, Takeover, may_migrate, take_over
-from bursar.purchases.store import NewSegment
+from bursar.purchases.model import MigrationMode, NewSegment, Takeover, joined, may_migrate, take_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ async def _rewrite(connection: Connection, caller: Caller, takeovers: Sequence[T
         rows.append(
             NewSegment(old.schedule, old.account, target.version_key, taken.after, taken.calendar, taken.grace_days)
         )
-    await store.insert_segments(connection, caller.workspace, caller.wall, rows)
+    await store.insert_segments(connection, caller.workspace, caller.wall, joined(rows))
 
 
 async def _tell_admission(connection: Connection, caller: Caller, accounts: Sequence[int]) -> None:
