@@ -46,6 +46,7 @@ BODIES: dict[str, Any] = {
     "activatePricePlan": {"currencies": ["USD"]},
     "updateAddOn": {"name": "Mine"},
     "updateUsageMeter": {"name": "Mine"},
+    "updateInvoice": {"status": "PAID"},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },

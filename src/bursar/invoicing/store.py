@@ -50,6 +50,8 @@ class Header:
     content: str | None
     """The frozen document; None on a draft."""
     issued_at: datetime | None
+    credit_note: int | None
+    """The number of the credit note that took it back."""
 
 
 async def headers(connection: Connection, workspace: int, keys: Sequence[int]) -> list[Header]:
@@ -65,9 +67,9 @@ async def meters(connection: Connection, workspace: int, keys: Sequence[int]) ->
     return {row["key"]: _meter(row) for row in rows}
 
 
-async def draw_numbers(connection: Connection, workspace: int, count: int) -> range:
-    """The next numbers of the series, without a gap: they come back if the transaction does not commit."""
-    last: int = await connection.fetchval(queries.draw_numbers, workspace, SERIES, count)
+async def draw_numbers(connection: Connection, workspace: int, count: int, series: str = SERIES) -> range:
+    """The next numbers of a series, without a gap: they come back if the transaction does not commit."""
+    last: int = await connection.fetchval(queries.draw_numbers, workspace, series, count)
     return range(last - count + 1, last + 1)
 
 
@@ -128,6 +130,7 @@ def _header(row: Row) -> Header:
         seller=seller if seller.business_name else msgspec.structs.replace(seller, business_name=row["workspace_name"]),
         content=row["content"],
         issued_at=row["issued_at"],
+        credit_note=row["credit_note"],
     )
 
 
