@@ -51,6 +51,7 @@ BODIES: dict[str, Any] = {
     "updatePricePlan": {"description": "Mine"},
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
+    "updateInvoice": {"status": "PAID"},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },

@@ -25,7 +25,8 @@ from bursar.rating.rate import formula, line, prorate, rate, true_up
 from bursar.rating.slabs import UNBOUNDED, Bounds, Charge, Model, PriceType, Slab, SlabCharge
 
 SERIES = "INV"
-"""The series of invoices; credit notes will have their own."""
+"""The series of invoices; credit notes have their own."""
+CREDIT_SERIES = "CN"
 CAUSE = "invoice"
 STANDARD = "STANDARD"
 """The invoice of what a period used, and of fees in arrears."""
@@ -168,9 +169,9 @@ def plan_line(entry: Line) -> str:
     return f"{entry.price_version.price_plan_id}/{what}"
 
 
-def sequence_id(number: int) -> str:
-    """A number of the series as invoices show it."""
-    return f"{SERIES}-{number:06d}"
+def sequence_id(number: int, series: str = SERIES) -> str:
+    """A number of a series as documents show it."""
+    return f"{series}-{number:06d}"
 
 
 def same_charges(one: Sequence[Line], other: Sequence[Line]) -> bool:

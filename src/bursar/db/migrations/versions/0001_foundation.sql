@@ -648,6 +648,26 @@ create table invoice_series (
     primary key (workspace, series)
 );
 
+-- What reduces an issued invoice: in full where it is voided. Numbered in a series of its own.
+create table credit_note (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    invoice bigint not null references invoice unique,
+    series text collate "C" not null,
+    number bigint not null,
+    currency text not null,
+    total numeric(38, 12) not null check (total > 0),
+    content text not null,
+    parties bytea not null,
+    hash bytea not null,
+    issued_at timestamptz not null,
+    unique (workspace, wire_id),
+    unique (workspace, series, number)
+);
+create trigger credit_note_append_only before update or delete or truncate on credit_note
+    for each statement execute function append_only();
+
 -- walls ------------------------------------------------------------------------------------------------------------
 
 -- Requests on behalf of a workspace run as bursar_api, which sees that workspace's rows and no others, whatever a
@@ -674,5 +694,5 @@ end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
-revoke update, delete on audit, change_log, ledger_transaction, posting, invoice_document from bursar_api;
+revoke update, delete on audit, change_log, ledger_transaction, posting, invoice_document, credit_note from bursar_api;
 revoke insert, delete on workspace from bursar_api;
