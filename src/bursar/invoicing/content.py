@@ -1,5 +1,6 @@
 """The content of invoices as the events and prices of now give it: what a draft shows and what issue freezes."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,11 +11,13 @@ from bursar.core.cycles import add_days, days_in, local_date
 from bursar.db.database import Connection
 from bursar.invoicing import store
 from bursar.invoicing.document import FORMAT, Document
-from bursar.invoicing.model import Content, Facts, draw_up, issue_transaction
+from bursar.invoicing.model import Content, Facts, Pricing, draw_up, issue_transaction
 from bursar.invoicing.store import Header
 from bursar.ledger.model import Transaction
 from bursar.usage import quantities
 
+_STRETCH = 20
+"""Invoices drawn up between two looks at what else the process has to do."""
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -35,21 +38,27 @@ async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[
     keys = [(header.account, meter, header.period.start, header.period.end) for header, meter in cards]
     used = await quantities.sums(connection, workspace, keys)
     by_invoice = {(header.key, meter): amount for (header, meter), amount in zip(cards, used, strict=True)}
+    pricings: dict[tuple[int, str], Pricing] = {}
     drawn = []
-    for header in headers:
+    for place, header in enumerate(headers):
+        if place % _STRETCH == 0:
+            await asyncio.sleep(0)
         plan = versions[header.plan_version]
+        name = (header.plan_version, header.currency)
+        if name not in pricings:
+            pricings[name] = Pricing(plan, header.currency, header.exponent, known)
         cycle = header.calendar.cycle_at(header.period.start)
-        content = draw_up(
-            Facts(
-                plan=plan,
-                currency=header.currency,
-                exponent=header.exponent,
-                quantities={card.meter: by_invoice[header.key, card.meter] for card in plan.details.usage},
-                meters=known,
-                days=days_in(header.period, header.calendar.zone),
-                of_days=days_in(cycle, header.calendar.zone),
-            )
+        days = days_in(header.period, header.calendar.zone)
+        facts = Facts(
+            plan=plan,
+            currency=header.currency,
+            exponent=header.exponent,
+            quantities={card.meter: by_invoice[header.key, card.meter] for card in plan.details.usage},
+            meters=known,
+            days=days,
+            of_days=days if cycle == header.period else days_in(cycle, header.calendar.zone),
         )
+        content = draw_up(facts, pricings[name])
         drawn.append(Drawn(header, _document(header, plan, content), content))
     return drawn
 

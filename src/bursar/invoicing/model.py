@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from bursar.catalog.definitions import Commitment, UsageCard
 from bursar.catalog.plans import PlanVersion
@@ -50,7 +51,11 @@ class Content:
 
 def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
     """What a quantity costs by a usage rate card."""
-    slabs = [
+    return rate(_MODEL[card.pricing_model], _slabs(card, currency), quantity)
+
+
+def _slabs(card: UsageCard, currency: str) -> list[Slab]:
+    return [
         Slab(
             order=slab.order,
             start_after=slab.start_after,
@@ -62,29 +67,86 @@ def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
         )
         for slab, price in zip(card.slabs, card.rates_in(currency), strict=True)
     ]
-    return rate(_MODEL[card.pricing_model], slabs, quantity)
 
 
-def draw_up(facts: Facts) -> Content:
-    """The lines: one per usage rate card in the plan's order, then the true-up to the commitment, where one is due."""
-    version = PriceVersion(
-        price_plan_id=facts.plan.id,
-        price_plan_name=facts.plan.name,
-        version=facts.plan.version,
-        id=facts.plan.version_id,
-    )
-    lines = [_usage_line(n, card, facts, version) for n, card in enumerate(facts.plan.details.usage, 1)]
+class Pricing:
+    """The usage rate cards of a plan version in one currency, made ready once for many invoices.
+
+    A line follows from its card and quantity alone, and a slab that is used up is the same on every invoice: both are
+    remembered for as long as this lives, which should be a batch.
+    """
+
+    def __init__(self, plan: PlanVersion, currency: str, exponent: int, meters: Mapping[int, Meter]) -> None:
+        self.cards = plan.details.usage
+        self.exponent = exponent
+        self.version = PriceVersion(
+            price_plan_id=plan.id, price_plan_name=plan.name, version=plan.version, id=plan.version_id
+        )
+        self._meters = meters
+        self._slabs = [_slabs(card, currency) for card in self.cards]
+        self._lines: dict[tuple[int, Decimal], Line] = {}
+        self._slab_lines: dict[tuple[int, int, Decimal], SlabLine] = {}
+
+    def line(self, place: int, quantity: Decimal) -> Line:
+        """The line of a card, by its place in the plan."""
+        known = self._lines.get((place, quantity))
+        if known is None:
+            known = self._lines[place, quantity] = self._rated(place, quantity)
+        return known
+
+    def _rated(self, place: int, quantity: Decimal) -> Line:
+        card = self.cards[place]
+        cost = rate(_MODEL[card.pricing_model], self._slabs[place], quantity)
+        amount, rounding = line(cost.amount, self.exponent)
+        meter = self._meters[card.meter]
+        slabs = [self._slab_line(place, entry) for entry in cost.slabs]
+        unrounded = plain(cost.amount)
+        return Line(
+            number=place + 1,
+            type="USAGE_RATE_CARD",
+            name=card.name,
+            description=card.display_name or meter.name,
+            tag=card.tag,
+            meter=meter,
+            pricing_model=card.pricing_model,
+            quantity=plain(quantity),
+            slabs=slabs,
+            commitment=None,
+            price_version=self.version,
+            formula=_sum_formula(slabs, unrounded, amount, self.exponent),
+            unrounded=unrounded,
+            amount=plain(amount),
+            rounding=plain(rounding),
+            tax_rate=_ZERO,
+            tax=_ZERO,
+        )
+
+    def _slab_line(self, place: int, entry: SlabCharge) -> SlabLine:
+        key = (place, entry.slab.order, entry.quantity)
+        known = self._slab_lines.get(key)
+        if known is None:
+            known = self._slab_lines[key] = _slab_line(entry)
+        return known
+
+
+def draw_up(facts: Facts, pricing: Pricing | None = None) -> Content:
+    """The lines: one per usage rate card in the plan's order, then the true-up to the commitment, where one is due.
+
+    `pricing` is that of the facts' plan, currency and meters, from a caller with many invoices.
+    """
+    pricing = pricing or Pricing(facts.plan, facts.currency, facts.exponent, facts.meters)
+    lines = [pricing.line(n, facts.quantities.get(card.meter, _ZERO)) for n, card in enumerate(pricing.cards)]
     subtotal = sum((entry.amount for entry in lines), _ZERO)
+    total = subtotal
     if facts.plan.details.commitment is not None:
-        lines += _true_up_lines(len(lines) + 1, facts.plan.details.commitment, subtotal, facts, version)
-    total = sum((entry.amount for entry in lines), _ZERO)
+        lines += _true_up_lines(len(lines) + 1, facts.plan.details.commitment, subtotal, facts, pricing.version)
+        total = sum((entry.amount for entry in lines), _ZERO)
     return Content(lines, plain(subtotal), plain(total))
 
 
 def postable(content: Content) -> bool:
-    """Whether every amount can be stored: below 10^26."""
-    amounts = [amount for entry in content.lines for amount in (entry.unrounded, entry.amount)]
-    return all(decimals.fits(amount) for amount in (*amounts, content.total))
+    """Whether every amount can be stored: below 10^26. A rounded amount is no larger than the unrounded one."""
+    return decimals.fits(content.total) and all(decimals.fits(entry.unrounded) for entry in content.lines)
 
 
 def status_at_issue(total: Decimal) -> str:
@@ -101,15 +163,18 @@ def issue_transaction(document: Document, invoice: int, account: int, accounting
         *(
             posting
             for entry in document.lines
-            for posting in side(
-                LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry)), -entry.unrounded
-            )
+            for posting in side(_revenue(document.currency, plan_line(entry)), -entry.unrounded)
         ),
         *side(LedgerAccount(Kind.ROUNDING, document.currency), sum((e.rounding for e in document.lines), _ZERO)),
     ]
     if not postings:
         return None
     return Transaction(CAUSE, invoice, accounting_date, f"invoice {document.id}", tuple(postings))
+
+
+@lru_cache(maxsize=4096)
+def _revenue(currency: str, detail: str) -> LedgerAccount:
+    return LedgerAccount(Kind.REVENUE, currency, detail=detail)
 
 
 def plan_line(entry: Line) -> str:
@@ -132,33 +197,6 @@ def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.commitment, entry.price_version,
             entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate, entry.tax)  # fmt: skip
-
-
-def _usage_line(number: int, card: UsageCard, facts: Facts, version: PriceVersion) -> Line:
-    quantity = facts.quantities.get(card.meter, _ZERO)
-    cost = charge(card, facts.currency, quantity)
-    amount, rounding = line(cost.amount, facts.exponent)
-    meter = facts.meters[card.meter]
-    slabs = [_slab_line(entry) for entry in cost.slabs]
-    return Line(
-        number=number,
-        type="USAGE_RATE_CARD",
-        name=card.name,
-        description=card.display_name or meter.name,
-        tag=card.tag,
-        meter=meter,
-        pricing_model=card.pricing_model,
-        quantity=plain(quantity),
-        slabs=slabs,
-        commitment=None,
-        price_version=version,
-        formula=_sum_formula(slabs, cost.amount, amount, facts),
-        unrounded=plain(cost.amount),
-        amount=plain(amount),
-        rounding=plain(rounding),
-        tax_rate=_ZERO,
-        tax=_ZERO,
-    )
 
 
 def _slab_line(entry: SlabCharge) -> SlabLine:
@@ -208,7 +246,7 @@ def _true_up_lines(
             ),
             price_version=version,
             formula=f"commitment {show(whole)}{share}, less {show(subtotal)} = {show(missing)}"
-            + _rounding_formula(missing, amount, facts),
+            + _rounding_formula(missing, amount, facts.exponent),
             unrounded=plain(missing),
             amount=plain(amount),
             rounding=plain(rounding),
@@ -218,17 +256,17 @@ def _true_up_lines(
     ]
 
 
-def _sum_formula(slabs: Sequence[SlabLine], unrounded: Decimal, amount: Decimal, facts: Facts) -> str:
+def _sum_formula(slabs: Sequence[SlabLine], unrounded: Decimal, amount: Decimal, exponent: int) -> str:
     if not slabs:
         return "nothing to charge = 0"
     text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(show(s.amount) for s in slabs)} = {show(unrounded)}"
-    return text + _rounding_formula(unrounded, amount, facts)
+    return text + _rounding_formula(unrounded, amount, exponent)
 
 
-def _rounding_formula(unrounded: Decimal, amount: Decimal, facts: Facts) -> str:
+def _rounding_formula(unrounded: Decimal, amount: Decimal, exponent: int) -> str:
     if unrounded == amount:
         return ""
-    return f", rounded toward zero to {facts.exponent} decimals = {show(amount)}"
+    return f", rounded toward zero to {exponent} decimals = {show(amount)}"
 
 
 def _plain(value: Decimal | None) -> Decimal | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -31,6 +32,7 @@ def encode_calendar(calendar: Calendar) -> str:
     return msgspec.json.encode(stored).decode()
 
 
+@lru_cache(maxsize=4096)
 def decode_calendar(text: str) -> Calendar:
     """The calendar of a JSON text that `encode_calendar` made."""
     stored = msgspec.json.decode(text, type=_Calendar)
