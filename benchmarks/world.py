@@ -5,7 +5,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -38,13 +37,16 @@ from bursar.runtime.postgres import Cluster
 CARDS = 10
 BUCKETS = 12
 """Quarters of an hour with usage, of each account and meter."""
+USED_UNTIL = datetime(2024, 1, 28, tzinfo=UTC)
+"""The present of the workspace: the cycle of January is open."""
 BILLED_AT = datetime(2024, 2, 10, tzinfo=UTC)
+"""When it is due."""
 TOKEN = "bench-" + "x" * 20
 
-# What the services wrote for the first account, again for the others; keys are given out in one order everywhere.
+# What the services wrote for the first account, again for the others; numbers far from those that new ones draw.
 _COPIES = (
     """insert into customer (workspace, togai_id, yeti_id, wire_id, status, created_at, updated_at)
-    select workspace, 'a' || n, yeti_id + n, 'cus.' || n, status, created_at, updated_at
+    select workspace, 'a' || n, 1000000 + n, 'cus.' || n, status, created_at, updated_at
     from customer, generate_series(1, $2::int - 1) n where workspace = $1 order by n""",
     """insert into customer_profile (customer, workspace, name, primary_email, address)
     select c.key, p.workspace, p.name, p.primary_email, p.address
@@ -52,7 +54,7 @@ _COPIES = (
     where p.workspace = $1""",
     """insert into account (workspace, customer, togai_id, yeti_id, wire_id, currency, timezone, net_term_days, status,
         metadata, tags, created_at, updated_at)
-    select a.workspace, c.key, c.togai_id, a.yeti_id + c.key - a.customer, 'acc.' || c.togai_id,
+    select a.workspace, c.key, c.togai_id, c.yeti_id, 'acc.' || c.togai_id,
         a.currency, a.timezone, a.net_term_days, a.status, a.metadata, a.tags, a.created_at, a.updated_at
     from account a join customer c on c.workspace = a.workspace and c.key <> a.customer where a.workspace = $1
     order by c.key""",
@@ -117,13 +119,14 @@ def postgres(path: Path) -> Iterator[str]:
 
 
 async def fill(db: Database, name: str, accounts: int, *, wall: datetime) -> Caller:
-    """A sandbox at `BILLED_AT` whose accounts all have a plan of ten usage rate cards and a month of usage."""
+    """A sandbox at `USED_UNTIL` whose accounts all have a plan of ten usage rate cards and a month of usage."""
     async with db.transaction(None) as connection:
         workspace = await create_workspace(
             connection, wall, "bench", name, sandbox=True, currency="USD", timezone="UTC"
         )
-        await create_token(connection, caller_of(workspace, wall, "bench"), "bench", text=f"{TOKEN}-{name}")
-    caller = replace(caller_of(workspace, wall, "bench"), now=BILLED_AT)
+        fresh = caller_of(workspace, wall, "bench")
+        await create_token(connection, fresh, "bench", text=f"{TOKEN}-{name}")
+        caller = caller_of(await set_clock(connection, fresh, USED_UNTIL), wall, "bench")
     async with db.transaction(caller.workspace) as connection:
         await _first(connection, caller)
     async with db.transaction(None) as connection:
@@ -134,12 +137,6 @@ async def fill(db: Database, name: str, accounts: int, *, wall: datetime) -> Cal
     async with db.transaction(None) as connection:
         await connection.execute("analyze", timeout=600)
     return caller
-
-
-async def present(db: Database, caller: Caller) -> None:
-    """Move the sandbox's clock to `BILLED_AT`, which makes its invoices due."""
-    async with db.transaction(caller.workspace) as connection:
-        await set_clock(connection, caller, BILLED_AT)
 
 
 async def _first(connection: Connection, caller: Caller) -> None:
