@@ -112,8 +112,8 @@ select i.account, i.starts_at, i.ends_at
 from invoice i join account a on a.key = i.account
 where i.workspace = $1 and i.status = 'DRAFT' and i.type = 'STANDARD' and i.schedule is not null and i.due_at <= $2
     and (a.closed_until is null or a.closed_until < i.ends_at or a.closed_from > i.starts_at)
-    and not exists (select from invoice e where e.account = i.account and e.status = 'DRAFT' and e.type = i.type
-        and e.schedule is not null and e.starts_at < i.starts_at and e.due_at > $2)
+    and i.starts_at <= coalesce((select min(e.starts_at) from invoice e where e.account = i.account
+        and e.status = 'DRAFT' and e.type = i.type and coalesce(e.schedule, 0) <> 0 and e.due_at > $2), 'infinity')
 order by i.due_at, i.key limit $3;
 
 -- name: some_unsettled
@@ -124,13 +124,15 @@ select exists (select from schedule_segment
 -- name: lock_due
 -- The next due drafts of closed periods, at most one of an account and type so that its cycles are issued in order;
 -- those that another run holds are left to it. Fees in advance need no closing, but schedules that are settled.
+-- (coalesce: the index of all due drafts must not serve to find the first of an account, for which it looks as good as
+-- the account's own while statistics are young.)
 select i.key from invoice i join account a on a.key = i.account
 where i.workspace = $1 and i.status = 'DRAFT' and i.schedule is not null and i.due_at <= $2
     and case when i.type = 'STANDARD' then a.closed_from <= i.starts_at and a.closed_until >= i.ends_at
         else not exists (select from schedule_segment s where s.account = i.account and s.opens_at <= $2) end
     and i.key <> all($3::bigint[])
-    and not exists (select from invoice e where e.account = i.account and e.status = 'DRAFT' and e.type = i.type
-        and e.schedule is not null and e.starts_at < i.starts_at)
+    and i.starts_at = (select min(e.starts_at) from invoice e where e.account = i.account and e.status = 'DRAFT'
+        and e.type = i.type and coalesce(e.schedule, 0) <> 0)
 order by i.due_at, i.key limit $4 for update of i skip locked;
 
 -- name: draw_numbers

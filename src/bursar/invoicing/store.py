@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -112,7 +113,6 @@ async def set_statuses(
 
 
 def _header(row: Row) -> Header:
-    seller = msgspec.json.decode(row["seller"], type=Seller)
     return Header(
         key=row["key"],
         id=row["wire_id"],
@@ -133,13 +133,19 @@ def _header(row: Row) -> Header:
         net_term_days=row["net_term_days"],
         account_party=_party(row, "account"),
         customer=_party(row, "customer"),
-        seller=seller if seller.business_name else msgspec.structs.replace(seller, business_name=row["workspace_name"]),
+        seller=_seller(row["seller"], row["workspace_name"]),
         content=row["content"],
         parties=row["parties"] or b"",
         secret=row["secret"],
         issued_at=row["issued_at"],
         credit_note=row["credit_note"],
     )
+
+
+@lru_cache(maxsize=1024)
+def _seller(text: str, workspace: str) -> Seller:
+    seller = msgspec.json.decode(text, type=Seller)
+    return seller if seller.business_name else msgspec.structs.replace(seller, business_name=workspace)
 
 
 def _party(row: Row, whose: str) -> Party:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -32,6 +33,7 @@ def encode_calendar(calendar: Calendar) -> str:
     return msgspec.json.encode(stored).decode()
 
 
+@lru_cache(maxsize=4096)
 def decode_calendar(text: str) -> Calendar:
     """The calendar of a JSON text that `encode_calendar` made."""
     stored = msgspec.json.decode(text, type=_Calendar)

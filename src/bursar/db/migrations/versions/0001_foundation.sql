@@ -517,7 +517,9 @@ comment on column posting.amount is 'debit positive, credit negative';
 
 -- One look at all rows of a statement: it balances, and each row belongs to a transaction and a ledger account of its
 -- workspace and currency. Foreign keys would say less, row by row; what they point to can never be removed.
-create function posting_balances() returns trigger language plpgsql as $$
+create function posting_balances() returns trigger language plpgsql
+    -- Its plans are kept for as long as a connection: made while the tables were empty, they would scan them for ever.
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     offender record;
 begin
@@ -527,10 +529,17 @@ begin
         raise exception 'transaction % does not balance: % % is left over', offender.transaction, offender.total, offender.currency
             using errcode = 'check_violation';
     end if;
-    select i.transaction, i.line into offender from inserted i
+    select i.transaction, i.line into offender
+    from (select transaction, workspace, min(line) as line from inserted group by transaction, workspace) i
     left join ledger_transaction t on t.key = i.transaction and t.workspace = i.workspace
-    left join ledger_account a on a.key = i.ledger_account and a.workspace = i.workspace and a.currency = i.currency
-    where t.key is null or a.key is null limit 1;
+    where t.key is null limit 1;
+    if not found then
+        select i.transaction, i.line into offender
+        from (select ledger_account, workspace, currency, min(transaction) as transaction, min(line) as line
+            from inserted group by ledger_account, workspace, currency) i
+        left join ledger_account a on a.key = i.ledger_account and a.workspace = i.workspace and a.currency = i.currency
+        where a.key is null limit 1;
+    end if;
     if found then
         raise exception 'line % of transaction % has no such transaction or ledger account in its workspace and currency',
             offender.line, offender.transaction using errcode = 'foreign_key_violation';
@@ -615,7 +624,7 @@ create table invoice (
     check (starts_at < ends_at)
 );
 create unique index invoice_one_per_cycle on invoice (account, schedule, starts_at, type) where schedule is not null;
-create index invoice_account on invoice (account, starts_at);
+create index invoice_account on invoice (account, workspace, starts_at);
 create index invoice_recent on invoice (workspace, key);
 create index invoice_period on invoice (workspace, ends_at);
 create index invoice_release on invoice (workspace, release_at) where release_at is not null;
