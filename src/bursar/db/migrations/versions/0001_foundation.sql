@@ -274,6 +274,21 @@ create table setting_version (
 );
 comment on column setting_version.catalog_version is 'the version of the workspace''s rules from which on the value holds';
 
+-- Files that services made for a workspace, to be fetched by a signed link. Their ids are unique on the server: a link is
+-- opened before a workspace is known.
+create table stored_file (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null unique,
+    name text not null,
+    media_type text not null,
+    size int not null check (size = octet_length(content)),
+    content bytea not null,
+    created_at timestamptz not null
+);
+alter table stored_file alter column content set storage external;
+create index stored_file_workspace on stored_file (workspace) include (size);
+
 -- catalog ----------------------------------------------------------------------------------------------------------
 
 create table event_schema (
