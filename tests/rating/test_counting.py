@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bursar.core.decimals import UNIT
+from bursar.rating.card import Card
 from bursar.rating.rate import formula, line, prorate, rate
 from bursar.rating.slabs import Charge, Model, PriceType, Slab
 from tests.rating import counting
@@ -80,6 +81,9 @@ def test_every_model_charges_what_counting_gives(model: Model, card: list[Slab],
     assert by_slab(charge, len(card)) == expected
     assert Fraction(charge.amount) == sum(expected)
     assert charge.quantity == quantity
+    ready = Card(model, card)
+    for other in (quantity, D(0), *(slab.start_after for slab in card), card[-1].start_after + 1):
+        assert ready.rate(other) == rate(model, card, other)
 
 
 @settings(max_examples=100, deadline=None)

@@ -5,6 +5,7 @@ import signal
 import sys
 
 import structlog
+import uvloop
 
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, outage
@@ -44,4 +45,4 @@ async def work(dsn: str) -> None:
 
 if __name__ == "__main__":
     logs.configure()
-    asyncio.run(work(sys.argv[1]))
+    uvloop.run(work(sys.argv[1]))
