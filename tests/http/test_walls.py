@@ -190,6 +190,12 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "id": "mine", "value": "1", "entityType": "CUSTOMER", "entityId": ids["customer_id"], "namespace": "USER",
             "name": "Mine", "dataType": "NUMERIC",
         },
+        "calculateRevenue": {
+            "currencyConfig": {"mode": "ACCOUNT_INVOICE", "accountId": ids["account_id"]},
+            "pricePlanDetailsConfig": {"mode": "PRICE_PLAN", "pricePlanId": ids["price_plan_id"]},
+            "usageConfig": {"mode": "CUSTOM", "usageMap": {ids["usage_meter_id"]: 1}},
+            "licenseEntriesConfig": {"mode": "CUSTOM"},
+        },
         "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
         "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},
         "getMetrics": {
