@@ -49,6 +49,9 @@ BODIES: dict[str, Any] = {
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },
+    "updatePricingScheduleBatch": {"edits": [
+        {"mode": "DISASSOCIATE", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"},
+    ]},
 }  # fmt: skip
 """A sound body for each operation with a path that needs one."""
 

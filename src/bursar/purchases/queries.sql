@@ -7,7 +7,7 @@ where a.workspace = $1 and a.togai_id = $2;
 -- name: list_segments_of_accounts
 -- All segments in force of accounts, in the order of time.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
-    v.version as version_number
+    v.version as version_number, v.override
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 where s.workspace = $1 and s.account = any($2::bigint[]) and s.superseded_at is null
@@ -16,7 +16,7 @@ order by s.starts_at;
 -- name: list_segments_of_plan
 -- The segments in force on versions $3 to $4 of a plan that have not ended by $5.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
-    v.version as version_number, a.currency, a.closed_until
+    v.version as version_number, v.override, a.currency, a.closed_until
 from schedule h join schedule_segment s on s.schedule = h.key
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 join account a on a.key = s.account
@@ -33,7 +33,7 @@ order by a.key limit 1;
 -- name: page_segments
 -- A page of the segments in force of an account that overlap [$3, $4), after the one that starts at $5.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
-    v.version as version_number
+    v.version as version_number, v.override
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 where s.workspace = $1 and s.account = $2 and s.superseded_at is null
@@ -43,7 +43,7 @@ order by s.starts_at limit $6;
 -- name: list_segments
 -- Segments by their keys, superseded or not.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
-    v.version as version_number
+    v.version as version_number, v.override
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 where s.workspace = $1 and s.key = any($2::bigint[]);
@@ -58,12 +58,6 @@ values ($1, $2, $3, $4, $5, $6) returning key;
 update schedule_segment
 set superseded_at = $3, opens_at = case when opens_at is distinct from starts_at then '-infinity'::timestamptz end
 where workspace = $1 and key = any($2::bigint[]);
-
--- name: insert_segment
--- A plan version holds for an account in [$5, $6).
-insert into schedule_segment
-    (workspace, schedule, account, price_plan_version, starts_at, ends_at, calendar, grace_days, recorded_at, opens_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $5);
 
 -- name: insert_segments
 -- Plan versions hold for accounts in their periods.
@@ -87,7 +81,7 @@ order by key limit $4 for update;
 -- name: list_due
 -- The segments of these accounts that invoicing must look at by $3.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
-    v.version as version_number
+    v.version as version_number, v.override
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 where s.workspace = $1 and s.account = any($2::bigint[]) and s.opens_at <= $3

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from bursar.catalog.plans import change_from
 from bursar.core import ids
 from bursar.core.cycles import Calendar, Interval
 from bursar.core.errors import NotFound
@@ -74,33 +75,6 @@ async def insert_schedule(
     return key, wire_id
 
 
-async def insert_segment(
-    connection: Connection,
-    workspace: int,
-    wall: datetime,
-    *,
-    schedule: int,
-    account: int,
-    version: int,
-    period: Period,
-    calendar: Calendar,
-    grace_days: int,
-) -> None:
-    """A plan version holds for an account in `period`."""
-    await connection.execute(
-        queries.insert_segment,
-        workspace,
-        schedule,
-        account,
-        version,
-        period.start,
-        period.end,
-        encode_calendar(calendar),
-        grace_days,
-        wall,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class NewSegment:
     """A plan version that is to hold for an account in a period."""
@@ -116,7 +90,7 @@ class NewSegment:
 async def insert_segments(
     connection: Connection, workspace: int, wall: datetime, segments: Sequence[NewSegment]
 ) -> None:
-    """`insert_segment` for many."""
+    """Plan versions hold for accounts from now on."""
     await connection.execute(
         queries.insert_segments,
         workspace,
@@ -181,6 +155,7 @@ def _segment(row: Row) -> Segment:
         grace_days=row["grace_days"],
         superseded=row["superseded_at"] is not None,
         opens_at=row["opens_at"],
+        override=change_from(row["override"]),
     )
 
 

@@ -363,9 +363,13 @@ create table price_plan_version (
     revision int not null check (revision >= 1),
     details jsonb not null,
     created_at timestamptz not null,
-    unique (price_plan, version, revision),
-    unique (workspace, wire_id, revision)
+    override_of bigint references price_plan_version,
+    override jsonb,
+    unique (workspace, wire_id, revision),
+    check ((override is null) = (override_of is null))
 );
+create unique index price_plan_version_one on price_plan_version (price_plan, version, revision) where override_of is null;
+comment on column price_plan_version.override_of is 'the version that this one is for a single association, with the parts in override put in its place; null: a version of the plan itself';
 comment on column price_plan_version.revision is 'counts what a version said before anybody was on it, or before currencies were added to it: the last one counts';
 
 create table price_plan_currency (
@@ -576,7 +580,6 @@ create table schedule_segment (
     ends_at timestamptz not null,
     calendar jsonb not null,
     grace_days int not null check (grace_days >= 0),
-    override jsonb,
     recorded_at timestamptz not null,
     superseded_at timestamptz,
     opens_at timestamptz,
