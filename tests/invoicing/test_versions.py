@@ -1,5 +1,6 @@
 """A plan that changes while it is used: each day is billed by exactly one version, against arithmetic day by day."""
 
+import asyncio
 from calendar import monthrange
 from datetime import date, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
@@ -158,6 +159,11 @@ async def test_whom_a_version_reaches(make_world: MakeWorld) -> None:
     other = Commitment("Minimum", [CurrencyRate("USD", Decimal(2))])
     await world.update(plan, "NEXT_CYCLE", all_versions=True, commitment=other)
     assert await versions() == {"acme": [1, 4], "newcomer": [2, 3, 4], "leaver": [2]}
+    last = Commitment("Minimum", [CurrencyRate("USD", Decimal(3))])
+    await world.update(plan, "IMMEDIATE", now=at(2024, 5, 20), commitment=last)
+    assert await versions() == {"acme": [1, 5, 5], "newcomer": [2, 3, 5, 5], "leaver": [2]}, (
+        "who was to be on the version before follows with what is left of the present cycle"
+    )
     assert await problems(world) == []
 
 
@@ -226,3 +232,46 @@ async def test_a_plan_is_archived_when_nobody_is_on_it(make_world: MakeWorld) ->
             await call
     assert [i.document.end_date for i in await invoices(world)] == [at(2024, 5, 18)], "what was used is still billed"
     assert await problems(world) == []
+
+
+async def test_changes_and_bill_runs_at_once(make_world: MakeWorld) -> None:
+    """Versions come, accounts leave and return, while three bill runs and readers are at it."""
+    world = await make_world(at(2024, 5, 17, 9))
+    meter = await world.meter("units")
+    ahead, behind = await world.fee("ahead", 31, in_advance=True), await world.fee("behind", 62)
+    plan = await world.plan("plan", [card(meter, [(0, "PER_UNIT", "0.10")])], fees=[ahead, behind], commitment=9)
+    for n in range(8):
+        account = await world.account(f"a{n}")
+        await world.associate(f"a{n}", plan, date(2024, 3 + n % 3, 1 + n))
+        await world.use(account, meter, at(2024, 5, 16, n), 10 + n)
+
+    async def edit() -> None:
+        for n in range(6):
+            least = Commitment("Minimum", [CurrencyRate("USD", Decimal(10 + n))])
+            mode = ("IMMEDIATE", "NEXT_CYCLE")[n % 2]
+            await world.update(plan, mode, all_versions=True, now=at(2024, 5, 17 + n, 9), commitment=least)
+
+    async def leave_and_return() -> None:
+        for n in range(8):
+            async with world.db.transaction(world.caller.workspace) as connection:
+                gap = Disassociate(f"a{n}", date(2024, 5, 20), date(2024, 5, 20 + 1 + n))
+                await purchases.disassociate(connection, world.caller, gap)
+
+    async def run() -> None:
+        for day in (17, 20, 25):
+            await bill(world.db, world.at(at(2024, 5, day)), batch=2)
+
+    async def read() -> None:
+        for _ in range(4):
+            await invoices(world)
+
+    await asyncio.gather(edit(), leave_and_return(), run(), run(), run(), read())
+    assert await problems(world) == []
+    world.caller = world.at(at(2024, 8, 10))
+    await bill(world.db, world.caller)
+    assert await problems(world) == []
+    rows = await world.rows(
+        "select i.wire_id from invoice i where i.workspace = $1 and i.status = 'DRAFT' and i.ends_at <= '2024-08-01'",
+        world.caller.workspace,
+    )
+    assert rows == [], "nothing is left behind"

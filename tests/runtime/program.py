@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,14 @@ def command(*arguments: str, status: int = 0) -> Any:
 class Program:
     """A running `bursar serve`."""
 
-    def __init__(self, folder: Path, *options: str, token: str | None = TOKEN) -> None:
-        environment = {key: value for key, value in os.environ.items() if key not in ("BURSAR_TOKEN", "DATABASE_URL")}
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        token: str | None = TOKEN,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        environment = {key: value for key, value in environment.items() if key not in ("BURSAR_TOKEN", "DATABASE_URL")}
         if token is not None:
             environment["BURSAR_TOKEN"] = token
         self.process = subprocess.Popen(

@@ -11,6 +11,9 @@ from bursar.core.period import FIRST, FOREVER
 
 ALIASES_LIMIT = 10
 """Aliases in force per account: the client cannot read an account with more."""
+ERASED = "[erased]"
+"""The name of whoever was erased."""
+SECRET_BYTES = 32
 ADDRESS_LIMIT = 1000
 """Characters of an address in one line: the client cannot read a customer with more."""
 

@@ -14,8 +14,8 @@ with made as (
     insert into customer (workspace, togai_id, yeti_id, wire_id, status, created_at, updated_at)
     values ($1, $2, $3, $4, 'ACTIVE', $5, $5) on conflict (workspace, togai_id) do nothing returning key
 )
-insert into customer_profile (customer, workspace, name, primary_email, address)
-select key, $1, $6, $7, $8::jsonb from made returning customer;
+insert into customer_profile (customer, workspace, name, primary_email, address, secret)
+select key, $1, $6, $7, $8::jsonb, $9 from made returning customer;
 
 -- name: customer
 -- A customer by id.
@@ -40,6 +40,23 @@ where c.workspace = $1 and c.key > $2 and c.status <> 'ARCHIVED' order by c.key 
 update customer_profile set name = coalesce($3, name), primary_email = coalesce($4, primary_email),
     address = coalesce($5::jsonb, address)
 where workspace = $1 and customer = $2;
+
+-- name: erase_customer
+-- Forget who a customer is; nothing where that was done.
+update customer_profile set name = $3, primary_email = '', address = '{}', secret = null
+where workspace = $1 and customer = $2 and secret is not null returning customer;
+
+-- name: erase_accounts
+-- Forget who a customer's accounts are for.
+with erased as (
+    update account set metadata = '{}', tags = '{}', updated_at = $3 where workspace = $1 and customer = $2 returning key
+)
+update account_profile set name = $4, primary_email = null, address = null, billing_information = null
+where workspace = $1 and account in (select key from erased);
+
+-- name: delete_contacts
+-- Remove a customer's contacts.
+delete from contact where workspace = $1 and customer = $2;
 
 -- name: touch_customer
 -- A customer was changed or archived.

@@ -1,10 +1,13 @@
 """Commands on customers and accounts. Each runs in the transaction of its connection."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bursar.accounts import gate, names, settings
 from bursar.accounts.model import (
+    ERASED,
+    SECRET_BYTES,
     Account,
     AccountChange,
     Address,
@@ -18,6 +21,7 @@ from bursar.accounts.model import (
 )
 from bursar.accounts.store import get_account, get_customer, lock_account, queries, to_text
 from bursar.accounts.workspaces import sequence_of
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.cycles import Calendar
 from bursar.core.errors import Invalid, Taken, WrongState
@@ -45,6 +49,7 @@ async def create_customer(connection: Connection, caller: Caller, new: NewCustom
         new.name,
         new.primary_email,
         to_text(new.address),
+        secrets.token_bytes(SECRET_BYTES),
     )
     if key is None:
         raise Taken("id", f"customer {new.id!r} exists already")
@@ -98,6 +103,26 @@ async def archive_customer(connection: Connection, caller: Caller, identifier: s
         await archive_account(connection, caller, row["togai_id"])
     await connection.execute(queries.touch_customer, caller.workspace, customer.key, caller.wall, "ARCHIVED")
     await audit.record(connection, caller, "archive", "customer", identifier)
+
+
+async def erase_customer(connection: Connection, caller: Caller, identifier: str) -> bool:
+    """Forget who a customer is, for good; returns whether there was anything to forget. Archives it first.
+
+    Its ids and aliases, which are names that its operator chose for it, stay, and so do its usage and all amounts.
+    Names, e-mails, addresses, billing information, contacts, metadata and tags go; what frozen documents hold of them
+    can no longer be read.
+    """
+    customer = await get_customer(connection, caller.workspace, identifier)
+    if customer.status != "ARCHIVED":
+        await archive_customer(connection, caller, identifier)
+    await connection.execute(queries.lock_customer, caller.workspace, identifier)
+    if not await connection.fetchval(queries.erase_customer, caller.workspace, customer.key, ERASED):
+        return False
+    crash.point("customer erased")
+    await connection.execute(queries.erase_accounts, caller.workspace, customer.key, caller.wall, ERASED)
+    await connection.execute(queries.delete_contacts, caller.workspace, customer.key)
+    await audit.record(connection, caller, "erase", "customer", identifier)
+    return True
 
 
 async def update_account(connection: Connection, caller: Caller, identifier: str, change: AccountChange) -> Account:

@@ -17,6 +17,34 @@ class AttributeDefinition(msgspec.Struct, omit_defaults=True):
     default_unit: str | None = None
 
 
+class DependencyDefinition(msgspec.Struct):
+    """A setting that rules of a schema read under a name. The key is `setting.<namespace>.<id>`."""
+
+    key: str
+    name: str
+
+
+class EnrichedField(msgspec.Struct):
+    """A field that is added to events: a constant, jsonLogic text, or the name of a dependency that holds it."""
+
+    name: str
+    type: Literal["ATTRIBUTE", "DIMENSION"]
+    source: Literal["VALUE", "JSON_LOGIC", "JSON_LOGIC_FROM_DEPENDENCY"]
+    value: str
+    order: int
+
+
+class EnrichmentDefinition(msgspec.Struct, omit_defaults=True):
+    """What is added to events of a schema before they are measured."""
+
+    fields: list[EnrichedField]
+    dependencies: list[DependencyDefinition] = []
+
+    def or_none(self) -> "EnrichmentDefinition | None":
+        """Itself, or None where it says nothing."""
+        return self if self.fields or self.dependencies else None
+
+
 class SchemaDefinition(msgspec.Struct, omit_defaults=True):
     """One version of an event schema."""
 
@@ -24,6 +52,9 @@ class SchemaDefinition(msgspec.Struct, omit_defaults=True):
     dimensions: list[str]
     description: str | None = None
     filter_fields: list[str] = []
+    enrichments: EnrichmentDefinition | None = None
+    id_template: str | None = None
+    """How an event without an id gets one."""
 
 
 class Filter(msgspec.Struct):

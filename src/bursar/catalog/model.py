@@ -15,6 +15,8 @@ from bursar.catalog.definitions import (
     SlabRate,
     UsageCard,
 )
+from bursar.catalog.enrichments import check_enrichments, variables
+from bursar.catalog.id_templates import read_template
 from bursar.core.cycles import Calendar
 from bursar.core.decimals import NUMERAL
 from bursar.core.errors import Invalid
@@ -30,7 +32,7 @@ _ROOTS = {"attribute": "attributes", "dimension": "dimensions"}
 
 
 def check_schema(definition: SchemaDefinition) -> None:
-    """Raise `Invalid` for names given twice and filter fields that the schema lacks."""
+    """Raise `Invalid` for names given twice, fields that the schema lacks, and unsound enrichments."""
     attributes = [attribute.name for attribute in definition.attributes]
     for field, names in (("attributes", attributes), ("dimensions", definition.dimensions)):
         for index, name in enumerate(names):
@@ -38,6 +40,9 @@ def check_schema(definition: SchemaDefinition) -> None:
                 raise Invalid(f"{field}[{index}].name", "must not be blank")
             if name in names[:index]:
                 raise Invalid(f"{field}[{index}].name", f"{name!r} is given twice")
+    check_enrichments(definition)
+    if definition.id_template is not None:
+        read_template(definition.id_template, set(attributes), set(definition.dimensions))
     fields = [_variable(name, definition) for name in definition.filter_fields]
     for index, (name, variable) in enumerate(zip(definition.filter_fields, fields, strict=True)):
         if variable is None:
@@ -88,7 +93,7 @@ def _check_filters(filters: Sequence[Filter], schema: SchemaDefinition) -> None:
 def _check_rule(text: str, limit: int, field: str, schema: SchemaDefinition) -> Rule:
     rule = compile_rule(text, max_length=limit, field=field)
     for path in sorted(rule.variables):
-        if path not in _variables(schema):
+        if path not in variables(schema):
             raise Invalid(field, f"the event schema has no {path!r}")
     return rule
 
@@ -215,15 +220,9 @@ def _check_cycle(cycle: CycleDefinition, path: str) -> None:
         raise Invalid(f"{path}.{field}", error.rule) from None
 
 
-def _variables(schema: SchemaDefinition) -> set[str]:
-    """What a rule may read of an event, as the evaluator writes it."""
-    attributes = {f"attributes.{attribute.name}" for attribute in schema.attributes}
-    return attributes | {f"dimensions.{name}" for name in schema.dimensions}
-
-
 def _variable(field: str, schema: SchemaDefinition) -> str | None:
     """The variable that a filter field means, or None. A bare name is the dimension, before the attribute."""
     root, dot, name = field.partition(".")
     choices = (_ROOTS.get(root, root) + dot + name,) if dot else (f"dimensions.{field}", f"attributes.{field}")
-    known = _variables(schema)
+    known = variables(schema)
     return next((choice for choice in choices if choice in known), None)

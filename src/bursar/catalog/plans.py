@@ -159,6 +159,21 @@ async def update_plan(
     return before, after
 
 
+async def revise(
+    connection: Connection, caller: Caller, plan: PlanVersion, details: PlanDetails, action: str
+) -> PlanVersion:
+    """Let the newest version of a plan, held for a change, say something more that nobody on it is billed by."""
+    await _check_details(connection, caller, details, plan.type)
+    key = await _insert_version(
+        connection, caller, plan.plan, plan.version_id, plan.version, plan.revision + 1, details
+    )
+    active = list(plan.active_currencies)
+    await connection.execute(queries.activate_currencies, key, caller.workspace, caller.wall, active)
+    await connection.execute(queries.describe_plan, plan.plan, None, caller.wall)
+    await audit.record(connection, caller, action, "price_plan", plan.id)
+    return await find(connection, caller.workspace, plan.id)
+
+
 async def archive(connection: Connection, caller: Caller, plan: PlanVersion) -> None:
     """Archive a plan that is held for a change and that nobody is on."""
     if plan.status == "ARCHIVED":

@@ -65,19 +65,19 @@ values ($1, $2, $3, $4, 'DRAFT', $5, $5)
 on conflict (workspace, name) where status <> 'ARCHIVED' do nothing returning key;
 
 -- name: insert_meter_version
--- Add a version of a usage meter.
-insert into usage_meter_version (workspace, usage_meter, version, definition, created_at)
-values ($1, $2, $3, $4::jsonb, $5);
+-- Add a version of a usage meter, in force from a version of the rules on; null: not yet.
+insert into usage_meter_version (workspace, usage_meter, version, definition, active_from, created_at)
+values ($1, $2, $3, $4::jsonb, $5, $6);
 
 -- name: meter
 -- A usage meter in its newest version.
-select m.*, v.key as version_key, v.version, v.definition
+select m.*, v.key as version_key, v.version, v.definition, v.active_from
 from usage_meter m join usage_meter_version v on v.usage_meter = m.key
 where m.workspace = $1 and m.wire_id = $2 order by v.version desc limit 1;
 
 -- name: meters
 -- Usage meters after a key, each in its newest version.
-select m.*, v.key as version_key, v.version, v.definition
+select m.*, v.key as version_key, v.version, v.definition, v.active_from
 from usage_meter m
 join lateral (select * from usage_meter_version v where v.usage_meter = m.key order by version desc limit 1) v on true
 where m.workspace = $1 and m.key > $2 and ($3::text[] is null and m.status <> 'ARCHIVED' or m.status = any($3))
@@ -91,6 +91,30 @@ update usage_meter set status = 'ACTIVE', last_activated_at = $2, updated_at = $
 -- name: start_meter_version
 -- From which version of the rules on a meter version measures.
 update usage_meter_version set active_from = $2 where key = $1;
+
+-- name: end_meter_version
+-- From which version of the rules on the version in force measures no more.
+update usage_meter_version set active_until = $2
+where usage_meter = $1 and active_from is not null and active_until is null;
+
+-- name: set_meter_status
+-- Move a usage meter through its life.
+update usage_meter set status = $2, updated_at = $3 where key = $1;
+
+-- name: change_meter
+-- Give a usage meter a name and an event schema; nothing where another has the name.
+update usage_meter m set name = $3, event_schema = $4, updated_at = $5
+where m.key = $2 and not exists (select from usage_meter o
+    where o.workspace = $1 and o.name = $3 and o.status <> 'ARCHIVED' and o.key <> $2)
+returning m.key;
+
+-- name: plan_with_meter
+-- A price plan in use whose newest version has a rate card of a usage meter.
+select p.wire_id from price_plan p
+join lateral (select * from price_plan_version v where v.price_plan = p.key order by version desc limit 1) v on true
+where p.workspace = $1 and p.status <> 'ARCHIVED'
+    and v.details -> 'usage' @> jsonb_build_array(jsonb_build_object('meter', $2::int))
+order by p.key limit 1;
 
 -- name: active_schemas
 -- What admission checks events against.
@@ -107,9 +131,17 @@ from usage_meter_version v join usage_meter m on m.key = v.usage_meter join even
 where v.workspace = $1 and v.active_from is not null order by v.key;
 
 -- name: meter_keys
--- Usage meters by wire id, the archived ones only where they are wanted.
+-- Usage meters by wire id.
+select wire_id, key from usage_meter where workspace = $1 and wire_id = any($2::text[]);
+
+-- name: use_meters
+-- Usage meters by wire id that are not archived, and are kept from it until the transaction ends.
 select wire_id, key from usage_meter
-where workspace = $1 and wire_id = any($2::text[]) and ($3 or status <> 'ARCHIVED');
+where workspace = $1 and wire_id = any($2::text[]) and status <> 'ARCHIVED' order by key for share;
+
+-- name: lock_meter
+-- Wait for plans that are about to use a usage meter, and keep others waiting.
+select key from usage_meter where key = $1 for update;
 
 -- name: meters_by_key
 -- Usage meters by key.
@@ -182,10 +214,10 @@ select $1, $2, currency, $3 from unnest($4::text[]) as c (currency) on conflict 
 update price_plan set status = 'ACTIVE', updated_at = $2 where key = $1;
 
 -- name: judging_schemas
--- Versions of event schemas by key.
+-- Versions of event schemas by key, or all of them.
 select v.key, s.name, v.version, v.definition
 from event_schema_version v join event_schema s on s.key = v.event_schema
-where v.workspace = $1 and v.key = any($2::int[]);
+where v.workspace = $1 and ($2::int[] is null or v.key = any($2));
 
 -- name: hold_plan
 -- Keep a price plan as it is until the transaction ends.

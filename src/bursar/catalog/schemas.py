@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bursar.accounts import gate
-from bursar.catalog.definitions import AttributeDefinition, MeterDefinition, SchemaDefinition, from_text, to_text
+from bursar.catalog.definitions import (
+    AttributeDefinition,
+    EnrichmentDefinition,
+    MeterDefinition,
+    SchemaDefinition,
+    from_text,
+    to_text,
+)
 from bursar.catalog.model import check_meter, check_schema, check_widened
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, WrongState
@@ -42,6 +49,10 @@ class SchemaChange:
     attributes: list[AttributeDefinition] | None = None
     dimensions: list[str] | None = None
     filter_fields: list[str] | None = None
+    enrichments: EnrichmentDefinition | None = None
+    """One without fields and dependencies takes them away."""
+    id_template: str | None = None
+    """Empty text takes it away."""
 
     def applied(self, old: SchemaDefinition) -> SchemaDefinition:
         """The definition with the change."""
@@ -50,6 +61,8 @@ class SchemaChange:
             dimensions=old.dimensions if self.dimensions is None else self.dimensions,
             description=old.description if self.description is None else self.description,
             filter_fields=old.filter_fields if self.filter_fields is None else self.filter_fields,
+            enrichments=old.enrichments if self.enrichments is None else self.enrichments.or_none(),
+            id_template=old.id_template if self.id_template is None else self.id_template or None,
         )
 
 

@@ -40,12 +40,16 @@ class SchemaView:
     attributes: frozenset[str]
     dimensions: frozenset[str]
     meters: tuple[MeterView, ...]
+    definition: SchemaDefinition
+    """All that the version says."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaVersion:
     """A version of an event schema, whatever has become of it since."""
 
+    key: int
+    """Its internal key."""
     name: str
     number: int
     """The version's number, for people."""
@@ -72,17 +76,22 @@ async def load(connection: Connection, workspace: int) -> Catalog:
                 attributes=frozenset(attribute.name for attribute in definition.attributes),
                 dimensions=frozenset(definition.dimensions),
                 meters=tuple(view for view in meters if view.schema_name == row["name"]),
+                definition=definition,
             )
         )
     return Catalog(tuple(schemas))
 
 
-async def schema_versions(connection: Connection, workspace: int, keys: Iterable[int]) -> dict[int, SchemaVersion]:
-    """The versions of event schemas that events name, by internal key."""
-    return {
-        row["key"]: SchemaVersion(row["name"], row["version"], from_text(row["definition"], SchemaDefinition))
-        for row in await connection.fetch(queries.judging_schemas, workspace, sorted(set(keys)))
-    }
+async def schema_versions(
+    connection: Connection, workspace: int, keys: Iterable[int] | None = None
+) -> dict[int, SchemaVersion]:
+    """The versions of event schemas that events name, by internal key; all of them where `keys` is None."""
+    rows = await connection.fetch(queries.judging_schemas, workspace, None if keys is None else sorted(set(keys)))
+    versions = (
+        SchemaVersion(row["key"], row["name"], row["version"], from_text(row["definition"], SchemaDefinition))
+        for row in rows
+    )
+    return {version.key: version for version in versions}
 
 
 async def history(connection: Connection, workspace: int) -> list[MeterView]:

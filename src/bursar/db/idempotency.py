@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from bursar.core import crash
 from bursar.core.errors import BursarError, Invalid
 from bursar.db.database import Connection, Database
 from bursar.db.queries import Queries
@@ -82,11 +83,15 @@ async def once(db: Database, attempt: Attempt, wall: datetime, work: Work) -> Ou
             )  # fmt: skip
             if not fresh:
                 return await _replay(connection, attempt)
+            crash.point("key taken")
             outcome = await work(_Joined(db, connection))
             await _close(connection, attempt, outcome)
+            crash.point("key answered")
             return outcome
 
-        return await db.run(attempt.workspace, together)
+        outcome = await db.run(attempt.workspace, together)
+        crash.point("key committed")
+        return outcome
 
 
 async def once_repeatable(db: Database, attempt: Attempt, wall: datetime, work: Work) -> Outcome:
@@ -104,9 +109,7 @@ async def once_repeatable(db: Database, attempt: Attempt, wall: datetime, work: 
             if known:
                 return await _replay(connection, attempt)
         outcome = await work(db)
-
-        async def done(_: Database) -> Outcome:
-            return outcome
+        crash.point("repeatable done")
 
         async def record(connection: Connection) -> Outcome:
             fresh = await connection.fetchval(

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
+from bursar.core import crash
 from bursar.db.database import Connection, Database, Row
 from bursar.db.queries import Queries
 from bursar.db.verify import Check
@@ -75,6 +76,7 @@ async def seal(connection: Connection, *, whole: bool = False) -> int:
         heads[row["workspace"]] = head
         links.append((row["workspace"], head.number, row["key"], head.hash))
     await connection.execute(queries.insert_seals, *map(list, zip(*links, strict=True)))
+    crash.point("links made")
     await connection.execute(
         queries.save_heads,
         list(heads),

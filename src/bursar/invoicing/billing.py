@@ -13,6 +13,7 @@ from datetime import datetime
 import msgspec
 
 from bursar.accounts.service import close
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid
 from bursar.core.period import show_instant
@@ -85,6 +86,7 @@ async def bill(
         if not drawn and not failed:
             await release_due(db, caller, moment)
             return report
+        crash.point("invoices committed")
         skipped.extend(one.header.key for one in failed)
         report.failed.extend(one.header.id for one in failed)
         report.issued += len(drawn)
@@ -115,6 +117,7 @@ async def _close_batch(connection: Connection, caller: Caller, as_of: datetime) 
         raise _SchedulesChanged
     detail = {"count": len(accounts)}
     await audit.record(connection, caller, "close", "accounts", "", detail)
+    crash.point("periods closed")
     return len(rows)
 
 
@@ -133,6 +136,7 @@ async def _issue_some(
         return [], failed
     transactions = [posting for one in drawn if (posting := posting_of(one)) is not None]
     await post_all(connection, caller, transactions)
+    crash.point("invoices posted")
     # Last of all: the series is held until the commit, and other runs wait for it.
     numbers = await store.draw_numbers(connection, caller.workspace, len(drawn))
     issued = [_numbered(one, number) for one, number in zip(drawn, numbers, strict=True)]
@@ -140,8 +144,9 @@ async def _issue_some(
         connection,
         caller.workspace,
         caller.now,
-        [(one.header.key, number, one.document) for one, number in zip(issued, numbers, strict=True)],
+        [(one.header, number, one.document) for one, number in zip(issued, numbers, strict=True)],
     )
+    crash.point("invoices frozen")
     statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
     await store.set_statuses(connection, caller.workspace, caller.wall, statuses)
     await defer(connection, caller, [(one.header.key, one.document) for one in issued])
@@ -152,6 +157,7 @@ async def _issue_some(
         "digest": hashlib.sha256(b"".join(hashes)).hexdigest(),
     }
     await audit.record(connection, caller, "issue", "invoices", "", detail)
+    crash.point("invoices issued")
     return issued, failed
 
 

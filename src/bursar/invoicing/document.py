@@ -198,6 +198,6 @@ def from_text(text: str) -> Document:
     return _decoder.decode(text)
 
 
-def digest(text: str) -> bytes:
-    """SHA-256 of the text in UTF-8."""
-    return hashlib.sha256(text.encode()).digest()
+def digest(text: str, parties: bytes) -> bytes:
+    """SHA-256 of the sealed parties behind their length in eight bytes, and of the text in UTF-8."""
+    return hashlib.sha256(len(parties).to_bytes(8, "big") + parties + text.encode()).digest()

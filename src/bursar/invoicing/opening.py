@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 
 from bursar.catalog import plans
-from bursar.core import ids
+from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.period import Period
 from bursar.db import audit
@@ -56,6 +56,7 @@ async def _open_some(connection: Connection, caller: Caller, until: datetime, ac
     detail = {"count": made, "withdrawn": int(withdrawn.split()[-1])}
     if any(detail.values()):
         await audit.record(connection, caller, "open", "invoices", "", detail)
+        crash.point("cycles opened")
     return made
 
 
@@ -77,8 +78,11 @@ async def _advances(
     if not charging:
         return []
     schedules = list({segment.schedule for segment, _ in charging})
-    rows = await connection.fetch(queries.charged_until, caller.workspace, schedules)
-    charged = {row["schedule"]: row["ends_at"] for row in rows}
+    first = min(billing.period.start for _, billing in charging)
+    charged: dict[int, datetime] = {}
+    for row in await connection.fetch(queries.lock_advances, caller.workspace, schedules, first):
+        if row["status"] != "DRAFT":
+            charged[row["schedule"]] = max(row["ends_at"], charged.get(row["schedule"], row["ends_at"]))
     found = []
     for segment, billing in charging:
         start = max(billing.period.start, charged.get(segment.schedule, billing.period.start))

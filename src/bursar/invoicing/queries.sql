@@ -15,11 +15,11 @@ returning xmax = 0 as made;
 -- Take away drafts of billing periods that no longer exist: no segment in force begins or goes on with them.
 delete from invoice where workspace = $1 and segment = any($2::bigint[]) and status = 'DRAFT';
 
--- name: charged_until
--- Until when fees in advance of schedules are invoiced.
-select schedule, max(ends_at) as ends_at from invoice
-where workspace = $1 and schedule = any($2::bigint[]) and type = 'STANDARD_ADVANCED' and status <> 'DRAFT'
-group by schedule;
+-- name: lock_advances
+-- The invoices of fees in advance of schedules that reach beyond $3, held: who is issuing one comes first.
+select schedule, ends_at, status from invoice
+where workspace = $1 and schedule = any($2::bigint[]) and type = 'STANDARD_ADVANCED' and ends_at > $3
+order by key for update;
 
 -- name: set_release_at
 -- When the next part of fees charged in advance becomes revenue; null: nothing is left.
@@ -52,7 +52,7 @@ select i.key, i.wire_id, i.account, i.type, i.class, i.status, i.starts_at, i.en
     p.name as account_name, coalesce(p.primary_email, q.primary_email) as account_email,
     coalesce(p.address, q.address) as account_address,
     c.togai_id as customer_id, q.name as customer_name, q.primary_email as customer_email,
-    q.address as customer_address, w.name as workspace_name, w.seller, d.content, d.issued_at
+    q.address as customer_address, w.name as workspace_name, w.seller, d.content, d.parties, q.secret, d.issued_at
 from invoice i join account a on a.key = i.account join account_profile p on p.account = a.key
 join customer c on c.key = a.customer join customer_profile q on q.customer = c.key
 join workspace w on w.key = i.workspace join currency x on x.workspace = i.workspace and x.code = a.currency
@@ -107,10 +107,10 @@ returning next - 1 as last;
 -- name: insert_documents
 -- Freeze documents.
 insert into invoice_document
-    (workspace, series, issued_at, invoice, number, currency, total, content, hash, invoice_date, pay_by)
-select $1, $2, $3, invoice, number, currency, total, content, hash, invoice_date, pay_by
-from unnest($4::bigint[], $5::bigint[], $6::text[], $7::numeric[], $8::text[], $9::bytea[], $10::timestamptz[],
-    $11::timestamptz[]) as d (invoice, number, currency, total, content, hash, invoice_date, pay_by);
+    (workspace, series, issued_at, invoice, number, currency, total, content, parties, hash, invoice_date, pay_by)
+select $1, $2, $3, invoice, number, currency, total, content, parties, hash, invoice_date, pay_by
+from unnest($4::bigint[], $5::bigint[], $6::text[], $7::numeric[], $8::text[], $9::bytea[], $10::bytea[], $11::timestamptz[],
+    $12::timestamptz[]) as d (invoice, number, currency, total, content, parties, hash, invoice_date, pay_by);
 
 -- name: set_statuses
 -- Move invoices to their states.
@@ -151,13 +151,14 @@ select i.key as invoice, i.release_at, (
 from invoice i where i.workspace = $1 and i.key = any($2::bigint[]);
 
 -- name: overlapping_invoices
--- Invoices of one account and type whose periods overlap.
+-- Invoices of one account whose periods overlap; those in advance, of one schedule.
 select wire_id, previous from (
     select i.wire_id, i.starts_at, lag(i.wire_id) over same as previous, max(i.ends_at) over earlier as busy_until
     from invoice i join schedule_segment s on s.key = i.segment
-    where i.type = 'STANDARD' and (i.status <> 'DRAFT' or s.superseded_at is null)
-    window same as (partition by i.account order by i.starts_at),
-        earlier as (partition by i.account order by i.starts_at rows between unbounded preceding and 1 preceding)
+    where i.type in ('STANDARD', 'STANDARD_ADVANCED') and (i.status <> 'DRAFT' or s.superseded_at is null)
+    window same as (partition by i.account, i.type, case when i.type <> 'STANDARD' then i.schedule end
+            order by i.starts_at),
+        earlier as (same rows between unbounded preceding and 1 preceding)
 ) as o where busy_until > starts_at limit 20;
 
 -- name: untiled_segments

@@ -11,8 +11,9 @@ from bursar.core.page import Page
 from bursar.db.database import Connection, Database
 from bursar.invoicing import store
 from bursar.invoicing.content import draw_up_all
-from bursar.invoicing.document import Document, Line, from_text
+from bursar.invoicing.document import Document, Line
 from bursar.invoicing.opening import open_cycles
+from bursar.invoicing.parties import reveal
 from bursar.invoicing.store import Header, queries
 from bursar.purchases import store as schedules
 from bursar.usage.quantities import MeteredEvent, events_of
@@ -123,7 +124,10 @@ async def _read(connection: Connection, caller: Caller, keys: Sequence[int]) -> 
     drawn = await draw_up_all(connection, caller.workspace, drafts) if drafts else []
     computed = {one.header.key: one.document for one in drawn}
     return [
-        Invoice(header, computed[header.key] if header.content is None else from_text(header.content))
+        Invoice(
+            header,
+            computed[header.key] if header.content is None else reveal(header.content, header.parties, header.secret),
+        )
         for header in headers
     ]
 

@@ -14,8 +14,9 @@ from bursar.core.cycles import Calendar
 from bursar.core.period import Period
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
-from bursar.invoicing.document import Document, Filter, Meter, Party, Seller, digest, to_text
+from bursar.invoicing.document import Document, Filter, Meter, Party, Seller, digest
 from bursar.invoicing.model import SERIES
+from bursar.invoicing.parties import conceal
 from bursar.purchases.store import decode_calendar
 
 queries = Queries("bursar.invoicing")
@@ -49,6 +50,10 @@ class Header:
     seller: Seller
     content: str | None
     """The frozen document; None on a draft."""
+    parties: bytes
+    """Sealed, who the frozen document is for."""
+    secret: bytes | None
+    """What they are sealed under; None where the customer was erased."""
     issued_at: datetime | None
 
 
@@ -72,21 +77,22 @@ async def draw_numbers(connection: Connection, workspace: int, count: int) -> ra
 
 
 async def freeze(
-    connection: Connection, workspace: int, now: datetime, issued: Sequence[tuple[int, int, Document]]
+    connection: Connection, workspace: int, now: datetime, issued: Sequence[tuple[Header, int, Document]]
 ) -> list[bytes]:
     """Keep the documents of `(invoice, number, document)`; returns their hashes."""
-    texts = [to_text(document) for _, _, document in issued]
-    hashes = [digest(text) for text in texts]
+    concealed = [conceal(document, header.secret) for header, _, document in issued]
+    hashes = [digest(text, parties) for text, parties in concealed]
     await connection.execute(
         queries.insert_documents,
         workspace,
         SERIES,
         now,
-        [key for key, _, _ in issued],
+        [header.key for header, _, _ in issued],
         [number for _, number, _ in issued],
         [document.currency for _, _, document in issued],
         [document.total for _, _, document in issued],
-        texts,
+        [text for text, _ in concealed],
+        [parties for _, parties in concealed],
         hashes,
         [document.invoice_date for _, _, document in issued],
         [document.due_date for _, _, document in issued],
@@ -127,6 +133,8 @@ def _header(row: Row) -> Header:
         customer=_party(row, "customer"),
         seller=seller if seller.business_name else msgspec.structs.replace(seller, business_name=row["workspace_name"]),
         content=row["content"],
+        parties=row["parties"] or b"",
+        secret=row["secret"],
         issued_at=row["issued_at"],
     )
 

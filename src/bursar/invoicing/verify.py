@@ -46,7 +46,7 @@ async def _issued_have_documents(connection: Connection) -> list[str]:
 async def _unchanged(connection: Connection) -> list[str]:
     problems = []
     async for row, document in _documents(connection):
-        if digest(row["content"]) != row["hash"]:
+        if digest(row["content"], row["parties"]) != row["hash"]:
             problems.append(f"the document of invoice {row['wire_id']} is not what was issued")
         facts = (document.id, document.sequence_id, document.total, document.currency, document.invoice_date,
                  document.due_date)  # fmt: skip

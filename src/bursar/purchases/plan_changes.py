@@ -47,7 +47,7 @@ async def update_plan(connection: Connection, caller: Caller, command: UpdatePla
 async def migrate(
     connection: Connection, caller: Caller, versions: tuple[int, int], target: PlanVersion, mode: MigrationMode
 ) -> int:
-    """Put accounts that are on versions `(first, last)` of a plan on another version of it; returns how many.
+    """Put accounts that are or will be on versions `(first, last)` of a plan on a later one of it; returns how many.
 
     Accounts whose currency the version lacks, or to which their override does not fit, stay where they are. An override
     goes on over the new version unless the mode says to ignore it. The caller holds the gate. Raises `WrongState` where

@@ -117,7 +117,10 @@ class Migrant:
 async def segments_of_plan(
     connection: Connection, workspace: int, plan: int, versions: tuple[int, int], now: datetime
 ) -> list[Migrant]:
-    """The segments in force on versions `(first, last)` of a plan that have not ended; archived accounts left out."""
+    """What has not ended of the associations that are or will be on versions `(first, last)` of a plan.
+
+    Archived accounts are left out.
+    """
     rows = await connection.fetch(queries.list_segments_of_plan, workspace, plan, *versions, now)
     return [Migrant(_segment(row), row["currency"], row["closed_until"]) for row in rows]
 

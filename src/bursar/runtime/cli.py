@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from bursar import __version__
+from bursar.core import crash
 from bursar.core.errors import BursarError
 from bursar.http.limits import PER_MINUTE
-from bursar.runtime import cli_audit, cli_billing, cli_events, cli_recovery, cli_tenants
+from bursar.runtime import cli_audit, cli_billing, cli_events, cli_people, cli_recovery, cli_tenants
 from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, note, show
 from bursar.runtime.serve import Parent
 
@@ -29,6 +30,7 @@ app.add_typer(cli_tenants.workspaces, name="workspace")
 app.add_typer(cli_tenants.clock, name="clock")
 app.add_typer(cli_events.imports, name="import")
 app.add_typer(cli_audit.trail, name="audit")
+app.add_typer(cli_people.erase, name="erase")
 cli_billing.add_to(app)
 cli_recovery.add_to(app)
 
@@ -71,6 +73,7 @@ def version(as_json: JsonOption = False) -> None:
 
 def main() -> None:
     """Run the command line. 0: done; 1: it did not succeed, or something does not hold; 2: it was not asked rightly."""
+    crash.arm(os.environ.get("BURSAR_CRASH_DIR"))
     try:
         code = app(standalone_mode=False)
     except _UsageError as error:  # type: ignore[misc]  # a class, found at run time

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 import uvicorn
 import uvloop
 
+from bursar.core import crash
 from bursar.db.database import Database
 from bursar.http.app import Application
 from bursar.http.limits import Limiter
@@ -73,4 +75,5 @@ async def serve(dsn: str, handle: int, limiter: Limiter) -> None:
 
 if __name__ == "__main__":
     logs.configure()
+    crash.arm(os.environ.get("BURSAR_CRASH_DIR"))
     uvloop.run(serve(sys.argv[1], int(sys.argv[2]), Limiter(int(sys.argv[3]), int(sys.argv[4]))))

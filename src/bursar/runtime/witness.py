@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from bursar.accounts.workspaces import list_workspaces
+from bursar.core import crash
 from bursar.core.errors import Invalid, Unavailable
 from bursar.db.database import Connection, Database, outage
 from bursar.db.seal import BATCH, Head, read_heads, seal, waiting
@@ -50,6 +51,7 @@ async def _round(db: Database, file: Path | None, *, whole: bool) -> int:
             return 0
         sealed = await seal(connection, whole=whole)
     if sealed and file is not None:
+        crash.point("links committed")
         async with db.transaction(None) as connection:
             write(file, await named_heads(connection))
     return sealed
@@ -73,6 +75,7 @@ def write(file: Path, heads: Mapping[str, Head]) -> None:
         json.dump(plain(heads), stream)
         stream.flush()
         os.fsync(stream.fileno())
+    crash.point("heads written")
     following.replace(file)
 
 

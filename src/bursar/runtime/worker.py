@@ -1,12 +1,14 @@
 """The worker process: what happens because time passes."""
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
 
 import structlog
 
+from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, outage
 from bursar.runtime import logs
@@ -53,4 +55,5 @@ async def _run_due(dsn: str, stopping: asyncio.Event) -> None:
 
 if __name__ == "__main__":
     logs.configure()
+    crash.arm(os.environ.get("BURSAR_CRASH_DIR"))
     asyncio.run(work(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None))

@@ -7,10 +7,13 @@ from enum import IntEnum
 
 import msgspec
 
+from bursar.accounts.setting_values import Reference, Settings
 from bursar.core.cycles import Calendar, grace_end
 from bursar.core.errors import BursarError
 from bursar.core.period import FIRST, FOREVER
+from bursar.usage.enrichment import EnrichmentFailed
 from bursar.usage.event import Event
+from bursar.usage.event_ids import NoId, compose, identified
 from bursar.usage.measure import Schema, data_of
 from bursar.usage.states import State
 
@@ -66,6 +69,9 @@ class Tenant:
     schemas: dict[str, Schema] = field(default_factory=dict)
     names: dict[str, list[tuple[datetime | None, datetime | None, int]]] = field(default_factory=dict)
     accounts: dict[int, AccountView] = field(default_factory=dict)
+    wanted: frozenset[Reference] = frozenset()
+    """The settings that the schemas depend on."""
+    settings: Settings = field(default_factory=Settings)
     routes: dict[str, Route] = field(default_factory=dict)
     """The route found last for each name, dropped with the copies that it was found by."""
 
@@ -85,7 +91,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 
 def judge(tenant: Tenant, event: Event, *, backfill: bool) -> Verdict:
-    """The verdict on `event`. `backfill` lifts the grace period, never an issued invoice."""
+    """The verdict on an event as `named` gives it. `backfill` lifts the grace period, never an issued invoice."""
     at = event.timestamp
     route = tenant.routes.get(event.account_id)
     if route is None or not route.start <= at < route.end or tenant.now > route.until:
@@ -94,14 +100,32 @@ def judge(tenant: Tenant, event: Event, *, backfill: bool) -> Verdict:
             tenant.routes[event.account_id] = route
     schema = tenant.schemas.get(event.schema_name)
     if event.id is None:
-        return Verdict(State.FAILED_NO_EVENT_ID, route.account, schema.version if schema else None)
+        return _nameless(schema, event, route.account)
     if schema is None:
         return Verdict(State.FAILED_SCHEMA_NOT_DEFINED, route.account)
     if route.account is None:
         return Verdict(State.FAILED_ACCOUNT_NOT_FOUND, None, schema.version)
     if route.shut > (Shut.GRACE_OVER if backfill else Shut.OPEN):
         return Verdict(State.FAILED_PAST_GRACE_PERIOD, route.account, schema.version)
-    return _fitted(schema, event, route.account)
+    return _fitted(tenant, schema, event, route.account)
+
+
+def named(tenant: Tenant, event: Event) -> Event:
+    """The event with its own id or, where it has none, the one that its schema gives it; without where none does."""
+    if event.id is not None:
+        return event
+    schema = tenant.schemas.get(event.schema_name)
+    return event if schema is None else identified(event, schema.template)
+
+
+def _nameless(schema: Schema | None, event: Event, account: int | None) -> Verdict:
+    reason = None
+    if schema is not None and schema.template is not None:
+        try:
+            compose(schema.template, event)
+        except NoId as error:
+            reason = error.message[:250]
+    return Verdict(State.FAILED_NO_EVENT_ID, account, schema.version if schema else None, (), reason)
 
 
 @dataclass(slots=True)
@@ -175,11 +199,16 @@ def misfit(schema: Schema, event: Event, attributes: dict[str, Decimal]) -> str 
     return None
 
 
-def _fitted(schema: Schema, event: Event, account: int) -> Verdict:
+def _fitted(tenant: Tenant, schema: Schema, event: Event, account: int) -> Verdict:
     data = data_of(event)
     problem = misfit(schema, event, data["attributes"])
     if problem is not None:
         return Verdict(State.FAILED, account, schema.version, (), problem)
+    if schema.enrichment is not None:
+        try:
+            data = schema.enrichment.apply(data, schema.enrichment.settings(tenant.settings, account, tenant.version))
+        except EnrichmentFailed as error:
+            return Verdict(State.FAILED_ENRICHMENT_FAILED, account, schema.version, (), error.message)
     if not schema.meters:
         return Verdict(State.COMPLETED_NO_MATCHING_METERS, account, schema.version)
     measures = []

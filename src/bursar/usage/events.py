@@ -12,8 +12,8 @@ from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
 from bursar.usage import bodies
 from bursar.usage.event import Event, event_of, id_hash
-from bursar.usage.measure import compile_meter, data_of
-from bursar.usage.quantities import in_force
+from bursar.usage.event_ids import identified, template_of
+from bursar.usage.judged import Judged, Rules
 from bursar.usage.states import MEANING, State
 
 queries = Queries("bursar.usage")
@@ -41,11 +41,14 @@ class KeptEvent:
     reference: str
     """Where it lies, as an id."""
     event: Event
+    """As it was sent; where it carried no id, with the one that its schema gave it."""
     state: State
     description: str
     received_at: datetime
     catalog_version: int | None
     """The version of the rules that judged it; None for repeats."""
+    account: int | None
+    """Internal key of its account."""
     owner: Owner | None
     schema: snapshot.SchemaVersion | None
     """The version of its schema that judged it; None where there was none."""
@@ -57,6 +60,19 @@ class Measurement:
 
     meter: snapshot.MeterView
     quantity: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of an event's content."""
+
+    measurements: list[Measurement]
+    enriched: Judged | None
+    """With what its schema added; None where that is nothing."""
+
+
+_MEASURED = (State.COMPLETED_EVENT_METERED, State.COMPLETED_EVENT_NOT_METERED)
+_ENRICHED = (*_MEASURED, State.COMPLETED_NO_MATCHING_METERS, State.FAILED_UNITS_INVALID)
 
 
 async def list_events(
@@ -112,19 +128,17 @@ async def owners(connection: Connection, workspace: int, accounts: Sequence[int]
     }
 
 
-async def measurements(connection: Connection, workspace: int, kept: KeptEvent) -> list[Measurement]:
-    """What the meters in force at its admission made of a completed event."""
-    if kept.catalog_version is None or kept.state not in (
-        State.COMPLETED_EVENT_METERED,
-        State.COMPLETED_EVENT_NOT_METERED,
-    ):
-        return []
-    history = [(view, compile_meter(view)) for view in await snapshot.history(connection, workspace)]
-    data = data_of(kept.event)
-    return [
-        Measurement(view, meter.quantity(data))
-        for view, meter in in_force(history, kept.event.schema_name, kept.catalog_version)
-    ]
+async def made_of(connection: Connection, workspace: int, kept: KeptEvent) -> Made:
+    """What the rules in force at its admission made of an event."""
+    if kept.catalog_version is None or kept.account is None or kept.schema is None or kept.state not in _ENRICHED:
+        return Made([], None)
+    rules = await Rules.load(connection, workspace)
+    await rules.prepare(connection, [kept.account])
+    judged = rules.of(kept.event, kept.account, kept.catalog_version, kept.schema.key)
+    measurements = []
+    if kept.state in _MEASURED:
+        measurements = [Measurement(view, meter.quantity(judged.data)) for view, meter in judged.meters]
+    return Made(measurements, judged if judged.enrichment is not None else None)
 
 
 async def _walk(
@@ -143,15 +157,17 @@ async def _kept(connection: Connection, workspace: int, rows: Sequence[Row]) -> 
     versions = await snapshot.schema_versions(
         connection, workspace, (row["event_schema"] for row in rows if row["event_schema"] is not None)
     )
+    templates = {key: template_of(version.definition) for key, version in versions.items()}
     found = await owners(connection, workspace, sorted({row["account"] for row in rows if row["account"] is not None}))
     return [
         KeptEvent(
             reference=f"event.{row['chunk']}.{row['position']}",
-            event=event_of(chunks[row["chunk"]][row["position"]]),
+            event=identified(event_of(chunks[row["chunk"]][row["position"]]), templates.get(row["event_schema"])),
             state=State(row["state"]),
             description=row["reason"] or MEANING[State(row["state"])],
             received_at=row["received_at"],
             catalog_version=row["catalog_version"],
+            account=row["account"],
             owner=found.get(row["account"]),
             schema=versions.get(row["event_schema"]),
         )

@@ -11,11 +11,12 @@ from datetime import datetime
 from itertools import chain
 
 from bursar.accounts import gate
+from bursar.core import crash
 from bursar.core.errors import NotFound, Unauthenticated
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.usage import bodies, repeats
-from bursar.usage.admission import Tenant, judge
+from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
 from bursar.usage.rows import EventRow, Tally, insert, micros, rollup_arguments
 from bursar.usage.states import State
@@ -77,11 +78,14 @@ async def flush(
     for workspace, wanted in names.items():
         await views.resolve(connection, tenants[workspace], wanted)
     rows, chunks = _judged(tenants, submissions, accepted)
+    crash.point("events judged")
     if rows:
         settled = await _admit(connection, rows, submissions, wall)
+        crash.point("events stored")
         tally = _report(settled, receipts)
         await bodies.append(connection, wall, chunks)
         await connection.execute(queries.count, *tally.arguments(wall.date(), flusher))
+        crash.point("events counted")
     return receipts
 
 
@@ -95,7 +99,8 @@ def _judged(
         submission = submissions[index]
         tenant = tenants[submission.workspace]
         chunk = chunks.setdefault(tenant.key, bodies.Chunk(tenant.chunk, tenant.key, 0, []))
-        for place, event in submission.parsed.events:
+        for place, sent in submission.parsed.events:
+            event = sent if sent.id is not None else named(tenant, sent)
             verdict = judge(tenant, event, backfill=submission.backfill)
             position = chunk.events + place
             # An event without an id gets one of its own, from where it lies, so that it can be kept and found.

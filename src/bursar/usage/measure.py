@@ -2,21 +2,14 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
-from typing import TypedDict
 
 from bursar.catalog.snapshot import MeterView, SchemaView
-from bursar.core.jsonlogic import Rule, compile_rule
+from bursar.core.jsonlogic import Rule
+from bursar.usage.enrichment import Data, Enrichment, compile_enrichment, rule_of
 from bursar.usage.event import Event
+from bursar.usage.event_ids import Template, template_of
 
 ONE = Decimal(1)
-
-
-class Data(TypedDict):
-    """The variables that rules read."""
-
-    attributes: dict[str, Decimal]
-    dimensions: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +44,22 @@ class Schema:
     attributes: frozenset[str]
     dimensions: frozenset[str]
     meters: tuple[Meter, ...]
+    enrichment: Enrichment | None = None
+    """What it adds to an event before the meters see it."""
+    template: Template | None = None
+    """How an event without an id gets one."""
 
 
 def compile_schema(view: SchemaView) -> Schema:
     """A schema of the catalogue, ready to measure."""
-    return Schema(view.version, view.attributes, view.dimensions, tuple(compile_meter(meter) for meter in view.meters))
+    return Schema(
+        version=view.version,
+        attributes=view.attributes,
+        dimensions=view.dimensions,
+        meters=tuple(compile_meter(meter) for meter in view.meters),
+        enrichment=compile_enrichment(view.definition.enrichments),
+        template=template_of(view.definition),
+    )
 
 
 def compile_meter(view: MeterView) -> Meter:
@@ -64,13 +68,13 @@ def compile_meter(view: MeterView) -> Meter:
         version=view.version,
         meter=view.meter,
         filters=view.filters,
-        matcher=_rule(view.matcher) if view.matcher else None,
-        computation=_rule(view.computation) if view.aggregation == "SUM" and view.computation else None,
+        matcher=rule_of(view.matcher) if view.matcher else None,
+        computation=rule_of(view.computation) if view.aggregation == "SUM" and view.computation else None,
     )
 
 
 def data_of(event: Event) -> Data:
-    """What rules read of an event."""
+    """What rules read of an event as it was sent."""
     return {
         "attributes": {attribute.name: Decimal(attribute.value) for attribute in event.attributes},
         "dimensions": event.dimensions,
@@ -94,9 +98,3 @@ def _number_equals(found: Decimal, value: str) -> bool:
         return found == Decimal(value)
     except ArithmeticError:
         return False
-
-
-@lru_cache(maxsize=4096)
-def _rule(text: str) -> Rule:
-    # The rule was checked when it was saved; the limit here only has to be no smaller.
-    return compile_rule(text, max_length=10_000, field="rule")

@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 from prometheus_client import Counter, Histogram
 
+from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, Session
 from bursar.usage.flush import SETUP, Receipt, Submission, flush
@@ -158,6 +159,7 @@ class Pipeline:
             _settle(batch, Unavailable())
             raise
         else:
+            crash.point("events committed")
             for waiting, receipt in zip(batch, receipts, strict=True):
                 for state, count in receipt.states.items():
                     EVENTS.labels(TERM[state]).inc(count)

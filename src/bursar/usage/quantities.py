@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from bursar.catalog import snapshot
 from bursar.core.cycles import BUCKET, bucket_start
 from bursar.core.errors import Invalid
 from bursar.core.page import Page
@@ -13,8 +12,7 @@ from bursar.core.period import parse_instant, show_instant
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
 from bursar.usage import bodies
-from bursar.usage.event import event_of
-from bursar.usage.measure import Meter, compile_meter, data_of
+from bursar.usage.judged import Rules
 
 queries = Queries("bursar.usage")
 
@@ -33,6 +31,7 @@ class MeteredEvent:
     occurred_at: datetime
     quantity: Decimal
     dimensions: dict[str, str]
+    """What was sent, and what its schema added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +98,13 @@ async def events_of(
     limit: int,
 ) -> Page[MeteredEvent]:
     """The events that a meter measured for an account in `[start, end)`, by time, one page of them."""
-    history = await versions_of(connection, workspace, meter)
+    rules = await Rules.load(connection, workspace, meter)
     bookmark = _open(after, start)
     found: list[MeteredEvent] = []
     seal: str | None = None
     while True:
         rows = await connection.fetch(queries.metered_events, workspace, account, start, end, *bookmark, _SCAN)
-        for row, event in zip(rows, await _measured(connection, workspace, rows, history), strict=True):
+        for row, event in zip(rows, await _measured(connection, workspace, rows, rules), strict=True):
             bookmark = (row["occurred_at"], row["chunk"], row["position"])
             if event is None:
                 continue
@@ -117,34 +116,15 @@ async def events_of(
             return Page(found)
 
 
-async def versions_of(connection: Connection, workspace: int, meter: int) -> list[tuple[snapshot.MeterView, Meter]]:
-    """The versions of a meter that were ever in force, compiled."""
-    views = await snapshot.history(connection, workspace)
-    return [(view, compile_meter(view)) for view in views if view.meter == meter]
-
-
-def in_force(
-    history: Sequence[tuple[snapshot.MeterView, Meter]], schema_name: str, catalog_version: int
-) -> list[tuple[snapshot.MeterView, Meter]]:
-    """The meter versions that measured events of a schema at a catalogue version."""
-    return [
-        (view, meter)
-        for view, meter in history
-        if view.schema_name == schema_name
-        and view.active_from <= catalog_version
-        and (view.active_until is None or catalog_version < view.active_until)
-    ]
-
-
 async def _raw_sum(
     connection: Connection, workspace: int, account: int, meter: int, start: datetime, end: datetime
 ) -> Decimal:
-    history = await versions_of(connection, workspace, meter)
+    rules = await Rules.load(connection, workspace, meter)
     bookmark = (start, -1, -1)
     total = Decimal(0)
     while True:
         rows = await connection.fetch(queries.metered_events, workspace, account, start, end, *bookmark, _SCAN)
-        for event in await _measured(connection, workspace, rows, history):
+        for event in await _measured(connection, workspace, rows, rules):
             total += event.quantity if event is not None else 0
         if len(rows) < _SCAN:
             return total
@@ -152,20 +132,18 @@ async def _raw_sum(
 
 
 async def _measured(
-    connection: Connection, workspace: int, rows: Sequence[Row], history: Sequence[tuple[snapshot.MeterView, Meter]]
+    connection: Connection, workspace: int, rows: Sequence[Row], rules: Rules
 ) -> list[MeteredEvent | None]:
     chunks = await bodies.read(connection, workspace, (row["chunk"] for row in rows))
+    await rules.prepare(connection, (row["account"] for row in rows))
     result: list[MeteredEvent | None] = []
     for row in rows:
-        event = event_of(chunks[row["chunk"]][row["position"]])
-        data = data_of(event)
-        quantities = [
-            quantity
-            for _, meter in in_force(history, event.schema_name, row["catalog_version"])
-            if (quantity := meter.quantity(data)) is not None
-        ]
+        judged = rules.judged(row, chunks[row["chunk"]][row["position"]])
+        event = judged.event
+        quantities = [quantity for _, meter in judged.meters if (quantity := meter.quantity(judged.data)) is not None]
         total = sum(quantities, Decimal(0))
-        result.append(MeteredEvent(event.id or "", event.timestamp, total, event.dimensions) if quantities else None)
+        dimensions = judged.data["dimensions"]
+        result.append(MeteredEvent(event.id or "", event.timestamp, total, dimensions) if quantities else None)
     return result
 
 

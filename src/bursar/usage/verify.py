@@ -4,15 +4,14 @@ from collections import defaultdict
 from datetime import datetime
 from decimal import Decimal
 
-from bursar.catalog import snapshot
 from bursar.core.cycles import bucket_start
+from bursar.core.errors import BursarError
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.db.verify import Check
 from bursar.usage import bodies
-from bursar.usage.event import event_of, id_hash
-from bursar.usage.measure import compile_meter, data_of
-from bursar.usage.quantities import in_force
+from bursar.usage.event import id_hash
+from bursar.usage.judged import Rules
 from bursar.usage.states import TERM, State, Term
 
 queries = Queries("bursar.usage")
@@ -73,7 +72,7 @@ async def measured_again(
     connection: Connection, workspace: int, problems: list[str]
 ) -> dict[tuple[int, int, datetime], tuple[int, Decimal]]:
     """Events and quantity per (account, meter version, bucket), from the bodies alone."""
-    history = [(view, compile_meter(view)) for view in await snapshot.history(connection, workspace)]
+    rules = await Rules.load(connection, workspace)
     totals: dict[tuple[int, int, datetime], tuple[int, Decimal]] = {}
     last = 0
     while numbers := [
@@ -81,13 +80,20 @@ async def measured_again(
     ]:
         last = numbers[-1]
         chunks = await bodies.read(connection, workspace, numbers)
-        for row in await connection.fetch(queries.keys_of_chunks, workspace, numbers):
-            event = event_of(chunks[row["chunk"]][row["position"]])
+        rows = await connection.fetch(queries.keys_of_chunks, workspace, numbers)
+        await rules.prepare(connection, (row["account"] for row in rows))
+        for row in rows:
+            try:
+                judged = rules.judged(row, chunks[row["chunk"]][row["position"]])
+                measures = [(view, meter.quantity(judged.data)) for view, meter in judged.meters]
+            except BursarError as error:
+                place = f"event {row['chunk']}.{row['position']}"
+                problems.append(f"workspace {workspace}: {place} cannot be measured again: {error.message}")
+                continue
+            event = judged.event
             if event.timestamp != row["occurred_at"] or id_hash(workspace, event.id or "") != row["id_hash"]:
                 problems.append(f"workspace {workspace}: event {event.id} is not what its key says")
-            data = data_of(event)
-            for view, meter in in_force(history, event.schema_name, row["catalog_version"]):
-                quantity = meter.quantity(data)
+            for view, quantity in measures:
                 if quantity is not None:
                     key = (row["account"], view.version, bucket_start(row["occurred_at"]))
                     events, total = totals.get(key, (0, Decimal(0)))

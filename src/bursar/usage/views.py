@@ -9,12 +9,14 @@ from datetime import datetime
 
 import msgspec
 
+from bursar.accounts import settings
 from bursar.catalog import snapshot
 from bursar.core.cycles import Calendar
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.usage.admission import AccountView, Tenant
-from bursar.usage.measure import Schema, compile_schema
+from bursar.usage.judged import references
+from bursar.usage.measure import compile_schema
 
 queries = Queries("bursar.usage")
 
@@ -51,7 +53,7 @@ class Views:
             tenant = self._tenants.get(row["key"])
             if tenant is None:
                 tenant = Tenant(row["key"], row["version"], wall, row["timezone"], row["grace_days"])
-                tenant.schemas = await _schemas(connection, tenant.key)
+                await _load_schemas(connection, tenant)
                 self._tenants[tenant.key] = tenant
             elif tenant.version != row["version"]:
                 await self._apply(connection, tenant)
@@ -70,6 +72,7 @@ class Views:
             tenant.names.clear()
             tenant.accounts.clear()
             tenant.routes.clear()
+            tenant.settings.own.clear()
         missing = [name for name in names if name not in tenant.names]
         if missing:
             for row in await connection.fetch(queries.names, tenant.key, missing):
@@ -79,22 +82,30 @@ class Views:
         unknown = sorted(wanted - tenant.accounts.keys())
         if unknown:
             await _load_accounts(connection, tenant, unknown)
+        if tenant.wanted and (lacking := sorted(wanted - tenant.settings.own.keys())):
+            await settings.load_own(connection, tenant.key, tenant.settings, tenant.wanted, lacking)
 
     async def _apply(self, connection: Connection, tenant: Tenant) -> None:
         for row in await connection.fetch(queries.changes_since, tenant.key, tenant.version):
             if row["kind"] == "catalog":
-                tenant.schemas = await _schemas(connection, tenant.key)
+                await _load_schemas(connection, tenant)
+            elif row["kind"] == "setting":
+                tenant.settings = await settings.load_shared(connection, tenant.key, tenant.wanted)
             elif row["kind"] == "account":
                 tenant.accounts.pop(row["object"], None)
+                tenant.settings.own.pop(row["object"], None)
                 tenant.routes.clear()
             elif row["kind"] == "name":
                 tenant.names.pop(row["name"], None)
                 tenant.routes.pop(row["name"], None)
 
 
-async def _schemas(connection: Connection, workspace: int) -> dict[str, Schema]:
-    catalog = await snapshot.load(connection, workspace)
-    return {view.name: compile_schema(view) for view in catalog.schemas}
+async def _load_schemas(connection: Connection, tenant: Tenant) -> None:
+    catalog = await snapshot.load(connection, tenant.key)
+    tenant.schemas = {view.name: compile_schema(view) for view in catalog.schemas}
+    enrichments = (schema.enrichment for schema in tenant.schemas.values())
+    tenant.wanted = references(enrichment for enrichment in enrichments if enrichment is not None)
+    tenant.settings = await settings.load_shared(connection, tenant.key, tenant.wanted)
 
 
 async def _load_accounts(connection: Connection, tenant: Tenant, keys: list[int]) -> None:

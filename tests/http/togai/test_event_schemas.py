@@ -259,9 +259,23 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"filterFields": ["city", "dimension.city"]}, "filterFields[1]"),
     ({"filterFields": ["c" * 101]}, "filterFields[0]"),
     ({"filterFields": "city"}, "filterFields"),
-    ({"eventIdTemplate": "{{id}}"}, "eventIdTemplate"),
-    ({"enrichments": {"fields": [{"name": "km"}]}}, "enrichments: are not supported yet"),
-    ({"enrichments": {"fields": [], "dependencies": [{}]}}, "enrichments: are not supported yet"),
+    ({"eventIdTemplate": "{{id}}"}, "eventIdTemplate: events of the schema carry no 'id'"),
+    ({"eventIdTemplate": "{{city}} }"}, "eventIdTemplate: has a brace"),
+    ({"eventIdTemplate": "ride-{{schemaName}}"}, "eventIdTemplate: must read a field"),
+    ({"eventIdTemplate": "x" * 1001}, "eventIdTemplate"),
+    (
+        {
+            "filterFields": ["class"],
+            "enrichments": {
+                "fields": [{"name": "class", "type": "DIMENSION", "enrichmentType": "VALUE", "value": "a", "order": 1}]
+            },
+            "eventIdTemplate": "{{class}}",
+        },
+        "eventIdTemplate: events of the schema carry no 'class'",
+    ),
+    ({"enrichments": {"fields": [{"name": "km"}]}}, "enrichments.fields[0]"),
+    ({"enrichments": {"fields": [], "dependencies": [{}]}}, "enrichments.dependencies[0]"),
+    ({"enrichments": {"fields": [], "dependencies": [{"type": "SETTING", "key": "x", "name": "x"}]}}, "setting."),
     ({"enrichments": {}}, "fields"),
     ({"enrichments": {"fields": [], "more": 1}}, "more"),
     ({"planet": "Mars"}, "planet"),

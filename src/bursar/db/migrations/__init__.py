@@ -4,6 +4,8 @@ from importlib import resources
 
 from alembic import op
 
+from bursar.core import crash
+
 
 def run_sql(revision: str) -> None:
     """Run `versions/<revision>.sql` as it stands, in the migration's transaction."""
@@ -12,3 +14,4 @@ def run_sql(revision: str) -> None:
     driver = op.get_bind().connection.driver_connection
     assert driver is not None
     driver.execute(text)
+    crash.point("migration ran")

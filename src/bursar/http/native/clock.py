@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Protocol
 
 from bursar.accounts import workspaces
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.period import utc
 from bursar.http.door import Answer, Body, Call
@@ -59,6 +60,7 @@ async def set_clock(call: Call, body: SetClock) -> Clock:
     moved = workspaces.caller_of(workspace, call.caller.wall, call.caller.actor)
     after: AfterClock | None = call.services.get(AfterClock)
     if after is not None:
+        crash.point("clock moved")
         await after(moved)
     return _shape(workspace, moved)
 

@@ -1,14 +1,19 @@
 """Event schemas in the Togai dialect."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from bursar.catalog import schemas
-from bursar.catalog.definitions import AttributeDefinition, SchemaDefinition
+from bursar.catalog.definitions import (
+    AttributeDefinition,
+    DependencyDefinition,
+    EnrichedField,
+    EnrichmentDefinition,
+    SchemaDefinition,
+)
 from bursar.catalog.schemas import EventSchema, SchemaChange
-from bursar.core.errors import Invalid
 from bursar.http.door import Answer, Body, Call, Query
 from bursar.http.togai.door import PageQuery, PaginationOptions, Success, door, open_token, seal_token
 
@@ -34,11 +39,29 @@ class DimensionsSchema(Body, kw_only=True):
     name: NameText
 
 
+class DependencyShape(Body, kw_only=True):
+    """A setting that rules read as `dependencies.<name>`."""
+
+    type: Literal["SETTING"]
+    key: Annotated[str, Meta(min_length=1, max_length=255)]
+    name: NameText
+
+
+class EnrichedFieldShape(Body, kw_only=True):
+    """A field that is added to events."""
+
+    name: NameText
+    type: Literal["ATTRIBUTE", "DIMENSION"]
+    enrichment_type: Literal["VALUE", "JSON_LOGIC", "JSON_LOGIC_FROM_DEPENDENCY"]
+    value: Annotated[str, Meta(min_length=1, max_length=1500)]
+    order: Annotated[int, Meta(ge=0, le=1000)]
+
+
 class Enrichments(Body, kw_only=True):
     """What to add to an event before it is measured."""
 
-    fields: list[Any]
-    dependencies: list[Any] | None = None
+    fields: Annotated[list[EnrichedFieldShape], Meta(max_length=20)]
+    dependencies: Annotated[list[DependencyShape], Meta(max_length=20)] | None = None
 
 
 class CreateEventSchemaRequest(Body, kw_only=True):
@@ -76,6 +99,8 @@ class EventSchemaShape(Answer, kw_only=True):
     created_at: datetime
     updated_at: datetime
     description: str | None = None
+    enrichments: Enrichments | None = None
+    event_id_template: str | None = None
     usage_meters_count: int | None = None
 
 
@@ -118,12 +143,14 @@ class SchemaQuery(Query, kw_only=True):
 )
 async def create_event_schema(call: Call, body: CreateEventSchemaRequest) -> EventSchemaShape:
     """Make a draft of an event schema."""
-    _check_supported(body)
+    enrichments = _enrichments_of(body.enrichments)
     definition = SchemaDefinition(
         attributes=[AttributeDefinition(a.name, a.default_unit) for a in body.attributes],
         dimensions=[dimension.name for dimension in body.dimensions],
         description=body.description,
         filter_fields=list(body.filter_fields or ()),
+        enrichments=enrichments.or_none() if enrichments else None,
+        id_template=body.event_id_template or None,
     )
     async with call.db.transaction(call.caller.workspace) as connection:
         return schema_shape(await schemas.create_schema(connection, call.caller, body.name, definition))
@@ -193,7 +220,6 @@ async def activate_event_schema(call: Call) -> EventSchemaShape:
 )
 async def update_event_schema(call: Call, body: UpdateEventSchemaRequest) -> EventSchemaShape:
     """Make a new version of an event schema."""
-    _check_supported(body)
     change = SchemaChange(
         description=body.description,
         attributes=None
@@ -201,6 +227,8 @@ async def update_event_schema(call: Call, body: UpdateEventSchemaRequest) -> Eve
         else [AttributeDefinition(a.name, a.default_unit) for a in body.attributes],
         dimensions=None if body.dimensions is None else [dimension.name for dimension in body.dimensions],
         filter_fields=body.filter_fields,
+        enrichments=_enrichments_of(body.enrichments),
+        id_template=body.event_id_template,
     )
     async with call.db.transaction(call.caller.workspace) as connection:
         name = call.path["event_schema_name"]
@@ -253,11 +281,25 @@ async def list_event_schema_versions(call: Call) -> EventSchemaVersionsResponse:
     return EventSchemaVersionsResponse(data=[schema_shape(schema) for schema in found])
 
 
-def _check_supported(body: CreateEventSchemaRequest | UpdateEventSchemaRequest) -> None:
-    if body.enrichments is not None and (body.enrichments.fields or body.enrichments.dependencies):
-        raise Invalid("enrichments", "are not supported yet")
-    if body.event_id_template is not None:
-        raise Invalid("eventIdTemplate", "is not supported yet")
+def _enrichments_of(shape: Enrichments | None) -> EnrichmentDefinition | None:
+    if shape is None:
+        return None
+    return EnrichmentDefinition(
+        fields=[EnrichedField(f.name, f.type, f.enrichment_type, f.value, f.order) for f in shape.fields],
+        dependencies=[DependencyDefinition(entry.key, entry.name) for entry in shape.dependencies or ()],
+    )
+
+
+def _enrichments_shape(definition: EnrichmentDefinition | None) -> Enrichments | None:
+    if definition is None:
+        return None
+    return Enrichments(
+        fields=[
+            EnrichedFieldShape(name=f.name, type=f.type, enrichment_type=f.source, value=f.value, order=f.order)
+            for f in definition.fields
+        ],
+        dependencies=[DependencyShape(type="SETTING", key=e.key, name=e.name) for e in definition.dependencies],
+    )
 
 
 def schema_shape(schema: EventSchema, meters: int | None = None) -> EventSchemaShape:
@@ -273,5 +315,7 @@ def schema_shape(schema: EventSchema, meters: int | None = None) -> EventSchemaS
         created_at=schema.created_at,
         updated_at=schema.updated_at,
         description=definition.description,
+        enrichments=_enrichments_shape(definition.enrichments),
+        event_id_template=definition.id_template,
         usage_meters_count=meters,
     )

@@ -9,12 +9,14 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
 from bursar.accounts import store
+from bursar.core.decimals import show
 from bursar.core.errors import Invalid, NotFound
 from bursar.http.door import Answer, Call, Query
 from bursar.http.encode import answer, number
 from bursar.http.togai.door import TOKEN_LIMIT, door, open_token, seal_token
 from bursar.usage import events
-from bursar.usage.events import KeptEvent, Measurement
+from bursar.usage.events import KeptEvent, Made
+from bursar.usage.judged import Judged
 from bursar.usage.states import TERM, State, Term
 
 TAG = "Event Management"
@@ -155,7 +157,7 @@ async def get_single_event(call: Call) -> GetEventResponse:
     async with call.db.reading(call.caller.workspace) as connection:
         found = await events.events_under(connection, call.caller.workspace, call.path["event_id"])
         shapes = [
-            _shape(kept, _pipeline(kept, await events.measurements(connection, call.caller.workspace, kept)))
+            _shape(kept, _pipeline(kept, await events.made_of(connection, call.caller.workspace, kept)))
             for kept in found
         ]
     return GetEventResponse(events=shapes)
@@ -180,7 +182,7 @@ def _shape(kept: KeptEvent, pipeline: dict[str, Any] | UnsetType = UNSET) -> Eve
     )
 
 
-def _pipeline(kept: KeptEvent, measurements: list[Measurement]) -> dict[str, Any]:
+def _pipeline(kept: KeptEvent, made: Made) -> dict[str, Any]:
     info: dict[str, Any] = {
         "usageMeters": [
             {
@@ -189,17 +191,41 @@ def _pipeline(kept: KeptEvent, measurements: list[Measurement]) -> dict[str, Any
                 "version": measurement.meter.number,
                 **_units(measurement.quantity),
             }
-            for measurement in measurements
+            for measurement in made.measurements
         ],
     }
     if kept.schema is not None:
         info["eventSchema"] = {"name": kept.schema.name, "version": kept.schema.number}
+    if made.enriched is not None:
+        info["enrichments"] = _enrichments(made.enriched)
     if kept.owner is not None:
         info["account"] = {"id": kept.owner.account_id, "name": kept.owner.account_name}
         if kept.event.account_id != kept.owner.account_id:
             info["account"]["alias"] = kept.event.account_id
         info["customer"] = {"id": kept.owner.customer_id, "name": kept.owner.customer_name}
     return info
+
+
+def _enrichments(judged: Judged) -> dict[str, Any]:
+    enrichment, data = judged.enrichment, judged.data
+    assert enrichment is not None
+    return {
+        "attributes": [
+            {"name": field.name, "type": "ATTRIBUTE", "value": show(data["attributes"][field.name])}
+            for field in enrichment.fields
+            if field.attribute
+        ],
+        "dimensions": [
+            {"name": field.name, "type": "DIMENSION", "value": data["dimensions"][field.name]}
+            for field in enrichment.fields
+            if not field.attribute
+        ],
+        "dependencies": [
+            {"key": entry.key, "type": "SETTING", "name": entry.name, "value": judged.settings[entry.name].text}
+            for entry in enrichment.dependencies
+            if entry.name in judged.settings
+        ],
+    }
 
 
 def _units(quantity: Decimal | None) -> dict[str, Any]:

@@ -198,6 +198,15 @@ def change_of(
     )
 
 
+def card_rates_of(
+    currency: str, slab_rates: Sequence[SlabRateShape], rate_config: dict[str, str] | None, path: str
+) -> CardRates:
+    """The prices of a usage card in one currency."""
+    low, high = _bounds(rate_config, f"{path}.rateConfig")
+    slabs = [_rate(rate, f"{path}.slabRates[{index}]") for index, rate in enumerate(slab_rates)]
+    return CardRates(currency, slabs, low, high)
+
+
 def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PricePlanDetails:
     """A definition as the wire shows it."""
     commitment = plan.commitment
@@ -256,9 +265,7 @@ def _card(card: UsageRateCard, meter: int, path: str) -> UsageCard:
     rates = []
     for index, value in enumerate(card.rate_values):
         place = f"{path}.rateValues[{index}]"
-        low, high = _bounds(value.rate_config, f"{place}.rateConfig")
-        slabs = [_rate(r, f"{place}.slabRates[{i}]") for i, r in enumerate(value.slab_rates)]
-        rates.append(CardRates(value.currency, slabs, low, high))
+        rates.append(card_rates_of(value.currency, value.slab_rates, value.rate_config, place))
     return UsageCard(
         name=card.name or f"usage-{card.usage_meter_id}",
         meter=meter,

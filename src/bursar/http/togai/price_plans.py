@@ -152,7 +152,7 @@ async def create_price_plan(call: Call, body: CreatePricePlanRequest, query: Dry
         if query.dry_run:
             await plans.check_new(connection, call.caller, new)
             return _dry(new)
-        return _shape(await plans.create_plan(connection, call.caller, new))
+        return plan_shape(await plans.create_plan(connection, call.caller, new))
 
 
 @door.operation(
@@ -189,7 +189,7 @@ async def get_price_plan(call: Call, query: VersionQuery) -> PricePlanShape:
     """Read a price plan."""
     async with call.db.transaction(call.caller.workspace) as connection:
         identifier = call.path["price_plan_id"]
-        return _shape(await plans.find(connection, call.caller.workspace, identifier, query.version))
+        return plan_shape(await plans.find(connection, call.caller.workspace, identifier, query.version))
 
 
 @door.operation(
@@ -206,7 +206,7 @@ async def activate_price_plan(call: Call, body: ActivatePricePlanRequest) -> Pri
     """Put currencies of a plan in force."""
     async with call.db.transaction(call.caller.workspace) as connection:
         identifier = call.path["price_plan_id"]
-        return _shape(await plans.activate_plan(connection, call.caller, identifier, body.currencies))
+        return plan_shape(await plans.activate_plan(connection, call.caller, identifier, body.currencies))
 
 
 @door.operation(
@@ -235,7 +235,7 @@ async def update_price_plan(call: Call, body: UpdatePricePlanRequest) -> PricePl
             mode=MigrationMode(body.migration_mode or "NONE"),
             all_versions=body.versions_to_migrate == "ALL_VERSION",
         )
-        return _shape(await plan_changes.update_plan(connection, call.caller, command))
+        return plan_shape(await plan_changes.update_plan(connection, call.caller, command))
 
 
 @door.operation(
@@ -265,7 +265,8 @@ def _dry(new: NewPlan) -> PricePlanShape:
     )
 
 
-def _shape(plan: PlanVersion) -> PricePlanShape:
+def plan_shape(plan: PlanVersion) -> PricePlanShape:
+    """A price plan as the wire shows it."""
     details = details_shape(plan.details, plan.type, plan.active_currencies)
     return PricePlanShape(
         id=plan.id,

@@ -11,7 +11,7 @@ from bursar.catalog.meters import UsageMeter
 from bursar.core.errors import Invalid
 from bursar.db.database import Connection
 from bursar.http.door import Answer, Body, Call, Query
-from bursar.http.togai.door import PageQuery, PaginationOptions, door, open_token, seal_token
+from bursar.http.togai.door import PageQuery, PaginationOptions, Success, door, open_token, seal_token
 from bursar.http.togai.event_schemas import Description, EventSchemaShape, NameText, schema_shape
 
 TAG = "Usage Meters"
@@ -41,6 +41,19 @@ class CreateUsageMeterRequest(Body, kw_only=True):
     name: NameText
     type: Literal["COUNTER"]
     aggregation: Literal["COUNT", "SUM"]
+    billable_name: BillableName | None = None
+    description: Description | None = None
+    filters: Annotated[list[UsageMeterFilterEntry], Meta(max_length=50)] | None = None
+    computations: Annotated[list[Computation], Meta(max_length=1)] | None = None
+    event_schema_name: Annotated[str, Meta(max_length=50)] | None = None
+
+
+class UpdateUsageMeterRequest(Body, kw_only=True):
+    """What to change of a usage meter; what is left out stays."""
+
+    name: NameText | None = None
+    type: Literal["COUNTER"] | None = None
+    aggregation: Literal["COUNT", "SUM"] | None = None
     billable_name: BillableName | None = None
     description: Description | None = None
     filters: Annotated[list[UsageMeterFilterEntry], Meta(max_length=50)] | None = None
@@ -103,16 +116,12 @@ async def create_usage_meter(call: Call, body: CreateUsageMeterRequest) -> Usage
     """Make a draft of a usage meter."""
     if body.event_schema_name is None:
         raise Invalid("eventSchemaName", "is required")
-    computation = body.computations[0] if body.computations else None
     definition = MeterDefinition(
         aggregation=body.aggregation,
-        filters=[Filter(entry.field, entry.value) for entry in body.filters or ()],
-        matcher=(computation.matcher or None) if computation else None,
-        computation=computation.computation if computation else None,
-        computation_id=computation.id if computation else None,
-        computation_order=computation.order if computation else 1,
+        filters=_filters(body.filters) or [],
         description=body.description,
         billable_name=body.billable_name,
+        **(_computations(body.computations) or [meters.Computation()])[0].fields(),
     )
     async with call.db.transaction(call.caller.workspace) as connection:
         meter = await meters.create_meter(connection, call.caller, body.name, body.event_schema_name, definition)
@@ -171,6 +180,73 @@ async def activate_usage_meter(call: Call) -> UsageMeterShape:
     """Let a meter measure."""
     async with call.db.transaction(call.caller.workspace) as connection:
         return _shape(await meters.activate_meter(connection, call.caller, call.path["usage_meter_id"]))
+
+
+@door.operation(
+    "PATCH",
+    "/usage_meters/{usage_meter_id}",
+    id="updateUsageMeter",
+    tag=TAG,
+    summary="Update a usage meter",
+    scope="write",
+    body=UpdateUsageMeterRequest,
+    answer=UsageMeterShape,
+)
+async def update_usage_meter(call: Call, body: UpdateUsageMeterRequest) -> UsageMeterShape:
+    """Change a usage meter."""
+    change = meters.MeterChange(
+        name=body.name,
+        schema_name=body.event_schema_name,
+        aggregation=body.aggregation,
+        filters=_filters(body.filters),
+        computations=_computations(body.computations),
+        description=body.description,
+        billable_name=body.billable_name,
+    )
+    async with call.db.transaction(call.caller.workspace) as connection:
+        meter = await meters.update_meter(connection, call.caller, call.path["usage_meter_id"], change)
+        return await _with_schema(call, connection, meter)
+
+
+@door.operation(
+    "DELETE",
+    "/usage_meters/{usage_meter_id}",
+    id="deleteUsageMeter",
+    tag=TAG,
+    summary="Delete a usage meter",
+    scope="write",
+    answer=Success,
+)
+async def delete_usage_meter(call: Call) -> Success:
+    """Archive a usage meter."""
+    async with call.db.transaction(call.caller.workspace) as connection:
+        await meters.archive_meter(connection, call.caller, call.path["usage_meter_id"])
+    return Success(success=True)
+
+
+@door.operation(
+    "POST",
+    "/usage_meters/{usage_meter_id}/deactivate",
+    id="deactivateUsageMeter",
+    tag=TAG,
+    summary="Deactivate a usage meter",
+    scope="write",
+    answer=UsageMeterShape,
+)
+async def deactivate_usage_meter(call: Call) -> UsageMeterShape:
+    """Let a meter measure nothing more."""
+    async with call.db.transaction(call.caller.workspace) as connection:
+        return _shape(await meters.deactivate_meter(connection, call.caller, call.path["usage_meter_id"]))
+
+
+def _filters(entries: list[UsageMeterFilterEntry] | None) -> list[Filter] | None:
+    return None if entries is None else [Filter(entry.field, entry.value) for entry in entries]
+
+
+def _computations(entries: list[Computation] | None) -> list[meters.Computation] | None:
+    if entries is None:
+        return None
+    return [meters.Computation(entry.computation, entry.matcher, entry.id, entry.order) for entry in entries]
 
 
 async def _with_schema(call: Call, connection: Connection, meter: UsageMeter) -> UsageMeterShape:

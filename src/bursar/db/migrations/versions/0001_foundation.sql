@@ -149,8 +149,10 @@ create table customer_profile (
     workspace int not null references workspace,
     name text not null,
     primary_email text not null,
-    address jsonb not null
+    address jsonb not null,
+    secret bytea
 );
+comment on column customer_profile.secret is 'what frozen documents hold of the customer is sealed under it; null: erased';
 
 create table account (
     key bigint generated always as identity primary key,
@@ -632,6 +634,7 @@ create table invoice_document (
     currency text not null,
     total numeric(38, 12) not null,
     content text not null,
+    parties bytea not null,
     hash bytea not null,
     issued_at timestamptz not null,
     invoice_date timestamptz not null,

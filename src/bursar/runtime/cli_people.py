@@ -1,0 +1,40 @@
+"""Commands on people's data."""
+
+from typing import Annotated
+
+import typer
+
+from bursar.accounts.service import erase_customer
+from bursar.db.database import Database
+from bursar.runtime.output import WORKSPACE, DataDirOption, JsonOption, UrlOption, WorkspaceOption, show
+from bursar.runtime.session import caller_in, on_database
+
+erase = typer.Typer(help="Forget people.", no_args_is_help=False, rich_markup_mode=None)
+
+
+@erase.callback()
+def people() -> None:
+    """Forget people."""
+
+
+@erase.command("customer", epilog="Example: bursar erase customer acme --workspace default")
+def customer(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="Id of the customer.")],
+    workspace: WorkspaceOption = WORKSPACE,
+    data_dir: DataDirOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Archive a customer and forget for good who it is. Ids, usage and amounts stay, and everything still verifies.
+
+    Backups that were made before still hold it: delete them when their time has come.
+    """
+
+    async def work(db: Database) -> bool:
+        caller = await caller_in(db, workspace)
+        async with db.transaction(caller.workspace) as connection:
+            return await erase_customer(connection, caller, identifier)
+
+    erased = on_database(data_dir, database_url, work)
+    text = f"erased customer {identifier}" if erased else f"customer {identifier} was erased before"
+    show({"customer": identifier, "erased": erased}, text, as_json=as_json)

@@ -1,0 +1,182 @@
+"""Every kill point in one story: wherever a process dies, all goes on by itself, and nothing is lost or doubled."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from decimal import Decimal
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bursar.core import crash
+from tests.http.togai.catalog import card, per_unit
+from tests.postgres import open_folder
+from tests.runtime.program import BURSAR, TOKEN, Program
+
+SOURCE = Path(crash.__file__).parents[1]
+ACCOUNTS = 3
+PATIENCE = 40.0
+
+
+def test_every_point_is_one_place_in_the_code() -> None:
+    used = [
+        name
+        for path in SOURCE.rglob("*.py")
+        for name in re.findall(r'crash\.point\(\s*"([^"]+)"\s*\)', path.read_text())
+    ]
+    assert sorted(used) == sorted(crash.POINTS)
+
+
+def test_off_nothing_happens_and_on_it_is_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr("os.kill", lambda pid, _: killed.append(pid))
+    crash.point("key taken")
+    assert killed == []
+    crash.arm(str(tmp_path))
+    try:
+        for _ in range(3):
+            crash.point("key taken")
+    finally:
+        crash.arm(None)
+    assert killed == [os.getpid()]
+
+
+class Story:
+    """A client and an operator who do not give up: requests are sent again, a dead server is started again."""
+
+    def __init__(self, folder: Path, marks: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, "BURSAR_CRASH_DIR": str(marks)}
+        self.token = TOKEN
+        self.starts = 0
+        self.running = self._start()
+
+    def _start(self) -> Program:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            self.starts += 1
+            running = Program(self.folder, "--workers", "1", environment=self.environment)
+            with contextlib.suppress(AssertionError):  # it died under way: its next start goes on
+                running.ready()
+                return running
+        raise AssertionError("it does not start")
+
+    def command(self, *arguments: str) -> Any:
+        """What a command prints; one that was killed is run again."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            done = subprocess.run(
+                [*BURSAR, *arguments, "--data-dir", str(self.folder), "--json"],
+                capture_output=True, text=True, timeout=60, check=False, env=self.environment,
+            )  # fmt: skip
+            if done.returncode == 0:
+                return json.loads(done.stdout)
+            assert done.returncode == -9, done.stderr
+        raise AssertionError("it is killed again and again")
+
+    def send(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
+        """The answer of a request that is sent until it has one."""
+        headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
+        if key is not None:
+            headers["idempotency-key"] = key
+        data = None if body is None else json.dumps(body).encode()
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            request = urllib.request.Request(self.running.url + path, data, headers, method=method)
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    return json.loads(answer.read())
+            except urllib.error.HTTPError as error:
+                if error.code != 503:
+                    raise AssertionError((method, path, error.read())) from error
+            except (HTTPException, OSError, ValueError):
+                pass
+            assert time.monotonic() < deadline, f"{method} {path}: nobody answers"
+            time.sleep(0.1)
+
+
+def _until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_every_point_recovers_by_itself(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    with open_folder() as folder:
+        story = Story(folder, marks)
+        story.command("workspace", "create", "trial", "--sandbox")
+        story.token = story.command("token", "create", "--workspace", "trial")["token"]
+        story.send("POST", "/bursar/v1/clock", {"now": "2024-05-01T00:00:00Z"}, "clock")
+        plan = _catalogue(story)
+        for number in range(ACCOUNTS):
+            _account(story, number, plan)
+        for batch in range(4):
+            events = [_event(f"{batch}-{n}", f"a{n % ACCOUNTS}") for n in range(30)]
+            story.send("POST", "/ingestBatch", {"events": events}, f"batch {batch}")
+        for month in (6, 7):
+            story.send("POST", "/bursar/v1/clock", {"now": f"2024-{month:02}-10T00:00:00Z"}, f"month {month}")
+        assert story.command("erase", "customer", "a0", "--workspace", "trial")["customer"] == "a0"
+        story.command("bill", "--workspace", "trial")
+        _until(lambda: {path.name for path in marks.iterdir()} == {*crash.POINTS})
+        balance = story.send("GET", "/bursar/v1/ingest/balance")
+        assert balance["metered"] == 120
+        assert balance["received"] == balance["metered"] + balance["duplicate"]
+        due = story.send("GET", "/invoices?status=DUE&pageSize=50")["data"]
+        may = [invoice for invoice in due if invoice["startDate"].startswith("2024-05-01")]
+        assert len(may) == ACCOUNTS
+        for invoice in may:
+            document = story.send("GET", f"/bursar/v1/invoices/{invoice['id']}")["document"]
+            assert Decimal(str(document["total"])) == 4  # 40 units at 0.1
+        customers = story.send("GET", "/customers?pageSize=50")["data"]
+        assert sorted(customer["id"] for customer in customers) == [f"a{n}" for n in range(1, ACCOUNTS)]
+        assert story.command("verify")["holds"] is True
+        assert story.starts == 2, "the migration's point kills the parent itself; the others heal under it"
+        story.running.terminate()
+
+
+def _catalogue(story: Story) -> str:
+    story.send("POST", "/event_schema", {"name": "call", "attributes": [{"name": "units"}], "dimensions": []}, "schema")
+    story.send("POST", "/event_schema/call/activate", key="schema on")
+    meter = {
+        "name": "units", "type": "COUNTER", "aggregation": "SUM", "eventSchemaName": "call",
+        "computations": [{"computation": '{"var":"attributes.units"}', "order": 1}],
+    }  # fmt: skip
+    meter_id = story.send("POST", "/usage_meters", meter, "meter")["id"]
+    story.send("POST", f"/usage_meters/{meter_id}/activate", key="meter on")
+    details = {
+        "supportedCurrencies": ["USD"],
+        "pricingCycleConfig": {
+            "interval": "MONTHLY", "startOffset": {"dayOffset": "1", "monthOffset": "NIL"}, "gracePeriod": 3,
+        },
+        "usageRateCards": [card(meter_id, per_unit(0), ["0.1"])],
+    }  # fmt: skip
+    body = {"name": "plan", "type": "BILLING", "pricePlanDetails": details}
+    plan = str(story.send("POST", "/price_plans", body, "plan")["id"])
+    story.send("POST", f"/price_plans/{plan}/activate", {"currencies": ["USD"]}, "plan on")
+    return plan
+
+
+def _account(story: Story, number: int, plan: str) -> None:
+    name = f"a{number}"
+    customer = {"id": name, "name": f"Customer {number}", "primaryEmail": "a@example.com", "address": {}}
+    assert story.send("POST", "/customers", customer, f"customer {number}")["id"] == name
+    body = {"mode": "ASSOCIATE", "pricePlanId": plan, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
+    story.send("POST", f"/accounts/{name}/price_plans", body, "associate")
+
+
+def _event(identifier: str, account: str) -> dict[str, Any]:
+    return {
+        "schemaName": "call", "id": identifier, "timestamp": "2024-05-02T10:00:00Z", "accountId": account,
+        "attributes": [{"name": "units", "value": "1"}], "dimensions": {},
+    }  # fmt: skip

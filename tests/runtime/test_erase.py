@@ -1,0 +1,105 @@
+"""A customer is erased: a full dump shows nothing of it, and everything still verifies."""
+
+import base64
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bursar.runtime.datadir import DataDir
+from bursar.runtime.postgres import client_programs
+from tests.http.togai import catalog
+from tests.postgres import open_folder
+from tests.runtime.program import Program, command, program
+
+SECRETS = {
+    "name": "Wilhelmina Quackenbush",
+    "email": "wilhelmina@quackenbush.example",
+    "former": "former@quackenbush.example",
+    "line": "77 Zanzibar Crescent",
+    "phone": "+4915550123456",
+    "account": "Private account of Mina",
+    "billing": "billing@quackenbush.example",
+    "contact": "Bartholomew Quackenbush",
+    "login": "bartholomew77",
+    "metadata": "her-internal-remark",
+    "tag": "zanzibar-tag",
+}
+
+
+def _lived(running: Program, token: str) -> None:
+    """A customer with everything that people have, an invoice, and a change."""
+    headers = {"authorization": f"Bearer {token}", "idempotency-key": "once"}
+    with httpx.Client(base_url=running.url, headers=headers, timeout=30) as http:
+        address = {"phoneNumber": SECRETS["phone"], "line1": SECRETS["line"], "country": "DE"}
+        catalog.expect(
+            http.post("/customers", json={
+                "id": "mina", "name": SECRETS["name"], "primaryEmail": SECRETS["former"], "address": address,
+                "account": {
+                    "id": "mina", "name": SECRETS["account"], "metadata": {"note": SECRETS["metadata"]},
+                    "tags": [SECRETS["tag"]],
+                },
+            }), 201,
+        )  # fmt: skip
+        catalog.expect(http.patch("/customers/mina", json={"primaryEmail": SECRETS["email"]}), 200)
+        billing = {"billingInformation": {"emailRecipients": [SECRETS["billing"]]}}
+        catalog.expect(http.patch("/accounts/mina", json=billing), 200)
+        contact = {"name": SECRETS["contact"], "email": SECRETS["email"], "phone": SECRETS["phone"],
+                   "preferredUsername": SECRETS["login"]}  # fmt: skip
+        made = http.post("/customers/mina/contacts", json=contact)
+        assert made.is_success, made.text
+        del http.headers["idempotency-key"]
+        catalog.schema(http)
+        plan = catalog.plan(http, [catalog.card(catalog.meter(http), catalog.per_unit(0), ["0.1"])])
+        body = {"mode": "ASSOCIATE", "pricePlanId": plan, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
+        catalog.expect(http.post("/accounts/mina/price_plans", json=body), 200)
+        catalog.ingest(http, catalog.event("e1", "2024-05-05T00:00:00Z", account="mina", tokens=100))
+        catalog.expect(http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
+
+
+def _dump(folder: Path) -> bytes:
+    program = client_programs() / "pg_dump"
+    dump = subprocess.run([program, "--inserts", "-d", DataDir(folder).dsn()], capture_output=True, check=True)
+    return dump.stdout
+
+
+def _traces(dump: bytes) -> list[str]:
+    """What of the secrets is in a dump: as text, or in a column of bytes."""
+    found = []
+    for name, text in SECRETS.items():
+        plain = text.encode()
+        if plain in dump or plain.hex().encode() in dump or base64.b64encode(plain)[:-4] in dump:
+            found.append(name)
+    return found
+
+
+def test_a_dump_shows_nothing_of_an_erased_customer_and_everything_holds() -> None:
+    with open_folder() as folder, program(folder) as running:
+        data = ["--data-dir", str(folder)]
+        command("workspace", "create", "trial", "--sandbox", *data)
+        token = str(command("token", "create", "--workspace", "trial", *data)["token"])
+        running.call("POST", "/bursar/v1/clock", {"now": "2024-05-01T00:00:00Z"}, token=token)
+        _lived(running, token)
+
+        def call(path: str) -> Any:
+            return running.call("GET", path, token=token)
+
+        invoice = call("/invoices?status=DUE")["data"][0]["id"]
+        before = call(f"/bursar/v1/invoices/{invoice}")["document"]
+        assert before["customer"]["name"] == SECRETS["name"]
+        assert {*_traces(_dump(folder))} == {*SECRETS} - {"former"}  # which it was before, and is overwritten
+        erased = ["erase", "customer", "mina", "--workspace", "trial", *data]
+        assert command(*erased) == {"customer": "mina", "erased": True}
+        assert _traces(_dump(folder)) == []
+        assert command(*erased) == {"customer": "mina", "erased": False}
+        after = call(f"/bursar/v1/invoices/{invoice}")["document"]
+        assert after["customer"] == {"id": "mina", "name": "[erased]", "primaryEmail": "", "address": {}}
+        assert {**after, "customer": None, "account": None} == {**before, "customer": None, "account": None}
+        customer = call("/customers/mina")
+        assert (customer["name"], customer["status"]) == ("[erased]", "ARCHIVED")
+        # The invoice of the month in which it was erased is still issued, to nobody.
+        running.call("POST", "/bursar/v1/clock", {"now": "2024-07-10T00:00:00Z"}, token=token)
+        assert {entry["status"] for entry in call("/invoices?status=DUE")["data"]} == {"DUE"}
+        assert command("verify", *data)["holds"] is True
+        assert "was not found" in command("erase", "customer", "nobody", *data, status=2)
