@@ -99,7 +99,9 @@ def two(server: Server) -> Two:
     ingest(owner.http, sent)
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
     invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
+    expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
     ids = {
+        "job_id": expect(owner.http.get("/jobs"), 200)["data"][0]["id"],
         "account_id": name,
         "customer_id": name,
         "alias": f"alias-{MARK}",
@@ -179,6 +181,9 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
                 "usageRateCards": [card(ids["usage_meter_id"], per_unit(0), [1])],
             },
         },
+        "pricePlanMigration": {
+            "sourceId": ids["price_plan_id"], "sourceVersion": 1, "migrationMode": "NEXT_CYCLE",
+        },
         "insertSetting": {
             "id": "mine", "value": "1", "entityType": "CUSTOMER", "entityId": ids["customer_id"], "namespace": "USER",
             "name": "Mine", "dataType": "NUMERIC",
@@ -197,6 +202,7 @@ FREE = {
     "createAlias",
     "createCustomer",
     "createEventSchema",
+    "createInvoiceBillRun",
     "createToken",
     "setClock",
 }

@@ -1,7 +1,8 @@
 """Edits of an account's schedules, decided before anything is written.
 
 The result of an edit is the list of segments as they are to be. A segment that is yet to be written has the key 0, one
-of an association that is yet to be made a negative schedule, which numbers the edits.
+of an association that is yet to be made a negative schedule, one with an override that is yet to be kept a negative
+version; both number the edits.
 """
 
 from collections.abc import Sequence
@@ -68,7 +69,7 @@ def edited(account: AccountFacts, segments: Sequence[Segment], edit: On | Off, n
         account=account.key,
         price_plan_id=plan.id,
         price_plan_name=plan.name,
-        version=plan.version_key,
+        version=plan.version_key if plan.override is None else -number,
         version_number=plan.version,
         period=edit.period,
         calendar=calendar,

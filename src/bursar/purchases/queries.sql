@@ -27,6 +27,15 @@ where h.workspace = $1 and h.price_plan = $2 and v.version <= $4
         where o.schedule = h.key and o.superseded_at is null and o.ends_at > $5 and ov.version between $3 and $4)
 order by s.account, s.starts_at;
 
+-- name: accounts_on_version
+-- Accounts that are not archived and are or will be on a version of a plan.
+select a.togai_id from account a
+where a.workspace = $1 and a.status <> 'ARCHIVED' and exists (
+    select from schedule h join schedule_segment s on s.schedule = h.key
+    join price_plan_version v on v.key = s.price_plan_version
+    where h.account = a.key and h.price_plan = $2 and v.version = $3 and s.superseded_at is null and s.ends_at > $4)
+order by a.key;
+
 -- name: account_on_plan
 -- An account that is not archived and is or will be on a plan.
 select a.togai_id from schedule h join schedule_segment s on s.schedule = h.key join account a on a.key = s.account

@@ -168,27 +168,28 @@ async def write(
 ) -> dict[int, str]:
     """Write segments as they are to be in place of those in force; superseded ones are kept.
 
-    `made` are the plans of associations that are yet to be made, by their numbers; returns the ids that these got.
+    `made` are the plans behind negative numbers, of associations that are yet to be made and of overrides that are
+    yet to be kept. Returns the ids that the associations got.
     """
     stay = {segment.key for segment in after}
     gone = [segment.key for segment in current if segment.key not in stay]
     await store.supersede(connection, caller.workspace, gone, caller.wall)
-    schedules: dict[int, tuple[int, int]] = {}
+    schedules: dict[int, int] = {}
+    versions: dict[int, int] = {}
     ids: dict[int, str] = {}
-    for segment in after:
-        if segment.schedule < 0 and segment.schedule not in schedules:
-            plan = made[segment.schedule]
-            version = plan if plan.override is None else await keep(connection, caller, plan)
-            schedule, ids[segment.schedule] = await store.insert_schedule(
-                connection, caller.workspace, segment.account, plan.plan, segment.anchor, caller.wall
-            )
-            schedules[segment.schedule] = (schedule, version.version_key)
     rows = []
-    for segment in after:
-        if segment.key == UNWRITTEN:
-            schedule, key = schedules.get(segment.schedule, (segment.schedule, segment.version))
-            new = NewSegment(schedule, segment.account, key, segment.period, segment.calendar, segment.grace_days)
-            rows.append(new)
+    for one in after:
+        if one.key != UNWRITTEN:
+            continue
+        if one.schedule < 0 and one.schedule not in schedules:
+            schedules[one.schedule], ids[one.schedule] = await store.insert_schedule(
+                connection, caller.workspace, one.account, made[one.schedule].plan, one.anchor, caller.wall
+            )
+        if one.version < 0 and one.version not in versions:
+            versions[one.version] = (await keep(connection, caller, made[one.version])).version_key
+        schedule = schedules.get(one.schedule, one.schedule)
+        version = versions.get(one.version, one.version)
+        rows.append(NewSegment(schedule, one.account, version, one.period, one.calendar, one.grace_days))
     await store.insert_segments(connection, caller.workspace, caller.wall, rows)
     return ids
 

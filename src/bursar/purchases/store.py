@@ -131,6 +131,14 @@ async def segments_of_accounts(connection: Connection, workspace: int, accounts:
     return [_segment(row) for row in rows]
 
 
+async def accounts_on_version(
+    connection: Connection, workspace: int, plan: int, version: int, now: datetime
+) -> list[str]:
+    """The ids of accounts that are or will be on a version of a plan; archived ones are left out."""
+    rows = await connection.fetch(queries.accounts_on_version, workspace, plan, version, now)
+    return [row["togai_id"] for row in rows]
+
+
 async def account_on(connection: Connection, workspace: int, plan: int, now: datetime) -> str | None:
     """The id of an account that is or will be on a plan."""
     found: str | None = await connection.fetchval(queries.account_on_plan, workspace, plan, now)

@@ -142,6 +142,11 @@ class ListInvoicesResponse(Answer, kw_only=True):
 )  # fmt: skip
 async def list_invoices(call: Call, query: InvoicesQuery) -> ListInvoicesResponse:
     """List invoices, newest first."""
+    return await invoices_page(call, query)
+
+
+async def invoices_page(call: Call, query: InvoicesQuery, *, due_by: datetime | None = None) -> ListInvoicesResponse:
+    """A page of invoices; with `due_by` of those drafts that a bill run issues by then."""
     query, after, size = open_token(query, default=50)
     filters = Filters(
         status=query.status,
@@ -149,6 +154,7 @@ async def list_invoices(call: Call, query: InvoicesQuery) -> ListInvoicesRespons
         customer_id=query.customer_id,
         starts_from=_instant(query.start_time),
         starts_before=_instant(query.end_time),
+        due_by=due_by,
     )
     page = await service.list_invoices(call.db, call.caller, filters, after, size)
     return ListInvoicesResponse(

@@ -274,6 +274,42 @@ create table setting_version (
 );
 comment on column setting_version.catalog_version is 'the version of the workspace''s rules from which on the value holds';
 
+-- jobs -------------------------------------------------------------------------------------------------------------
+
+create table job (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    kind text not null check (kind in ('PRICE_PLAN', 'BILL_RUN')),
+    status text not null check (status in ('PENDING', 'WAITING_FOR_CONFIRMATION', 'IN_PROGRESS', 'COMPLETED', 'FAILED',
+        'CANCELLED')),
+    parameters jsonb not null,
+    moment timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    settled_at timestamptz,
+    unique (workspace, wire_id),
+    check (moment is not null or status in ('WAITING_FOR_CONFIRMATION', 'CANCELLED'))
+);
+create index job_recent on job (workspace, key);
+create index job_open on job (key) where status in ('PENDING', 'IN_PROGRESS');
+comment on column job.moment is 'the business time at which it was asked for or confirmed: all of it happens as of then';
+
+create table job_entry (
+    job bigint not null references job,
+    number int not null,
+    workspace int not null references workspace,
+    entity text collate "C" not null,
+    status text not null check (status in ('PENDING', 'COMPLETED', 'FAILED', 'CANCELLED')),
+    reason text,
+    created_at timestamptz not null,
+    settled_at timestamptz,
+    primary key (job, number),
+    unique (job, entity),
+    check ((settled_at is null) = (status = 'PENDING'))
+);
+create index job_entry_pending on job_entry (job, number) where status = 'PENDING';
+
 -- catalog ----------------------------------------------------------------------------------------------------------
 
 create table event_schema (
