@@ -57,6 +57,9 @@ BODIES: dict[str, Any] = {
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },
+    "updatePricingScheduleBatch": {"edits": [
+        {"mode": "DISASSOCIATE", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"},
+    ]},
 }  # fmt: skip
 """A sound body for each operation with a path that needs one."""
 
@@ -105,7 +108,9 @@ def two(server: Server) -> Two:
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
     invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
+    expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
     ids = {
+        "job_id": expect(owner.http.get("/jobs"), 200)["data"][0]["id"],
         "account_id": name,
         "file_id": file,
         "customer_id": name,
@@ -186,6 +191,9 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
                 "usageRateCards": [card(ids["usage_meter_id"], per_unit(0), [1])],
             },
         },
+        "pricePlanMigration": {
+            "sourceId": ids["price_plan_id"], "sourceVersion": 1, "migrationMode": "NEXT_CYCLE",
+        },
         "insertSetting": {
             "id": "mine", "value": "1", "entityType": "CUSTOMER", "entityId": ids["customer_id"], "namespace": "USER",
             "name": "Mine", "dataType": "NUMERIC",
@@ -211,6 +219,7 @@ FREE = {
     "createAlias",
     "createCustomer",
     "createEventSchema",
+    "createInvoiceBillRun",
     "createToken",
     "setClock",
 }

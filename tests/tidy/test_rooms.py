@@ -11,7 +11,20 @@ SOURCE = Path(__file__).parents[2] / "src" / "bursar"
 FILES = sorted(SOURCE.rglob("*.py"))
 SQL = sorted(path for path in SOURCE.rglob("*.sql") if "migrations" not in path.parts)
 MIGRATIONS = sorted((SOURCE / "db" / "migrations" / "versions").glob("*.sql"))
-ROOMS = ("core", "db", "accounts", "catalog", "usage", "ledger", "rating", "purchases", "invoicing", "http", "runtime")
+ROOMS = (
+    "core",
+    "db",
+    "accounts",
+    "jobs",
+    "catalog",
+    "usage",
+    "ledger",
+    "rating",
+    "purchases",
+    "invoicing",
+    "http",
+    "runtime",
+)
 EDGE = ("http", "runtime")
 """Rooms that may look at the wall clock: everything below takes `now` as a parameter."""
 

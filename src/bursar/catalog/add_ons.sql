@@ -42,7 +42,8 @@ update add_on set status = 'ARCHIVED', updated_at = $2 where key = $1;
 -- A price plan in use whose newest version charges for an add-on.
 select p.wire_id from price_plan p
 join lateral (
-    select * from price_plan_version v where v.price_plan = p.key order by version desc, revision desc limit 1
+    select * from price_plan_version v where v.price_plan = p.key and v.override_of is null
+    order by version desc, revision desc limit 1
 ) v on true
 where p.workspace = $1 and p.status <> 'ARCHIVED'
     and v.details -> 'fees' @> jsonb_build_array(jsonb_build_object('add_on', $2::bigint))

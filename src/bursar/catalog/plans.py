@@ -46,6 +46,8 @@ class PlanVersion:
     active_currencies: tuple[str, ...]
     created_at: datetime
     updated_at: datetime
+    override: "PlanChange | None" = None
+    """What this says otherwise than the plan's version, for a single association."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ class PlanChange:
             "commitment": self.commitment,
         }
         return msgspec.structs.replace(details, **{name: part for name, part in parts.items() if part is not None})
+
+
+def change_from(text: str | None) -> PlanChange | None:
+    """The change that a jsonb column holds."""
+    return None if text is None else msgspec.json.decode(text, type=PlanChange)
 
 
 async def check_new(connection: Connection, caller: Caller, new: NewPlan) -> None:
@@ -246,4 +253,5 @@ def _plan(row: Row) -> PlanVersion:
         active_currencies=tuple(row["active"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        override=change_from(row["override"]),
     )

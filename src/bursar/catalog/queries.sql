@@ -171,32 +171,41 @@ on conflict (workspace, name) where status <> 'ARCHIVED' do nothing returning ke
 insert into price_plan_version (workspace, price_plan, wire_id, version, revision, details, created_at)
 values ($1, $2, $3, $4, $5, $6::jsonb, $7) returning key;
 
+-- name: insert_plan_override
+-- What a plan version says for a single association.
+insert into price_plan_version (workspace, price_plan, wire_id, version, revision, details, created_at, override_of, override)
+values ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, $9::jsonb) returning key;
+
 -- name: lock_plan
 -- Keep other changes of a price plan waiting.
 select key from price_plan where workspace = $1 and wire_id = $2 for update;
 
 -- name: plan
 -- The newest version of a price plan, or the one that is asked for.
-select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.revision, v.details,
-    array(select c.currency from price_plan_currency c where c.price_plan_version = v.key order by c.currency) as active
+select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.revision, v.details, v.override,
+    array(select c.currency from price_plan_currency c where c.price_plan_version = coalesce(v.override_of, v.key)
+        order by c.currency) as active
 from price_plan p join price_plan_version v on v.price_plan = p.key
-where p.workspace = $1 and p.wire_id = $2 and ($3::int is null or v.version = $3)
+where p.workspace = $1 and p.wire_id = $2 and ($3::int is null or v.version = $3) and v.override_of is null
 order by v.version desc, v.revision desc limit 1;
 
 -- name: plan_versions
 -- Versions of price plans by key.
-select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.revision, v.details,
-    array(select c.currency from price_plan_currency c where c.price_plan_version = v.key order by c.currency) as active
+select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.revision, v.details, v.override,
+    array(select c.currency from price_plan_currency c where c.price_plan_version = coalesce(v.override_of, v.key)
+        order by c.currency) as active
 from price_plan p join price_plan_version v on v.price_plan = p.key
 where p.workspace = $1 and v.key = any($2::bigint[]);
 
 -- name: plans
 -- Price plans after a key, each in its newest version.
-select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.revision, v.details,
-    array(select c.currency from price_plan_currency c where c.price_plan_version = v.key order by c.currency) as active
+select p.*, v.key as version_key, v.wire_id as version_wire_id, v.version, v.revision, v.details, v.override,
+    array(select c.currency from price_plan_currency c where c.price_plan_version = coalesce(v.override_of, v.key)
+        order by c.currency) as active
 from price_plan p
 join lateral (
-    select * from price_plan_version v where v.price_plan = p.key order by version desc, revision desc limit 1
+    select * from price_plan_version v where v.price_plan = p.key and v.override_of is null
+    order by version desc, revision desc limit 1
 ) v on true
 where p.workspace = $1 and p.key > $2 and p.status <> 'ARCHIVED' order by p.key limit $3;
 

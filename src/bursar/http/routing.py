@@ -40,14 +40,21 @@ def path_of(raw_path: bytes) -> str | None:
 
 
 def routes(door: Door, db: Database, services: Mapping[type, Any]) -> list[Route]:
-    """One route per path, in the table's order, that dispatches by method and answers 405 in the dialect's form."""
+    """One route per path, fixed ones before those with ids.
+
+    Each dispatches by method and answers 405 in the dialect's form.
+    """
     paths: dict[str, dict[str, Endpoint]] = {}
     for operation in door.operations:
         paths.setdefault(operation.path, {})[operation.method] = _endpoint(door, operation, db, services)
     return [
         Route(path, _dispatch(door, methods), methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-        for path, methods in paths.items()
+        for path, methods in sorted(paths.items(), key=_fixed_first)
     ]
+
+
+def _fixed_first(entry: tuple[str, object]) -> list[bool]:
+    return ["{" in segment for segment in entry[0].split("/")]
 
 
 def _dispatch(door: Door, methods: dict[str, Endpoint]) -> Endpoint:

@@ -42,6 +42,7 @@ where i.workspace = $1 and ($2::text is null or i.status = $2) and ($3::text is 
     and ($4::text is null or c.togai_id = $4)
     and ($5::timestamptz is null or i.starts_at >= $5) and ($6::timestamptz is null or i.starts_at < $6)
     and ($7::bigint is null or i.key < $7)
+    and ($9::timestamptz is null or i.status = 'DRAFT' and i.schedule is not null and i.due_at <= $9)
 order by i.key desc limit $8;
 
 -- name: list_invoices
@@ -105,6 +106,15 @@ order by m.key, v.active_from is null, v.version desc;
 -- name: count_due
 -- How many drafts are due.
 select count(*) from invoice where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2;
+
+-- name: list_due
+-- Drafts that are due, in the order in which they are issued.
+select wire_id from invoice
+where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2 order by due_at, key;
+
+-- name: hold_statuses
+-- The states of invoices, kept until the transaction ends; what another run is issuing is waited for.
+select wire_id, status from invoice where workspace = $1 and wire_id = any($2::text[]) order by key for share;
 
 -- name: list_to_close
 -- Due drafts whose period is not yet closed to events; those after a draft of the account that still has grace wait.

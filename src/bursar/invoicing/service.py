@@ -37,6 +37,8 @@ class Filters:
     starts_from: datetime | None = None
     starts_before: datetime | None = None
     """Invoices whose period begins in `[starts_from, starts_before)`: adjoining windows share none."""
+    due_by: datetime | None = None
+    """Only drafts that may be issued by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ async def list_invoices(db: Database, caller: Caller, filters: Filters, after: s
             filters.starts_before,
             before,
             limit + 1,
+            filters.due_by,
         )
         keys = [row["key"] for row in rows[:limit]]
         items = await _read(connection, caller, keys)

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from bursar.catalog.definitions import CycleDefinition
+from bursar.catalog.plans import PlanChange, PlanVersion
 from bursar.core.cycles import Calendar, Interval, anniversary, grace_end, local_date, local_midnight
 from bursar.core.errors import Invalid, WrongState
 from bursar.core.period import FIRST, FOREVER, Period, show_instant
@@ -51,6 +52,8 @@ class Segment:
     superseded: bool
     opens_at: datetime | None
     """When invoicing looks at the segment next."""
+    override: PlanChange | None = None
+    """What holds otherwise than the plan's version says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,23 @@ def refuse_invoiced(account: AccountFacts, change: Period) -> None:
         )
 
 
+def refuse_plan(plan: PlanVersion, account: AccountFacts) -> None:
+    """Raises `WrongState` or `Invalid` for a plan that cannot be associated with an account."""
+    if plan.status != "ACTIVE":
+        raise WrongState(f"pricePlanId: price plan '{plan.id}' is {plan.status}; only an ACTIVE one can be associated")
+    if plan.type != "BILLING":
+        raise Invalid("pricePlanId", f"price plan '{plan.id}' is a {plan.type} plan; only a BILLING one is associated")
+    refuse_currency(plan, account)
+
+
+def refuse_currency(plan: PlanVersion, account: AccountFacts) -> None:
+    """Raises `Invalid` for a plan that has no prices for an account."""
+    if account.currency not in plan.active_currencies:
+        raise Invalid(
+            "pricePlanId", f"price plan '{plan.id}' is not active in {account.currency}, the account's currency"
+        )
+
+
 def calendar_of(
     interval: str, day: str | None, month: str | None, *, anniversary_cycle: bool, start: datetime, zone: str
 ) -> Calendar:
@@ -179,6 +199,11 @@ class MigrationMode(StrEnum):
     NEXT_CYCLE_IGNORE_OVERRIDE = "NEXT_CYCLE_IGNORE_OVERRIDE"
     START_OF_CURRENT_CYCLE = "START_OF_CURRENT_CYCLE"
     """From the beginning of the present cycle."""
+
+    @property
+    def ignores_overrides(self) -> bool:
+        """Whether what an association has of its own ends with the version that it was made over."""
+        return self in {MigrationMode.IMMEDIATE_IGNORE_OVERRIDE, MigrationMode.NEXT_CYCLE_IGNORE_OVERRIDE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from bursar.accounts import gate
 from bursar.accounts.service import CalendarEntry, set_calendars
 from bursar.catalog import plans
+from bursar.catalog.overrides import keep, overridden
 from bursar.catalog.plans import PlanChange, PlanVersion
 from bursar.core.caller import Caller
-from bursar.core.errors import WrongState
+from bursar.core.errors import Invalid, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.purchases import store
-from bursar.purchases.model import MigrationMode, NewSegment, Takeover, joined, may_migrate, take_over
+from bursar.purchases.model import MigrationMode, NewSegment, Segment, Takeover, joined, may_migrate, take_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +48,41 @@ async def migrate(
 ) -> int:
     """Put accounts that are or will be on versions `(first, last)` of a plan on a later one of it; returns how many.
 
-    Accounts whose currency the version lacks stay where they are. The caller holds the gate. Raises `WrongState` where
+    Accounts whose currency the version lacks, or to which their override does not fit, stay where they are. An override
+    goes on over the new version unless the mode says to ignore it. The caller holds the gate. Raises `WrongState` where
     the plan does not allow what the mode asks for.
     """
     may_migrate(mode, ongoing_updates=target.details.ongoing_updates)
     found = await store.segments_of_plan(connection, caller.workspace, target.plan, versions, caller.now)
     sources = await plans.versions(connection, caller.workspace, list({one.segment.version for one in found}))
-    cycle = target.details.cycle
-    assert cycle is not None, "a plan that is associated has a cycle"
     takeovers = []
     for one in found:
+        followed = following(target, one.segment, mode)
+        if followed is None or one.currency not in followed.active_currencies:
+            continue
+        cycle = followed.details.cycle
+        assert cycle is not None, "a plan that is associated has a cycle"
         old = sources[one.segment.version].details.cycle
         taken = take_over(one.segment, mode, caller.now, one.closed_until, old, cycle)
-        if taken is not None and one.currency in target.active_currencies:
-            takeovers.append(taken)
-    accounts = list({taken.segment.account for taken in takeovers})
+        if taken is not None:
+            takeovers.append((taken, followed))
+    accounts = list({taken.segment.account for taken, _ in takeovers})
     if takeovers:
-        await _rewrite(connection, caller, takeovers, target)
+        await _rewrite(connection, caller, takeovers)
         await _tell_admission(connection, caller, accounts)
     detail = {"versions": list(versions), "to": target.version, "mode": mode, "accounts": len(accounts)}
     await audit.record(connection, caller, "migrate", "price_plan", target.id, detail)
     return len(accounts)
+
+
+def following(target: PlanVersion, segment: Segment, mode: MigrationMode) -> PlanVersion | None:
+    """What is to hold for a segment that comes to a plan version: with its override; None where that does not fit."""
+    if segment.override is None or mode.ignores_overrides:
+        return target
+    try:
+        return overridden(target, segment.override)
+    except Invalid:
+        return None
 
 
 async def archive_plan(connection: Connection, caller: Caller, identifier: str) -> None:
@@ -82,11 +97,12 @@ async def archive_plan(connection: Connection, caller: Caller, identifier: str) 
     await plans.archive(connection, caller, plan)
 
 
-async def _rewrite(connection: Connection, caller: Caller, takeovers: Sequence[Takeover], target: PlanVersion) -> None:
-    await store.supersede(connection, caller.workspace, [taken.segment.key for taken in takeovers], caller.wall)
+async def _rewrite(connection: Connection, caller: Caller, takeovers: Sequence[tuple[Takeover, PlanVersion]]) -> None:
+    await store.supersede(connection, caller.workspace, [taken.segment.key for taken, _ in takeovers], caller.wall)
     rows = []
-    for taken in takeovers:
+    for taken, followed in takeovers:
         old = taken.segment
+        target = followed if followed.override is None else await keep(connection, caller, followed)
         if taken.before is not None:
             rows.append(NewSegment(old.schedule, old.account, old.version, taken.before, old.calendar, old.grace_days))
         rows.append(

@@ -7,7 +7,7 @@ where a.workspace = $1 and a.togai_id = $2;
 -- name: list_segments_of_accounts
 -- All segments in force of accounts, in the order of time.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
-    v.version as version_number
+    v.version as version_number, v.override
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 where s.workspace = $1 and s.account = any($2::bigint[]) and s.superseded_at is null
@@ -16,7 +16,7 @@ order by s.starts_at;
 -- name: list_segments_of_plan
 -- The segments in force on versions up to $4 of a plan, of associations that at $5 are or will be on versions $3 to $4.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
-    v.version as version_number, a.currency, a.closed_until
+    v.version as version_number, v.override, a.currency, a.closed_until
 from schedule h join schedule_segment s on s.schedule = h.key
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 join account a on a.key = s.account
@@ -25,6 +25,15 @@ where h.workspace = $1 and h.price_plan = $2 and v.version <= $4
     and exists (select from schedule_segment o join price_plan_version ov on ov.key = o.price_plan_version
         where o.schedule = h.key and o.superseded_at is null and o.ends_at > $5 and ov.version between $3 and $4)
 order by s.account, s.starts_at;
+
+-- name: accounts_on_version
+-- Accounts that are not archived and are or will be on a version of a plan.
+select a.togai_id from account a
+where a.workspace = $1 and a.status <> 'ARCHIVED' and exists (
+    select from schedule h join schedule_segment s on s.schedule = h.key
+    join price_plan_version v on v.key = s.price_plan_version
+    where h.account = a.key and h.price_plan = $2 and v.version = $3 and s.superseded_at is null and s.ends_at > $4)
+order by a.key;
 
 -- name: account_on_plan
 -- An account that is not archived and is or will be on a plan.
@@ -35,7 +44,7 @@ order by a.key limit 1;
 -- name: page_segments
 -- A page of the segments in force of an account that overlap [$3, $4), after the one that starts at $5.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
-    v.version as version_number
+    v.version as version_number, v.override
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 where s.workspace = $1 and s.account = $2 and s.superseded_at is null
@@ -45,7 +54,7 @@ order by s.starts_at limit $6;
 -- name: list_segments
 -- Segments by their keys, superseded or not.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
-    v.version as version_number
+    v.version as version_number, v.override
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 where s.workspace = $1 and s.key = any($2::bigint[]);
@@ -60,12 +69,6 @@ values ($1, $2, $3, $4, $5, $6) returning key;
 update schedule_segment
 set superseded_at = $3, opens_at = case when opens_at is distinct from starts_at then '-infinity'::timestamptz end
 where workspace = $1 and key = any($2::bigint[]);
-
--- name: insert_segment
--- A plan version holds for an account in [$5, $6).
-insert into schedule_segment
-    (workspace, schedule, account, price_plan_version, starts_at, ends_at, calendar, grace_days, recorded_at, opens_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $5);
 
 -- name: insert_segments
 -- Plan versions hold for accounts in their periods.
@@ -89,7 +92,7 @@ order by key limit $4 for update;
 -- name: list_due
 -- The segments of these accounts that invoicing must look at by $3.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
-    v.version as version_number
+    v.version as version_number, v.override
 from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 where s.workspace = $1 and s.account = any($2::bigint[]) and s.opens_at <= $3

@@ -1,5 +1,7 @@
 """Commands on the schedules of an account. Each runs in the transaction of its connection."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -7,7 +9,8 @@ from bursar.accounts import gate
 from bursar.accounts.model import may_change
 from bursar.accounts.service import set_calendar
 from bursar.catalog import plans
-from bursar.catalog.plans import PlanVersion
+from bursar.catalog.overrides import keep, overridden
+from bursar.catalog.plans import PlanChange, PlanVersion
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, WrongState
 from bursar.core.page import Page
@@ -15,15 +18,15 @@ from bursar.core.period import FIRST, FOREVER, Period, parse_instant, show_insta
 from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.purchases import store
+from bursar.purchases.edits import UNWRITTEN, Off, On, edited
 from bursar.purchases.model import (
     AccountFacts,
+    NewSegment,
     Segment,
-    Trim,
-    calendar_of,
+    refuse_currency,
     refuse_invoiced,
-    retained,
+    refuse_plan,
     span,
-    trim,
 )
 
 
@@ -37,6 +40,8 @@ class Associate:
     effective_until: date
     retain_start_offsets: bool = False
     """Whether the cycles of the plan in force go on under the new one."""
+    override: PlanChange | None = None
+    """What is to hold for this association otherwise than the plan says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +54,12 @@ class Disassociate:
     price_plan_id: str | None = None
 
 
+Edit = Associate | Disassociate
+
+
 @dataclass(frozen=True, slots=True)
 class Schedules:
-    """An account with its segments in force."""
+    """An account with its segments in force, or as they would be."""
 
     account: AccountFacts
     segments: list[Segment]
@@ -60,44 +68,10 @@ class Schedules:
 async def associate(connection: Connection, caller: Caller, command: Associate) -> Schedules:
     """Associate a plan. What was associated in that time gives way; its parts before and after go on.
 
-    Raises `NotFound` for an account, `Invalid` for a plan that cannot be associated, `WrongState` for time that is
-    already invoiced.
+    Raises `NotFound` for an account or plan, `Invalid` for a plan that cannot be associated, `WrongState` for time
+    that is already invoiced.
     """
-    account = await _enter(connection, caller, command.account_id)
-    change = span(command.effective_from, command.effective_until, account.zone)
-    refuse_invoiced(account, change)
-    plan = await _plan(connection, caller, command.price_plan_id, account)
-    current = await store.segments_of(connection, caller.workspace, account.key)
-    cycle = plan.details.cycle
-    assert cycle is not None
-    if command.retain_start_offsets:
-        calendar = retained(current, change.start, cycle.interval)
-    else:
-        calendar = calendar_of(
-            cycle.interval,
-            cycle.day,
-            cycle.month,
-            anniversary_cycle=cycle.anniversary,
-            start=change.start,
-            zone=account.zone,
-        )
-    await _make_room(connection, caller, trim(current, change))
-    schedule, wire_id = await store.insert_schedule(
-        connection, caller.workspace, account.key, plan.plan, change.start, caller.wall
-    )
-    await store.insert_segment(
-        connection,
-        caller.workspace,
-        caller.wall,
-        schedule=schedule,
-        account=account.key,
-        version=plan.version_key,
-        period=change,
-        calendar=calendar,
-        grace_days=cycle.grace_days,
-    )
-    detail = {"schedule": wire_id, "plan": plan.id, "version": plan.version, **_dates(change)}
-    return await _settle(connection, caller, account, "associate", detail)
+    return await _edit(connection, caller, command.account_id, [("", command)], dry_run=False)
 
 
 async def disassociate(connection: Connection, caller: Caller, command: Disassociate) -> Schedules:
@@ -105,17 +79,19 @@ async def disassociate(connection: Connection, caller: Caller, command: Disassoc
 
     Raises as `associate` does.
     """
-    account = await _enter(connection, caller, command.account_id)
-    change = span(command.effective_from, command.effective_until, account.zone)
-    refuse_invoiced(account, change)
-    if command.price_plan_id is not None:
-        await plans.find(connection, caller.workspace, command.price_plan_id)
-    current = await store.segments_of(connection, caller.workspace, account.key)
-    room = trim(current, change, command.price_plan_id)
-    if not room.superseded:
-        return Schedules(account, current)
-    await _make_room(connection, caller, room)
-    return await _settle(connection, caller, account, "disassociate", _dates(change))
+    return await _edit(connection, caller, command.account_id, [("", command)], dry_run=False)
+
+
+async def edit_schedules(
+    connection: Connection, caller: Caller, account_id: str, edits: Sequence[Edit], *, dry_run: bool
+) -> Schedules:
+    """Edits of one account, one after the other: all of them or none.
+
+    With `dry_run` nothing is written: the answer shows what would be, and associations that are yet to be made have
+    the id `sch.dry-run`. Raises as `associate` does, with the place of the edit.
+    """
+    placed = [(f"edits[{index}].", edit) for index, edit in enumerate(edits)]
+    return await _edit(connection, caller, account_id, placed, dry_run=dry_run)
 
 
 async def list_segments(
@@ -137,58 +113,125 @@ async def list_segments(
     return Page(items, show_instant(items[-1].period.start) if len(found) > limit else None)
 
 
-async def _enter(connection: Connection, caller: Caller, account_id: str) -> AccountFacts:
-    """The account, with its gate closed: nobody closes its periods while its schedules change."""
-    known = await store.find_account(connection, caller.workspace, account_id)
-    await gate.change(connection, caller.workspace, "account", known.key)
+async def _edit(
+    connection: Connection, caller: Caller, account_id: str, edits: Sequence[tuple[str, Edit]], *, dry_run: bool
+) -> Schedules:
+    account = await (_look if dry_run else enter)(connection, caller, account_id)
+    current = await store.segments_of(connection, caller.workspace, account.key)
+    after, made, traces = current, {}, []
+    for number, (place, command) in enumerate(edits, 1):
+        with _placed(place):
+            change = span(command.effective_from, command.effective_until, account.zone)
+            refuse_invoiced(account, change)
+            edit = await _resolve(connection, caller, account, command, change)
+            after = edited(account, after, edit, number)
+        if isinstance(edit, On):
+            made[-number] = edit.plan
+        traces.append((-number, edit))
+    if dry_run:
+        return Schedules(account, after)
+    if all(segment.key for segment in after) and len(after) == len(current):
+        return Schedules(account, current)
+    ids = await write(connection, caller, current, after, made)
+    for number, edit in traces:
+        await _trace(connection, caller, account, edit, ids.get(number))
+    return Schedules(account, await tell_admission(connection, caller, account.key))
+
+
+async def _resolve(
+    connection: Connection, caller: Caller, account: AccountFacts, command: Edit, change: Period
+) -> On | Off:
+    if isinstance(command, Disassociate):
+        if command.price_plan_id is not None:
+            await plans.find(connection, caller.workspace, command.price_plan_id)
+        return Off(change, command.price_plan_id)
+    plan = await plans.hold(connection, caller.workspace, command.price_plan_id)
+    refuse_plan(plan, account)
+    if command.override is not None:
+        plan = overridden(plan, command.override)
+        refuse_currency(plan, account)
+    return On(change, plan, command.retain_start_offsets)
+
+
+async def _look(connection: Connection, caller: Caller, account_id: str) -> AccountFacts:
     account = await store.find_account(connection, caller.workspace, account_id)
     may_change("account", account_id, account.status)
     return account
 
 
-async def _plan(connection: Connection, caller: Caller, plan_id: str, account: AccountFacts) -> PlanVersion:
-    plan = await plans.hold(connection, caller.workspace, plan_id)
-    if plan.status != "ACTIVE":
-        raise WrongState(f"pricePlanId: price plan '{plan_id}' is {plan.status}; only an ACTIVE one can be associated")
-    if plan.type != "BILLING":
-        raise Invalid("pricePlanId", f"price plan '{plan_id}' is a {plan.type} plan; only a BILLING one is associated")
-    if account.currency not in plan.active_currencies:
-        raise Invalid(
-            "pricePlanId", f"price plan '{plan_id}' is not active in {account.currency}, the account's currency"
-        )
-    return plan
+async def enter(connection: Connection, caller: Caller, account_id: str) -> AccountFacts:
+    """The account, with its gate closed: nobody closes its periods while its schedules change."""
+    known = await store.find_account(connection, caller.workspace, account_id)
+    await gate.change(connection, caller.workspace, "account", known.key)
+    return await _look(connection, caller, account_id)
 
 
-async def _make_room(connection: Connection, caller: Caller, room: Trim) -> None:
-    await store.supersede(connection, caller.workspace, [s.key for s in room.superseded], caller.wall)
-    for piece in room.pieces:
-        old = piece.segment
-        await store.insert_segment(
-            connection,
-            caller.workspace,
-            caller.wall,
-            schedule=old.schedule,
-            account=old.account,
-            version=old.version,
-            period=piece.period,
-            calendar=old.calendar,
-            grace_days=old.grace_days,
-        )
+async def write(
+    connection: Connection,
+    caller: Caller,
+    current: Sequence[Segment],
+    after: Sequence[Segment],
+    made: Mapping[int, PlanVersion],
+) -> dict[int, str]:
+    """Write segments as they are to be in place of those in force; superseded ones are kept.
+
+    `made` are the plans behind negative numbers, of associations that are yet to be made and of overrides that are
+    yet to be kept. Returns the ids that the associations got.
+    """
+    stay = {segment.key for segment in after}
+    gone = [segment.key for segment in current if segment.key not in stay]
+    await store.supersede(connection, caller.workspace, gone, caller.wall)
+    schedules: dict[int, int] = {}
+    versions: dict[int, int] = {}
+    ids: dict[int, str] = {}
+    rows = []
+    for one in after:
+        if one.key != UNWRITTEN:
+            continue
+        if one.schedule < 0 and one.schedule not in schedules:
+            schedules[one.schedule], ids[one.schedule] = await store.insert_schedule(
+                connection, caller.workspace, one.account, made[one.schedule].plan, one.anchor, caller.wall
+            )
+        if one.version < 0 and one.version not in versions:
+            versions[one.version] = (await keep(connection, caller, made[one.version])).version_key
+        schedule = schedules.get(one.schedule, one.schedule)
+        version = versions.get(one.version, one.version)
+        rows.append(NewSegment(schedule, one.account, version, one.period, one.calendar, one.grace_days))
+    await store.insert_segments(connection, caller.workspace, caller.wall, rows)
+    return ids
 
 
-async def _settle(
-    connection: Connection, caller: Caller, account: AccountFacts, action: str, detail: dict[str, object]
-) -> Schedules:
-    """Tell admission how the account's cycles run now, and leave a trace."""
-    segments = await store.segments_of(connection, caller.workspace, account.key)
+async def tell_admission(connection: Connection, caller: Caller, account: int) -> list[Segment]:
+    """Tell admission how the account's cycles run now; returns the segments in force."""
+    segments = await store.segments_of(connection, caller.workspace, account)
     entries = [(s.period.start, s.period.end, s.calendar, s.grace_days) for s in segments]
-    await set_calendar(connection, caller, account.key, entries)
-    await audit.record(connection, caller, action, "account", account.togai_id, detail)
-    return Schedules(account, segments)
+    await set_calendar(connection, caller, account, entries)
+    return segments
 
 
-def _dates(change: Period) -> dict[str, object]:
-    return {"from": show_instant(change.start), "until": show_instant(change.end)}
+async def _trace(
+    connection: Connection, caller: Caller, account: AccountFacts, edit: On | Off, schedule: str | None
+) -> None:
+    detail: dict[str, object] = {"from": show_instant(edit.period.start), "until": show_instant(edit.period.end)}
+    if isinstance(edit, Off):
+        await audit.record(connection, caller, "disassociate", "account", account.togai_id, detail)
+        return
+    # An association that a later edit of the same request took away was never made.
+    detail |= {"schedule": schedule, "plan": edit.plan.id, "version": edit.plan.version}
+    if edit.plan.override is not None:
+        detail["overridden"] = True
+    await audit.record(connection, caller, "associate", "account", account.togai_id, detail)
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    """Errors within name the place of the edit that they are about."""
+    try:
+        yield
+    except Invalid as error:
+        raise Invalid(place + error.field, error.rule) from None
+    except WrongState as error:
+        raise WrongState(place + error.message) from None
 
 
 def _bookmark(after: str | None) -> datetime | None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import msgspec
 
+from bursar.catalog.plans import change_from
 from bursar.core import ids
 from bursar.core.cycles import Calendar, Interval
 from bursar.core.errors import NotFound
@@ -76,37 +77,10 @@ async def insert_schedule(
     return key, wire_id
 
 
-async def insert_segment(
-    connection: Connection,
-    workspace: int,
-    wall: datetime,
-    *,
-    schedule: int,
-    account: int,
-    version: int,
-    period: Period,
-    calendar: Calendar,
-    grace_days: int,
-) -> None:
-    """A plan version holds for an account in `period`."""
-    await connection.execute(
-        queries.insert_segment,
-        workspace,
-        schedule,
-        account,
-        version,
-        period.start,
-        period.end,
-        encode_calendar(calendar),
-        grace_days,
-        wall,
-    )
-
-
 async def insert_segments(
     connection: Connection, workspace: int, wall: datetime, segments: Sequence[NewSegment]
 ) -> None:
-    """`insert_segment` for many."""
+    """Plan versions hold for accounts from now on."""
     await connection.execute(
         queries.insert_segments,
         workspace,
@@ -147,6 +121,14 @@ async def segments_of_accounts(connection: Connection, workspace: int, accounts:
     return [_segment(row) for row in rows]
 
 
+async def accounts_on_version(
+    connection: Connection, workspace: int, plan: int, version: int, now: datetime
+) -> list[str]:
+    """The ids of accounts that are or will be on a version of a plan; archived ones are left out."""
+    rows = await connection.fetch(queries.accounts_on_version, workspace, plan, version, now)
+    return [row["togai_id"] for row in rows]
+
+
 async def account_on(connection: Connection, workspace: int, plan: int, now: datetime) -> str | None:
     """The id of an account that is or will be on a plan."""
     found: str | None = await connection.fetchval(queries.account_on_plan, workspace, plan, now)
@@ -174,6 +156,7 @@ def _segment(row: Row) -> Segment:
         grace_days=row["grace_days"],
         superseded=row["superseded_at"] is not None,
         opens_at=row["opens_at"],
+        override=change_from(row["override"]),
     )
 
 

@@ -14,6 +14,7 @@ from bursar.core.errors import Unavailable
 from bursar.db.database import Database, outage
 from bursar.runtime import logs
 from bursar.runtime.due import run_everything_due
+from bursar.runtime.jobs import keep_running
 from bursar.runtime.server import wall
 from bursar.runtime.witness import keep_sealing
 
@@ -24,7 +25,7 @@ RETRY_SECONDS = 2.0
 
 
 async def work(dsn: str, heads: Path | None = None) -> None:
-    """Run what is due every minute, and seal the audit trail all the time, until told to stop.
+    """Run what is due every minute and jobs within seconds, and seal the audit trail all the time, until told to stop.
 
     The heads of the trail's chains are noted in the file `heads`. While PostgreSQL is away, it tries again shortly.
     """
@@ -32,7 +33,7 @@ async def work(dsn: str, heads: Path | None = None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    await asyncio.gather(_run_due(dsn, stopping), keep_sealing(dsn, heads, stopping))
+    await asyncio.gather(_run_due(dsn, stopping), keep_running(dsn, stopping), keep_sealing(dsn, heads, stopping))
 
 
 async def _run_due(dsn: str, stopping: asyncio.Event) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from togai_client.api.accounts_api import AccountsApi
+from togai_client.api.price_plans_api import PricePlansApi
 from togai_client.exceptions import BadRequestException, NotFoundException
+from togai_client.models.edit_pricing_schedule_request import EditPricingScheduleRequest
 from togai_client.models.update_pricing_schedule_request_with_actions import UpdatePricingScheduleRequestWithActions
 
 from tests.conftest import Server, Tenant
@@ -91,7 +93,19 @@ def test_list_by_dates_compact_and_in_pages(shop: tuple[Tenant, str, str]) -> No
         ({"mode": "MAYBE"}, ["mode"]),
         ({"pricePlanId": None}, ["pricePlanId", "required"]),
         ({"pricePlanId": "x" * 51}, ["pricePlanId"]),
-        ({"pricePlanDetailsOverride": {"supportedCurrencies": ["USD"]}}, ["pricePlanDetailsOverride", "not supported"]),
+        ({"pricePlanDetailsOverride": {"supportedCurrencies": ["EUR"]}}, ["pricePlanDetailsOverride", "'EUR'"]),
+        ({"pricePlanDetailsOverride": {"supportedCurrencies": []}}, ["pricePlanDetailsOverride"]),
+        ({"pricePlanDetailsOverride": {"surprise": 1}}, ["pricePlanDetailsOverride", "surprise"]),
+        ({"pricePlanDetailsOverride": {"usageRateCards": []}}, ["pricePlanDetailsOverride"]),
+        (
+            {"pricePlanDetailsOverride": {"licenseRateCards": [{}]}},
+            ["pricePlanDetailsOverride.licenseRateCards", "not supported"],
+        ),
+        (
+            {"pricePlanDetailsOverride": {"usageRateCards": [card("um.none", per_unit(0), [1])]}},
+            ["pricePlanDetailsOverride.usageRateCards[0].usageMeterId", "um.none"],
+        ),
+        ({"mode": "DISASSOCIATE", "pricePlanDetailsOverride": {"supportedCurrencies": ["USD"]}}, ["left out"]),
         ({"pricingRulesOverride": [{"name": "x"}]}, ["pricingRulesOverride", "not supported"]),
         ({"preActions": [{"type": "GRANT_LICENSE"}]}, ["preActions", "not supported"]),
         ({"retainStartOffsets": "yes"}, ["retainStartOffsets"]),
@@ -136,6 +150,63 @@ def test_plans_that_cannot_be_associated(shop: tuple[Tenant, str, str]) -> None:
         change(tenant, draft, "2024-05-01", "2024-06-01")
     with pytest.raises(NotFoundException):
         change(tenant, "pp.unknown", "2024-05-01", "2024-06-01")
+
+
+def edits(tenant: Tenant, *entries: dict[str, Any], dry_run: bool | None = None) -> Any:
+    request = EditPricingScheduleRequest.from_dict({"edits": list(entries)})
+    return AccountsApi(tenant.togai).update_pricing_schedule_batch("acme", request, dry_run=dry_run)
+
+
+def test_an_override_by_the_client(shop: tuple[Tenant, str, str]) -> None:
+    tenant, one, _ = shop
+    override = {
+        "pricingCycleConfig": {
+            "interval": "WEEKLY", "startOffset": {"dayOffset": "3", "monthOffset": "NIL"}, "gracePeriod": 5,
+        },
+        "minimumCommitment": {"displayName": "Floor", "rateValues": [{"currency": "USD", "rate": 12.5}]},
+    }  # fmt: skip
+    made = change(tenant, one, "2024-05-01", "9999-01-01", pricePlanDetailsOverride=override)
+    shown = made.pricing_schedules[0].price_plan_details_override
+    assert shown.minimum_commitment.rate_values[0].rate == 12.5
+    assert (shown.pricing_cycle_config.interval, shown.usage_rate_cards) == ("WEEKLY", None)
+    listed = AccountsApi(tenant.togai).get_pricing_schedules("acme").data[0]
+    assert listed.is_overriden is True
+    assert listed.price_plan_details.pricing_cycle_config.grace_period == 5
+    assert listed.price_plan_details.minimum_commitment.display_name == "Floor"
+    assert len(listed.price_plan_details.usage_rate_cards) == 1, "what is not overridden is the plan's"
+    assert PricePlansApi(tenant.togai).get_price_plan(one).pricing_schedule[0].is_overriden is False
+    plain = change(tenant, one, "2024-06-01", "9999-01-01").pricing_schedules
+    assert [s.price_plan_details_override is None for s in plain] == [False, True]
+
+
+def test_edits_by_the_client_tried_and_made(shop: tuple[Tenant, str, str]) -> None:
+    tenant, one, two = shop
+    entries: list[dict[str, Any]] = [
+        {"mode": "ASSOCIATE", "pricePlanId": one, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"},
+        {"pricePlanId": two, "effectiveFrom": "2024-06-01", "effectiveUntil": "2024-07-01"},
+        {"mode": "DISASSOCIATE", "effectiveFrom": "2024-08-01", "effectiveUntil": "9999-01-01"},
+    ]
+    expected = [
+        ("one", date(2024, 5, 1), date(2024, 6, 1)),
+        ("two", date(2024, 6, 1), date(2024, 7, 1)),
+        ("one", date(2024, 7, 1), date(2024, 8, 1)),
+    ]
+    would = edits(tenant, *entries, dry_run=True)
+    assert spans(would.pricing_schedules) == expected
+    assert {s.id for s in would.pricing_schedules} == {"sch.dry-run"}
+    api = AccountsApi(tenant.togai)
+    assert api.get_pricing_schedules("acme").data == []
+    made = edits(tenant, *entries)
+    assert spans(made.pricing_schedules) == expected
+    assert [s.id for s in api.get_pricing_schedules("acme").data] == [s.id for s in made.pricing_schedules]
+    with pytest.raises(BadRequestException, match=r"edits\[1\]\.effectiveUntil"):
+        edits(tenant, entries[0], {**entries[1], "effectiveUntil": "2024-06-01"})
+    with pytest.raises(NotFoundException):
+        edits(tenant, {**entries[0], "pricePlanId": "pp.unknown"})
+    bodies: list[Any] = [{}, {"edits": []}, {"edits": entries * 4}, {"edits": [{}]}, {"edits": entries, "more": 1}]
+    for body in bodies:
+        assert tenant.http.post("/accounts/acme/edit_schedules", json=body).status_code == 400
+    assert tenant.http.post("/accounts/nobody/edit_schedules", json={"edits": entries}).status_code == 404
 
 
 def test_unknown_accounts_and_other_workspaces(shop: tuple[Tenant, str, str], server: Server) -> None:

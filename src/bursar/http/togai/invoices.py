@@ -182,6 +182,11 @@ class PricingRulesLogsPaginatedResponse(Answer, kw_only=True):
 )  # fmt: skip
 async def list_invoices(call: Call, query: InvoicesQuery) -> ListInvoicesResponse:
     """List invoices, newest first."""
+    return await invoices_page(call, query)
+
+
+async def invoices_page(call: Call, query: InvoicesQuery, *, due_by: datetime | None = None) -> ListInvoicesResponse:
+    """A page of invoices; with `due_by` of those drafts that a bill run issues by then."""
     query, after, size = open_token(query, default=50)
     filters = Filters(
         status=query.status,
@@ -189,6 +194,7 @@ async def list_invoices(call: Call, query: InvoicesQuery) -> ListInvoicesRespons
         customer_id=query.customer_id,
         starts_from=_instant(query.start_time),
         starts_before=_instant(query.end_time),
+        due_by=due_by,
     )
     page = await service.list_invoices(call.db, call.caller, filters, after, size)
     return ListInvoicesResponse(

@@ -9,29 +9,48 @@ from bursar.catalog import plans
 from bursar.catalog.plans import PlanVersion
 from bursar.core.errors import Invalid
 from bursar.core.period import parse_instant
+from bursar.db.database import Connection
 from bursar.http.door import Answer, Body, Call, Query
 from bursar.http.togai.door import TOKEN_LIMIT, door, open_token, seal_token
-from bursar.http.togai.plan_shapes import PricePlanDetails, details_shape
+from bursar.http.togai.overrides import PricePlanDetailsOverride, override_of, override_shape
+from bursar.http.togai.plan_shapes import CreatePricePlanDetailsOverride, PricePlanDetails, details_shape
 from bursar.purchases import service
 from bursar.purchases.model import Segment
-from bursar.purchases.service import Associate, Disassociate, Schedules
+from bursar.purchases.service import Associate, Disassociate, Edit, Schedules
 
 TAG = "Accounts"
 
 InstantText = Annotated[str, Meta(max_length=50)]
 
 
-class UpdatePricingScheduleRequestWithActions(Body, kw_only=True):
+class UpdatePricingScheduleRequest(Body, kw_only=True):
     """Which plan an account is to be on, or off, and when."""
 
     effective_from: date
     effective_until: date
     mode: Literal["ASSOCIATE", "DISASSOCIATE"] = "ASSOCIATE"
     price_plan_id: Annotated[str, Meta(min_length=1, max_length=50)] | None = None
-    price_plan_details_override: dict[str, Any] | None = None
+    price_plan_details_override: CreatePricePlanDetailsOverride | None = None
     pricing_rules_override: list[Any] | None = None
     retain_start_offsets: bool = False
+
+
+class UpdatePricingScheduleRequestWithActions(UpdatePricingScheduleRequest, kw_only=True):
+    """Which plan an account is to be on, or off, and when, and what is to happen before."""
+
     pre_actions: list[Any] | None = None
+
+
+class EditPricingScheduleRequest(Body, kw_only=True):
+    """Changes of an account's plans, one after the other."""
+
+    edits: Annotated[list[UpdatePricingScheduleRequest], Meta(min_length=1, max_length=10)]
+
+
+class DryRunQuery(Query, kw_only=True, rename=None):
+    """Whether only to show what would be."""
+
+    dry_run: bool | None = None
 
 
 class PlanOverride(Answer, kw_only=True):
@@ -42,6 +61,7 @@ class PlanOverride(Answer, kw_only=True):
     price_plan_name: str
     start_date: datetime
     end_date: datetime
+    price_plan_details_override: PricePlanDetailsOverride | None = None
 
 
 class UpdatePricingScheduleResponse(Answer, kw_only=True):
@@ -116,24 +136,39 @@ async def update_pricing_schedule(
     call: Call, body: UpdatePricingScheduleRequestWithActions
 ) -> UpdatePricingScheduleResponse:
     """Change the plan of an account."""
-    for field, value in (
-        ("pricePlanDetailsOverride", body.price_plan_details_override),
-        ("pricingRulesOverride", body.pricing_rules_override),
-        ("preActions", body.pre_actions),
-    ):
-        if value:
-            raise Invalid(field, "is not supported yet")
-    account_id = call.path["account_id"]
+    if body.pre_actions:
+        raise Invalid("preActions", "is not supported yet")
     async with call.db.transaction(call.caller.workspace) as connection:
-        if body.mode == "DISASSOCIATE":
-            off = Disassociate(account_id, body.effective_from, body.effective_until, body.price_plan_id)
-            return _changed(await service.disassociate(connection, call.caller, off))
-        if body.price_plan_id is None:
-            raise Invalid("pricePlanId", "is required to associate a price plan")
-        command = Associate(
-            account_id, body.price_plan_id, body.effective_from, body.effective_until, body.retain_start_offsets
-        )
+        command = await _command(connection, call, body)
+        if isinstance(command, Disassociate):
+            return _changed(await service.disassociate(connection, call.caller, command))
         return _changed(await service.associate(connection, call.caller, command))
+
+
+@door.operation(
+    "POST",
+    "/accounts/{account_id}/edit_schedules",
+    id="updatePricingScheduleBatch",
+    tag=TAG,
+    summary="Edit the schedules of an account",
+    scope="write",
+    body=EditPricingScheduleRequest,
+    query=DryRunQuery,
+    answer=UpdatePricingScheduleResponse,
+)
+async def update_pricing_schedule_batch(
+    call: Call, body: EditPricingScheduleRequest, query: DryRunQuery
+) -> UpdatePricingScheduleResponse:
+    """Make several changes of the plans of an account, or show what they would make."""
+    account_id, edits = call.path["account_id"], []
+    async with call.db.transaction(call.caller.workspace) as connection:
+        for index, entry in enumerate(body.edits):
+            try:
+                edits.append(await _command(connection, call, entry))
+            except Invalid as error:
+                raise Invalid(f"edits[{index}].{error.field}", error.rule) from None
+        dry_run = bool(query.dry_run)
+        return _changed(await service.edit_schedules(connection, call.caller, account_id, edits, dry_run=dry_run))
 
 
 @door.operation(
@@ -167,6 +202,27 @@ def _instant(text: str | None, field: str) -> datetime | None:
         raise Invalid(field, "must be an ISO 8601 date and time") from None
 
 
+async def _command(connection: Connection, call: Call, body: UpdatePricingScheduleRequest) -> Edit:
+    account_id = call.path["account_id"]
+    if body.pricing_rules_override:
+        raise Invalid("pricingRulesOverride", "is not supported yet")
+    override = await override_of(connection, call.caller.workspace, body.price_plan_details_override)
+    if body.mode == "DISASSOCIATE":
+        if override is not None:
+            raise Invalid("pricePlanDetailsOverride", "must be left out of a DISASSOCIATE")
+        return Disassociate(account_id, body.effective_from, body.effective_until, body.price_plan_id)
+    if body.price_plan_id is None:
+        raise Invalid("pricePlanId", "is required to associate a price plan")
+    return Associate(
+        account_id,
+        body.price_plan_id,
+        body.effective_from,
+        body.effective_until,
+        body.retain_start_offsets,
+        override,
+    )
+
+
 def _changed(schedules: Schedules) -> UpdatePricingScheduleResponse:
     return UpdatePricingScheduleResponse(
         account_id=schedules.account.togai_id,
@@ -178,6 +234,7 @@ def _changed(schedules: Schedules) -> UpdatePricingScheduleResponse:
                 price_plan_name=segment.price_plan_name,
                 start_date=segment.period.start,
                 end_date=segment.period.end,
+                price_plan_details_override=override_shape(segment.override),
             )
             for segment in schedules.segments
         ],
@@ -192,7 +249,7 @@ def _shape(segment: Segment, plan: PlanVersion, query: SchedulesQuery) -> Pricin
         start_date=segment.period.start,
         end_date=segment.period.end,
         version=segment.version_number,
-        is_overriden=False,
+        is_overriden=segment.override is not None,
         price_plan_id=segment.price_plan_id,
         price_plan_name=segment.price_plan_name,
         pricing_rules=[],

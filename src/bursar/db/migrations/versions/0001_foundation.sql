@@ -289,6 +289,42 @@ create table stored_file (
 alter table stored_file alter column content set storage external;
 create index stored_file_workspace on stored_file (workspace) include (size);
 
+-- jobs -------------------------------------------------------------------------------------------------------------
+
+create table job (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    kind text not null check (kind in ('PRICE_PLAN', 'BILL_RUN')),
+    status text not null check (status in ('PENDING', 'WAITING_FOR_CONFIRMATION', 'IN_PROGRESS', 'COMPLETED', 'FAILED',
+        'CANCELLED')),
+    parameters jsonb not null,
+    moment timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    settled_at timestamptz,
+    unique (workspace, wire_id),
+    check (moment is not null or status in ('WAITING_FOR_CONFIRMATION', 'CANCELLED'))
+);
+create index job_recent on job (workspace, key);
+create index job_open on job (key) where status in ('PENDING', 'IN_PROGRESS');
+comment on column job.moment is 'the business time at which it was asked for or confirmed: all of it happens as of then';
+
+create table job_entry (
+    job bigint not null references job,
+    number int not null,
+    workspace int not null references workspace,
+    entity text collate "C" not null,
+    status text not null check (status in ('PENDING', 'COMPLETED', 'FAILED', 'CANCELLED')),
+    reason text,
+    created_at timestamptz not null,
+    settled_at timestamptz,
+    primary key (job, number),
+    unique (job, entity),
+    check ((settled_at is null) = (status = 'PENDING'))
+);
+create index job_entry_pending on job_entry (job, number) where status = 'PENDING';
+
 -- catalog ----------------------------------------------------------------------------------------------------------
 
 create table event_schema (
@@ -380,9 +416,13 @@ create table price_plan_version (
     revision int not null check (revision >= 1),
     details jsonb not null,
     created_at timestamptz not null,
-    unique (price_plan, version, revision),
-    unique (workspace, wire_id, revision)
+    override_of bigint references price_plan_version,
+    override jsonb,
+    unique (workspace, wire_id, revision),
+    check ((override is null) = (override_of is null))
 );
+create unique index price_plan_version_one on price_plan_version (price_plan, version, revision) where override_of is null;
+comment on column price_plan_version.override_of is 'the version that this one is for a single association, with the parts in override put in its place; null: a version of the plan itself';
 comment on column price_plan_version.revision is 'counts what a version said before anybody was on it, or before currencies were added to it: the last one counts';
 
 create table price_plan_currency (
@@ -602,7 +642,6 @@ create table schedule_segment (
     ends_at timestamptz not null,
     calendar jsonb not null,
     grace_days int not null check (grace_days >= 0),
-    override jsonb,
     recorded_at timestamptz not null,
     superseded_at timestamptz,
     opens_at timestamptz,

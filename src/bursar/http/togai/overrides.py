@@ -1,0 +1,62 @@
+"""How the Togai dialect writes what a plan says otherwise for one account."""
+
+from bursar.catalog import add_ons, meters
+from bursar.catalog.definitions import PlanDetails
+from bursar.catalog.plans import PlanChange
+from bursar.core.errors import Invalid
+from bursar.db.database import Connection
+from bursar.http.door import Answer
+from bursar.http.togai.fee_shapes import FixedFeeRateCard
+from bursar.http.togai.plan_shapes import (
+    PATH,
+    CreatePricePlanDetailsOverride,
+    MinimumCommitment,
+    PricingCycleConfig,
+    UsageRateCard,
+    add_ons_of,
+    change_of,
+    details_shape,
+    meters_of,
+)
+
+FIELD = "pricePlanDetailsOverride"
+
+
+class PricePlanDetailsOverride(Answer, kw_only=True):
+    """The parts of a plan that an account has of its own."""
+
+    supported_currencies: list[str] | None = None
+    pricing_cycle_config: PricingCycleConfig | None = None
+    usage_rate_cards: list[UsageRateCard] | None = None
+    fixed_fee_rate_cards: list[FixedFeeRateCard] | None = None
+    minimum_commitment: MinimumCommitment | None = None
+
+
+async def override_of(
+    connection: Connection, workspace: int, body: CreatePricePlanDetailsOverride | None
+) -> PlanChange | None:
+    """The change that a body gives; None where it gives nothing. Raises `Invalid`."""
+    if body is None:
+        return None
+    known = await meters.meter_keys(connection, workspace, meters_of(body), archived=False)
+    charged = await add_ons.use_add_ons(connection, workspace, add_ons_of(body))
+    try:
+        change = change_of(body, known, charged)
+    except Invalid as error:
+        raise Invalid(FIELD + error.field.removeprefix(PATH), error.rule) from None
+    return None if change == PlanChange() else change
+
+
+def override_shape(change: PlanChange | None) -> PricePlanDetailsOverride | None:
+    """A change as the wire shows it."""
+    if change is None:
+        return None
+    whole = details_shape(change.applied(PlanDetails([])), "BILLING", ())
+    return PricePlanDetailsOverride(
+        supported_currencies=change.currencies,
+        pricing_cycle_config=whole.pricing_cycle_config,
+        usage_rate_cards=None if change.usage is None else whole.usage_rate_cards,
+        # The client refuses a list of none.
+        fixed_fee_rate_cards=whole.fixed_fee_rate_cards or None,
+        minimum_commitment=whole.minimum_commitment,
+    )
