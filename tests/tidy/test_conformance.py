@@ -25,6 +25,6 @@ def test_what_is_offered_was_called_by_the_client_with_success_and_failure(metho
     assert row[6] != "not yet", "run `make conformance`"
     assert int(row[4]) > 0 or name in RAW_ONLY, "the published client never called it"
     statuses = [int(status) for status in row[6].split(", ")]
-    assert min(statuses) < 300
+    assert min(statuses) < 400, "none succeeded"
     assert max(statuses) < 500
     assert max(statuses) >= 400 or ("{" not in path and method == "GET"), "no failure was tried"
