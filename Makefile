@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test fuzz bench lock clean
+.PHONY: install demo test conformance chaos fuzz bench lock clean
 
 install: .venv/.installed
 
@@ -31,6 +31,14 @@ test: .venv/.developed
 FUZZ_EXAMPLES ?= 2300
 fuzz: .venv/.developed
 	BURSAR_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -n 2 tests/http/test_fuzz.py
+
+# The long form of the fault tests: some 200 kills during ingest, bill runs over 2,000 accounts. A quarter of an hour.
+chaos: .venv/.developed
+	BURSAR_KILLS=200 BURSAR_RACE_ACCOUNTS=2000 $(BIN)/pytest -n 0 tests/invoicing/test_races.py tests/runtime
+
+# Writes docs/togai.md: which operations of the Togai API the tests called, and what they were answered.
+conformance: .venv/.developed
+	BURSAR_WRITE_CONFORMANCE=1 $(BIN)/pytest -n 2 tests/http/togai
 
 bench: .venv/.developed
 	$(BIN)/python -m benchmarks

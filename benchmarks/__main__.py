@@ -1,12 +1,14 @@
 """`make bench`: every benchmark, its figures as JSON on standard output."""
 
+import asyncio
 import json
 import os
 import platform
 import sys
 from datetime import UTC, datetime
 
-from benchmarks import ingest
+from benchmarks import billing, ingest, reads
+from benchmarks.world import folder, postgres
 from bursar import __version__
 
 
@@ -21,6 +23,24 @@ def machine() -> dict[str, object]:
     }
 
 
+def billed(rounds: int) -> dict[str, object]:
+    """The bill run on a PostgreSQL of its own."""
+    with folder() as path, postgres(path) as dsn:
+        return asyncio.run(billing.measure(dsn, rounds))
+
+
+def read(rounds: int) -> dict[str, object]:
+    """Single requests to a server of its own."""
+    with folder() as path:
+        return reads.measure(path, rounds)
+
+
 if __name__ == "__main__":
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    print(json.dumps({"machine": machine(), "ingest": ingest.measure(rounds)}, indent=2))
+    figures = {
+        "machine": machine(),
+        "ingest": ingest.measure(rounds),
+        "reads": read(rounds),
+        "bill_run": billed(rounds),
+    }
+    print(json.dumps(figures, indent=2))

@@ -36,7 +36,7 @@ def measure(rounds: int) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="bursar-bench-"))
     folder.chmod(0o755)
     try:
-        with _server(folder) as url:
+        with serving(folder) as url:
             _prepare(url)
             served, ceiling = [], []
             for number in range(rounds):
@@ -57,7 +57,7 @@ def measure(rounds: int) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class _server:  # noqa: N801 - used as a with statement
+class serving:  # noqa: N801 - used as a with statement
     """A server of its own on a free port."""
 
     def __init__(self, folder: Path) -> None:

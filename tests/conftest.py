@@ -20,9 +20,14 @@ from bursar.accounts.workspaces import caller_of, create_workspace, set_clock
 from bursar.core.caller import Caller
 from bursar.db.database import Database
 from bursar.runtime.server import application
+from tests.conformance import Plugin, recorded
 from tests.postgres import fresh_database, server_dsn
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Plugin())
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +144,7 @@ def server(dsn: str) -> Iterator[Server]:
 
     async def serve() -> None:
         async with application(dsn) as app:
-            config = uvicorn.Config(app, loop="uvloop", http="httptools", log_level="warning", lifespan="off")
+            config = uvicorn.Config(recorded(app), loop="uvloop", http="httptools", log_level="warning", lifespan="off")
             running = uvicorn.Server(config)
             task = asyncio.create_task(running.serve([listener]))
             ready.set()

@@ -3,12 +3,17 @@
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bursar.accounts.model import Setting
 from bursar.accounts.setting_values import Reference, Settings, Value, check_value, parse_reference
+from bursar.accounts.settings import create_setting
+from bursar.core.caller import Caller
 from bursar.core.errors import Invalid
+from bursar.db.database import Database
 
 
 @pytest.mark.parametrize(
@@ -64,6 +69,17 @@ def test_values_of_another_type_are_refused(data_type: str, text: str) -> None:
     with pytest.raises(Invalid) as caught:
         check_value(data_type, text, "settings[0].value")
     assert caught.value.field == "settings[0].value"
+
+
+async def test_what_a_setting_has_said_is_never_changed(database: Database, caller: Caller) -> None:
+    async with database.transaction(None) as connection:
+        name = await connection.fetchval("select name from workspace where key = $1", caller.workspace)
+        await create_setting(connection, caller, "ORGANIZATION", name, Setting("x", "1", "USER", "X", "NUMERIC"))
+        assert await connection.fetchval("select count(*) from setting_version where workspace = $1", caller.workspace)
+    for statement in ("update setting_version set value = '2'", "delete from setting_version"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never changed"):
+            async with database.transaction(None) as connection:
+                await connection.execute(f"{statement} where workspace = $1", caller.workspace)
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,16 @@ from typing import Any
 import httpx
 import pytest
 
+from bursar.accounts import files
+from bursar.db.database import Database
 from bursar.db.queries import Queries
 from bursar.http.app import load_doors
 from bursar.http.openapi import document
-from tests.conftest import Server, Tenant
+from tests.conftest import Server, Tenant, _in_thread
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
 
 MARK = "seen-by-nobody-else"
-SAFE = {"ingest", "ingestBatch", "authenticate"}
+SAFE = {"ingest", "ingestBatch", "authenticate", "openPortal"}
 """Operations that take no id of an object, or are tried below by themselves."""
 
 
@@ -32,7 +34,7 @@ def operations() -> Iterator[tuple[str, str, str]]:
 
 OPERATIONS = list(operations())
 ADDRESSED = [entry for entry in OPERATIONS if "{" in entry[1]]
-LISTS = [entry for entry in OPERATIONS if "{" not in entry[1] and entry[0] == "GET"]
+LISTS = [entry for entry in OPERATIONS if "{" not in entry[1] and entry[0] == "GET" and entry[2] not in SAFE]
 
 COMMON = {"number", "currency_id"}
 """Parts of paths that are the same in every workspace."""
@@ -51,6 +53,7 @@ BODIES: dict[str, Any] = {
     "updatePricePlan": {"description": "Mine"},
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
+    "updateInvoice": {"status": "PAID"},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },
@@ -81,6 +84,11 @@ class Two:
         return {name: value if name == "number" else value[:-4] + "none" for name, value in self.ids.items()}
 
 
+async def _file(db: Database, owner: Tenant) -> str:
+    async with db.transaction(owner.caller.workspace) as connection:
+        return (await files.keep(connection, owner.caller, f"{MARK}.txt", "text/plain", MARK.encode())).id
+
+
 @pytest.fixture(scope="module")
 def two(server: Server) -> Two:
     owner = server.workspace(clock=datetime(2024, 5, 1, tzinfo=UTC))
@@ -100,9 +108,11 @@ def two(server: Server) -> Two:
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
     invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
     expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
+    file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
     ids = {
         "job_id": expect(owner.http.get("/jobs"), 200)["data"][0]["id"],
         "account_id": name,
+        "file_id": file,
         "customer_id": name,
         "alias": f"alias-{MARK}",
         "event_schema_name": f"schema-{MARK}",
@@ -188,6 +198,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "id": "mine", "value": "1", "entityType": "CUSTOMER", "entityId": ids["customer_id"], "namespace": "USER",
             "name": "Mine", "dataType": "NUMERIC",
         },
+        "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
         "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},
         "getMetrics": {
             "startTime": "2024-05-01T00:00:00Z", "endTime": "2024-06-01T00:00:00Z", "metricQueries": [

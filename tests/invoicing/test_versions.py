@@ -127,6 +127,22 @@ async def test_invoiced_time_is_not_touched(make_world: MakeWorld) -> None:
     assert await problems(world) == []
 
 
+async def test_the_current_cycle_begins_anew_though_it_is_cut(make_world: MakeWorld) -> None:
+    world, plan, new = await make(make_world, ongoing_updates=True)
+    least = Commitment("Minimum", [CurrencyRate("USD", Decimal(7))])
+    await world.update(plan, "IMMEDIATE", now=at(2024, 5, 10), commitment=least)
+    await world.update(plan, "START_OF_CURRENT_CYCLE", **new)
+    world.caller = world.at(at(2024, 7, 20))
+    found = [i for i in await invoices(world) if i.document.start_date < at(2024, 6, 1)]
+    amounts = [
+        (i.document.start_date.date(), [str(line.amount.quantize(CENT)) for line in i.document.lines]) for i in found
+    ]
+    assert amounts == expected(date(2024, 5, 1), date(2024, 5, 1), date(2024, 6, 1)), "as one whole cycle"
+    assert {line.price_version.version for i in found for line in i.document.lines} == {3}
+    await bill(world.db, world.caller)
+    assert await problems(world) == []
+
+
 async def test_whom_a_version_reaches(make_world: MakeWorld) -> None:
     world, plan, new = await make(make_world, ongoing_updates=False)
     with pytest.raises(WrongState, match="allow_ongoing_cycle_updates"):
@@ -161,7 +177,7 @@ async def test_whom_a_version_reaches(make_world: MakeWorld) -> None:
     assert await versions() == {"acme": [1, 4], "newcomer": [2, 3, 4], "leaver": [2]}
     last = Commitment("Minimum", [CurrencyRate("USD", Decimal(3))])
     await world.update(plan, "IMMEDIATE", now=at(2024, 5, 20), commitment=last)
-    assert await versions() == {"acme": [1, 5, 5], "newcomer": [2, 3, 5, 5], "leaver": [2]}, (
+    assert await versions() == {"acme": [1, 5], "newcomer": [2, 3, 5], "leaver": [2]}, (
         "who was to be on the version before follows with what is left of the present cycle"
     )
     assert await problems(world) == []

@@ -11,7 +11,7 @@ from bursar.catalog.definitions import CycleDefinition
 from bursar.core.cycles import Calendar, Interval
 from bursar.core.errors import WrongState
 from bursar.core.period import FOREVER, Period
-from bursar.purchases.model import MigrationMode, Segment, may_migrate, take_over
+from bursar.purchases.model import MigrationMode, NewSegment, Segment, joined, may_migrate, take_over
 from tests.purchases.test_model import segment
 
 MONTHLY = CycleDefinition("MONTHLY", 3)
@@ -60,6 +60,19 @@ def test_the_day_is_that_of_the_account() -> None:
     taken = take_over(there, MigrationMode.IMMEDIATE, at(5, 17, 2), None, MONTHLY, MONTHLY)
     assert taken is not None
     assert taken.after.start == at(5, 16, 4)
+
+
+def test_parts_that_have_ended() -> None:
+    """Only who begins the present cycle anew reaches back to them."""
+    ended = segment(at(4, 10), at(5, 9))
+    for mode in MigrationMode:
+        taken = take_over(ended, mode, at(5, 17), None, MONTHLY, MONTHLY)
+        if mode is MigrationMode.START_OF_CURRENT_CYCLE:
+            assert taken is not None
+            assert taken.after == Period(at(5, 1), at(5, 9))
+        else:
+            assert taken is None
+    assert take_over(ended, MigrationMode.START_OF_CURRENT_CYCLE, at(6, 17), None, MONTHLY, MONTHLY) is None
 
 
 def test_the_next_cycle_may_never_come() -> None:
@@ -132,9 +145,7 @@ def test_every_day_has_exactly_one_version(start: date, changes: list[tuple[date
         painted = paint(painted, version, mode, now, start)
         after: list[tuple[int, Segment]] = []
         for number, part in held:
-            taken = None
-            if part.period.end > instant(now):
-                taken = take_over(part, mode, instant(now) + timedelta(hours=7), None, MONTHLY, MONTHLY)
+            taken = take_over(part, mode, instant(now) + timedelta(hours=7), None, MONTHLY, MONTHLY)
             if taken is None:
                 after.append((number, part))
                 continue
@@ -145,3 +156,19 @@ def test_every_day_has_exactly_one_version(start: date, changes: list[tuple[date
     found = {day: [number for number, part in held if instant(day) in part.period] for day in painted}
     assert {day: numbers[0] for day, numbers in found.items()} == painted
     assert all(len(numbers) == 1 for numbers in found.values())
+
+
+def test_parts_under_the_same_terms_are_one() -> None:
+    def part(start: datetime, end: datetime, version: int = 1, grace: int = 3, schedule: int = 1) -> NewSegment:
+        return NewSegment(schedule, 9, version, Period(start, end), YEAR.calendar, grace)
+
+    given_parts = [
+        part(at(3, 1), at(4, 1)),
+        part(at(1, 1), at(2, 1)),
+        part(at(2, 1), at(3, 1)),
+        part(at(4, 1), at(5, 1), version=2),
+        part(at(6, 1), at(7, 1), version=2),
+        part(at(7, 1), at(8, 1), version=2, grace=4),
+        part(at(4, 1), at(5, 1), schedule=2),
+    ]
+    assert joined(given_parts) == [part(at(1, 1), at(4, 1)), *given_parts[3:]]

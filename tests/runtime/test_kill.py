@@ -17,7 +17,7 @@ from tests.http.togai import catalog
 from tests.postgres import open_folder
 from tests.runtime.program import Program, command, postmaster, program
 
-KILLS = 6
+KILLS = int(os.environ.get("BURSAR_KILLS", "6"))
 SENDERS = 3
 BATCH = 100
 

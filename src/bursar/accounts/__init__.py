@@ -1,7 +1,8 @@
 """Who uses Bursar and whom it bills.
 
 Owns: workspaces with their clocks and currencies, tokens, customers, accounts, their aliases, contacts and settings,
-and what admission must know of an account (names, calendar, what is closed); the gate that such changes pass.
+and what admission must know of an account (names, calendar, what is closed); the gate that such changes pass; files
+that were made for a workspace.
 Does not own: what an account uses, buys or owes.
 """
 
@@ -21,4 +22,5 @@ OWNS: tuple[str, ...] = (
     "contact",
     "setting",
     "setting_version",
+    "stored_file",
 )

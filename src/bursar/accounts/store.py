@@ -125,6 +125,11 @@ async def account_keys_of_customers(connection: Connection, workspace: int, iden
     ]
 
 
+async def accounts_of(connection: Connection, workspace: int, customer: int) -> list[str]:
+    """The ids of a customer's accounts that are not archived, oldest first."""
+    return [row["togai_id"] for row in await connection.fetch(queries.accounts_of_customer, workspace, customer)]
+
+
 async def aliases_of(connection: Connection, workspace: int, accounts: Sequence[int]) -> dict[int, list[Alias]]:
     """All aliases of accounts, ended ones included."""
     result: dict[int, list[Alias]] = {account: [] for account in accounts}

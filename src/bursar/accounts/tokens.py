@@ -77,15 +77,18 @@ async def authenticate(db: Database, text: str, wall: datetime) -> Access:
         row = await db.lookup(queries.token_by_key, key)
     else:
         row = await db.lookup(queries.token_by_hash, _hash(text))
-    if row is None or row["revoked_at"] is not None:
-        raise Unauthenticated("the token is not valid")
-    if row["expires_at"] is not None and row["expires_at"] <= wall:
-        raise Unauthenticated("the token has expired")
+    row = _usable(row, wall)
     if row["last_used_at"] is None or wall - row["last_used_at"] > _STALE:
         await db.lookup(queries.touch_token, row["token_key"], wall, wall - _STALE)
     workspace = workspace_of(row)
     caller = caller_of(workspace, wall, f"token:{row['prefix']}")
     return Access(caller, frozenset(row["scopes"]), row["token_key"], row["rate_limit"])
+
+
+async def lender(db: Database, token: int, wall: datetime) -> tuple[Caller, datetime | None]:
+    """Who a token in use acts as, and when it ends. Raises `Unauthenticated` once it is revoked or has expired."""
+    row = _usable(await db.lookup(queries.token_by_key, token), wall)
+    return caller_of(workspace_of(row), wall, f"token:{row['prefix']}"), row["expires_at"]
 
 
 async def issue_jwt(db: Database, access: Access, presented: str) -> str:
@@ -98,7 +101,7 @@ async def issue_jwt(db: Database, access: Access, presented: str) -> str:
         "iat": int(access.caller.wall.timestamp()),
         "exp": int((access.caller.wall + LIFE_OF_JWT).timestamp()),
     }
-    return jwt.encode({"alg": "HS256"}, claims, await _signing_key(db))
+    return jwt.encode({"alg": "HS256"}, claims, await signing_key(db))
 
 
 async def create_token(
@@ -196,6 +199,14 @@ async def exists(connection: Connection, text: str) -> bool:
     return bool(await connection.fetchval(queries.token_known, _hash(text)))
 
 
+def _usable(row: Row | None, wall: datetime) -> Row:
+    if row is None or row["revoked_at"] is not None:
+        raise Unauthenticated("the token is not valid")
+    if row["expires_at"] is not None and row["expires_at"] <= wall:
+        raise Unauthenticated("the token has expired")
+    return row
+
+
 def _hash(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
@@ -214,13 +225,19 @@ def _token(row: Row) -> Token:
     )
 
 
-async def _signing_key(db: Database) -> OctKey:
-    row = await db.lookup(queries.secret, "jwt")
+async def server_secret(db: Database, name: str) -> bytes:
+    """The server's secret of a name, 32 bytes, drawn when it is first asked for."""
+    row = await db.lookup(queries.secret, name)
     if row is None:
-        await db.lookup(queries.insert_secret, "jwt", secrets.token_bytes(32))
-        row = await db.lookup(queries.secret, "jwt")
+        await db.lookup(queries.insert_secret, name, secrets.token_bytes(32))
+        row = await db.lookup(queries.secret, name)
     assert row is not None
-    return OctKey.import_key(row["secret"])
+    return bytes(row["secret"])
+
+
+async def signing_key(db: Database) -> OctKey:
+    """What signs JWTs. Each use has an audience of its own, which whoever takes a JWT must check."""
+    return OctKey.import_key(await server_secret(db, "jwt"))
 
 
 async def _token_of_jwt(db: Database, text: str, wall: datetime) -> int | None:
@@ -228,8 +245,10 @@ async def _token_of_jwt(db: Database, text: str, wall: datetime) -> int | None:
     if text.count(".") != 2 or not text.startswith("ey"):
         return None
     try:
-        claims = jwt.decode(text, await _signing_key(db), algorithms=["HS256"]).claims
-        if claims["aud"] != _AUDIENCE or claims["exp"] <= wall.timestamp():
+        claims = jwt.decode(text, await signing_key(db), algorithms=["HS256"]).claims
+        if claims["aud"] != _AUDIENCE:
+            raise Unauthenticated("the token is not valid")
+        if claims["exp"] <= wall.timestamp():
             raise Unauthenticated("the token has expired")
         return int(claims["sub"])
     except (JoseError, ValueError, KeyError, TypeError):

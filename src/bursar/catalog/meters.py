@@ -240,6 +240,14 @@ async def meter_keys(
     return {row["wire_id"]: row["key"] for row in rows}
 
 
+async def meters_called(connection: Connection, workspace: int, texts: Sequence[str]) -> list[int]:
+    """Internal keys of the usage meters that go by some wire ids or names; no name is an id. Unknown ones are left out.
+
+    An archived meter goes by its id alone.
+    """
+    return [row["key"] for row in await connection.fetch(queries.meters_called, workspace, list(texts))]
+
+
 async def meter_ids(connection: Connection, workspace: int, keys: Sequence[int]) -> dict[int, str]:
     """Wire ids by internal key."""
     return {row["key"]: row["wire_id"] for row in await connection.fetch(queries.meters_by_key, workspace, list(keys))}

@@ -134,6 +134,11 @@ where v.workspace = $1 and v.active_from is not null order by v.key;
 -- Usage meters by wire id.
 select wire_id, key from usage_meter where workspace = $1 and wire_id = any($2::text[]);
 
+-- name: meters_called
+-- The keys of usage meters by wire id or, of those that are not archived, by name.
+select key from usage_meter
+where workspace = $1 and (wire_id = any($2::text[]) or name = any($2::text[]) and status <> 'ARCHIVED') order by key;
+
 -- name: use_meters
 -- Usage meters by wire id that are not archived, and are kept from it until the transaction ends.
 select wire_id, key from usage_meter

@@ -109,4 +109,7 @@ def plain(value: Decimal) -> Decimal:
 
 def show(value: Decimal) -> str:
     """The number as people write it, without trailing zeros and never with an exponent: 0.0000001, 1000, 1.5."""
-    return format(plain(value), "f")
+    if not value:
+        return "0"
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -62,6 +62,11 @@ class Database:
         )
         return cls(pool, dsn)
 
+    @property
+    def size(self) -> int:
+        """How many transactions there can be at once."""
+        return self._pool.get_max_size()
+
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""
         await self._pool.close()

@@ -5,9 +5,19 @@ parameters ($1, $2 ...), so what stands in the file is what PostgreSQL prepares.
 """
 
 import re
+from collections.abc import Iterable
+from decimal import Decimal
 from importlib import resources
 
 _HEAD = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
+
+
+def numbers(values: Iterable[int | Decimal]) -> str:
+    """An array of numbers as PostgreSQL writes it, for a parameter `$1::text::bigint[]`.
+
+    The driver encodes a text of thousands of numbers in a fraction of the time that it takes for a list of them.
+    """
+    return f"{{{','.join(map(str, values))}}}"
 
 
 class Queries:

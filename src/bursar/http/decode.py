@@ -1,6 +1,5 @@
 """Bytes to typed requests, with one clear sentence for whatever is wrong with them."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +16,8 @@ T = TypeVar("T")
 
 BODY_LIMIT = 1_000_000
 """Bytes of a request body, ingest apart."""
-_AT = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+QUOTE_LIMIT = 300
+_AT = " - at `"
 _INT_LIMIT = 2**63
 
 
@@ -68,11 +68,17 @@ def decode_query(parameters: Mapping[str, str], kind: type[T], *, refuse_unknown
 
 def explain(error: msgspec.ValidationError) -> Invalid:
     """The field and the rule that a decoder's complaint names."""
-    match = _AT.match(str(error))
-    assert match is not None
-    path = (match["path"] or "").removeprefix("$").removeprefix(".")
-    rule = match["rule"].replace("`", "'")
+    rule, at, path = str(error).rpartition(_AT)
+    if not at:
+        rule, path = path, ""
+    path = _short(path.removesuffix("`").removeprefix("$").removeprefix("."))
+    rule = _short(rule).replace("`", "'")
     return Invalid(path, rule[:1].lower() + rule[1:])
+
+
+def _short(text: str) -> str:
+    """A complaint may quote what was sent, which may be long."""
+    return text if len(text) <= QUOTE_LIMIT else f"{text[:QUOTE_LIMIT]}..."
 
 
 def check(value: object, path: str) -> None:

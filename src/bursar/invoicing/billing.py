@@ -5,6 +5,7 @@ theirs is committed or refused from then on. Then batches of invoices are drawn 
 run leaves undone, because it was killed or because another run was at it, the next one finds.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from bursar.ledger.service import post_all
 
 BATCH = 200
 """Invoices issued in one transaction."""
+_ABREAST = 2
+"""Batches in hand at once: PostgreSQL writes one while this process draws up the other."""
 _CLOSE_BATCH = 500
 _CLOSE_ATTEMPTS = 20
 
@@ -76,24 +79,21 @@ async def bill(
             break
     async with db.transaction(caller.workspace) as connection:
         due: int = await connection.fetchval(queries.count_due, caller.workspace, moment)
-    skipped: list[int] = []
+    run = _Run(caller, moment, batch)
 
-    async def issue(connection: Connection) -> tuple[list[Drawn], list[Drawn]]:
-        return await _issue_some(connection, caller, moment, skipped, batch)
-
-    while True:
-        drawn, failed = await db.run(caller.workspace, issue)
-        if not drawn and not failed:
-            await release_due(db, caller, moment)
-            return report
-        crash.point("invoices committed")
-        skipped.extend(one.header.key for one in failed)
-        report.failed.extend(one.header.id for one in failed)
-        report.issued += len(drawn)
-        if drawn:
+    async def issue() -> None:
+        while drawn := await db.run(caller.workspace, run.issue_some):
+            crash.point("invoices committed")
+            # Batches are committed in the order of their numbers.
             report.first = report.first or drawn[0].document.sequence_id
             report.last = drawn[-1].document.sequence_id
-        progress(report.issued, due)
+            report.issued += len(drawn)
+            progress(report.issued, due)
+
+    await asyncio.gather(*(issue() for _ in range(min(_ABREAST, db.size))))
+    report.failed.extend(run.failed.values())
+    await release_due(db, caller, moment)
+    return report
 
 
 async def _close_some(db: Database, caller: Caller, as_of: datetime) -> int:
@@ -121,44 +121,72 @@ async def _close_batch(connection: Connection, caller: Caller, as_of: datetime) 
     return len(rows)
 
 
-async def _issue_some(
-    connection: Connection, caller: Caller, as_of: datetime, skipped: Sequence[int], limit: int
-) -> tuple[list[Drawn], list[Drawn]]:
-    """Issue one batch. Returns what was issued, and what cannot be."""
-    keys = [
-        row["key"] for row in await connection.fetch(queries.lock_due, caller.workspace, as_of, list(skipped), limit)
-    ]
-    headers = await store.headers(connection, caller.workspace, keys)
-    all_drawn = await draw_up_all(connection, caller.workspace, headers)
-    drawn = [one for one in all_drawn if postable(one.content)]
-    failed = [one for one in all_drawn if not postable(one.content)]
-    if not drawn:
-        return [], failed
-    transactions = [posting for one in drawn if (posting := posting_of(one)) is not None]
-    await post_all(connection, caller, transactions)
-    crash.point("invoices posted")
-    # Last of all: the series is held until the commit, and other runs wait for it.
-    numbers = await store.draw_numbers(connection, caller.workspace, len(drawn))
-    issued = [_numbered(one, number) for one, number in zip(drawn, numbers, strict=True)]
-    hashes = await store.freeze(
-        connection,
-        caller.workspace,
-        caller.now,
-        [(one.header, number, one.document) for one, number in zip(issued, numbers, strict=True)],
-    )
-    crash.point("invoices frozen")
-    statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
-    await store.set_statuses(connection, caller.workspace, caller.wall, statuses)
-    await defer(connection, caller, [(one.header.key, one.document) for one in issued])
-    detail = {
-        "count": len(issued),
-        "first": issued[0].document.sequence_id,
-        "last": issued[-1].document.sequence_id,
-        "digest": hashlib.sha256(b"".join(hashes)).hexdigest(),
-    }
-    await audit.record(connection, caller, "issue", "invoices", "", detail)
-    crash.point("invoices issued")
-    return issued, failed
+class _Run:
+    """Batches of one bill run: while one is being written, the next is drawn up.
+
+    They are written in the order in which they were chosen, so that numbers rise with due dates.
+    """
+
+    def __init__(self, caller: Caller, as_of: datetime, limit: int) -> None:
+        self._caller = caller
+        self._as_of = as_of
+        self._limit = limit
+        self._choosing = asyncio.Lock()
+        self._written = asyncio.Event()
+        self._written.set()
+        self.failed: dict[int, str] = {}
+        """Invoices that cannot be posted: keys and ids."""
+
+    async def issue_some(self, connection: Connection) -> list[Drawn]:
+        """Issue one batch; an empty one says that nothing is left to do."""
+        while True:
+            async with self._choosing:
+                keys = await self._choose(connection)
+                before, self._written = self._written, asyncio.Event()
+                written = self._written
+            try:
+                headers = await store.headers(connection, self._caller.workspace, keys)
+                drawn = await draw_up_all(connection, self._caller.workspace, headers)
+                good = [one for one in drawn if postable(one.content)]
+                self.failed |= {one.header.key: one.header.id for one in drawn if not postable(one.content)}
+                await before.wait()
+                if good or not keys:
+                    return await self._write(connection, good) if good else []
+            finally:
+                # Before the commit, but behind the series, which whoever comes next waits for.
+                written.set()
+
+    async def _choose(self, connection: Connection) -> list[int]:
+        rows = await connection.fetch(
+            queries.lock_due, self._caller.workspace, self._as_of, list(self.failed), self._limit
+        )
+        return [row["key"] for row in rows]
+
+    async def _write(self, connection: Connection, drawn: Sequence[Drawn]) -> list[Drawn]:
+        """Post, number and freeze."""
+        caller = self._caller
+        transactions = [posting for one in drawn if (posting := posting_of(one)) is not None]
+        await post_all(connection, caller, transactions)
+        crash.point("invoices posted")
+        # Last of all: the series is held until the commit, and other runs wait for it.
+        numbers = await store.draw_numbers(connection, caller.workspace, len(drawn))
+        issued = [_numbered(one, number) for one, number in zip(drawn, numbers, strict=True)]
+        hashes = await store.freeze(
+            connection,
+            caller.workspace,
+            caller.now,
+            [(one.header, number, one.document) for one, number in zip(issued, numbers, strict=True)],
+        )
+        crash.point("invoices frozen")
+        statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
+        await store.set_statuses(connection, caller.workspace, caller.wall, statuses)
+        await defer(connection, caller, [(one.header.key, one.document) for one in issued])
+        first, last = issued[0].document.sequence_id, issued[-1].document.sequence_id
+        digest = hashlib.sha256(b"".join(hashes)).hexdigest()
+        detail = {"count": len(issued), "first": first, "last": last, "digest": digest}
+        await audit.record(connection, caller, "issue", "invoices", "", detail)
+        crash.point("invoices issued")
+        return issued
 
 
 def _numbered(one: Drawn, number: int) -> Drawn:

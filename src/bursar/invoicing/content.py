@@ -1,5 +1,6 @@
 """The content of invoices as the events and prices of now give it: what a draft shows and what issue freezes."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,12 +11,14 @@ from bursar.core.cycles import add_days, days_in, local_date
 from bursar.db.database import Connection
 from bursar.invoicing import store
 from bursar.invoicing.document import FORMAT, Document, Meter
-from bursar.invoicing.model import ADVANCED, Content, Facts, draw_up, issue_transaction
+from bursar.invoicing.model import ADVANCED, Content, Facts, Pricing, draw_up, issue_transaction
 from bursar.invoicing.store import Header
 from bursar.ledger.model import Transaction
 from bursar.purchases.model import cycle_number, opens_cycle
 from bursar.usage import quantities
 
+_STRETCH = 20
+"""Invoices drawn up between two looks at what else the process has to do."""
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -38,11 +41,17 @@ async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[
     keys = [(header.account, meter, header.period.start, header.period.end) for header, meter in cards]
     used = await quantities.sums(connection, workspace, keys)
     by_invoice = {(header.key, meter): amount for (header, meter), amount in zip(cards, used, strict=True)}
+    pricings: dict[tuple[int, str], Pricing] = {}
     drawn = []
-    for header in headers:
+    for place, header in enumerate(headers):
+        if place % _STRETCH == 0:
+            await asyncio.sleep(0)
         plan = versions[header.plan_version]
+        name = (header.plan_version, header.currency)
+        if name not in pricings:
+            pricings[name] = Pricing(plan, header.currency, header.exponent, known)
         used_of = {meter: by_invoice[header.key, meter] for meter in _meters(header, plan)}
-        content = draw_up(_facts(header, plan, used_of, known, names))
+        content = draw_up(_facts(header, plan, used_of, known, names), pricings[name])
         drawn.append(Drawn(header, _document(header, plan, content), content))
     return drawn
 
@@ -75,18 +84,20 @@ def _facts(
     names: Mapping[int, str],
 ) -> Facts:
     start, calendar = header.period.start, header.calendar
-    with_fees = bool(plan.details.fees)
+    cycle = calendar.cycle_at(start)
+    days = days_in(header.period, calendar.zone)
+    with_fees = bool(plan.details.fees)  # nothing else asks where in the association the cycle lies
     return Facts(
         plan=plan,
         currency=header.currency,
         exponent=header.exponent,
         quantities=used,
         meters=meters,
-        days=days_in(header.period, calendar.zone),
-        of_days=days_in(calendar.cycle_at(start), calendar.zone),
+        days=days,
+        of_days=days if cycle == header.period else days_in(cycle, calendar.zone),
         advance=header.type == ADVANCED,
         cycle=cycle_number(calendar, header.anchor, start) if with_fees else 0,
-        opens_cycle=opens_cycle(calendar, header.anchor, start),
+        opens_cycle=with_fees and opens_cycle(calendar, header.anchor, start),
         add_ons=names,
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from bursar.catalog.definitions import Commitment, FeeCard, UsageCard
 from bursar.catalog.plans import PlanVersion
@@ -25,7 +26,8 @@ from bursar.rating.rate import formula, line, prorate, rate, true_up
 from bursar.rating.slabs import UNBOUNDED, Bounds, Charge, Model, PriceType, Slab, SlabCharge
 
 SERIES = "INV"
-"""The series of invoices; credit notes will have their own."""
+"""The series of invoices; credit notes have their own."""
+CREDIT_SERIES = "CN"
 CAUSE = "invoice"
 STANDARD = "STANDARD"
 """The invoice of what a period used, and of fees in arrears."""
@@ -72,8 +74,12 @@ class Content:
 
 def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
     """What a quantity costs by a usage rate card."""
+    return rate(_MODEL[card.pricing_model], _slabs(card, currency), quantity, _bounds(card, currency))
+
+
+def _slabs(card: UsageCard, currency: str) -> list[Slab]:
     prices = card.prices_in(currency)
-    slabs = [
+    return [
         Slab(
             order=slab.order,
             start_after=slab.start_after,
@@ -85,28 +91,91 @@ def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
         )
         for slab, price in zip(card.slabs, prices.slabs, strict=True)
     ]
-    bounds = Bounds(prices.minimum_rate, prices.maximum_rate)
-    return rate(_MODEL[card.pricing_model], slabs, quantity, bounds)
 
 
-def draw_up(facts: Facts) -> Content:
+def _bounds(card: UsageCard, currency: str) -> Bounds:
+    prices = card.prices_in(currency)
+    return Bounds(prices.minimum_rate, prices.maximum_rate)
+
+
+class Pricing:
+    """The usage rate cards of a plan version in one currency, made ready once for many invoices.
+
+    A line follows from its card and quantity alone, and a slab that is used up is the same on every invoice: both are
+    remembered for as long as this lives, which should be a batch.
+    """
+
+    def __init__(self, plan: PlanVersion, currency: str, exponent: int, meters: Mapping[int, Meter]) -> None:
+        self.cards = plan.details.usage
+        self.exponent = exponent
+        self.version = PriceVersion(
+            price_plan_id=plan.id, price_plan_name=plan.name, version=plan.version, id=plan.version_id
+        )
+        self._meters = meters
+        self._slabs = [_slabs(card, currency) for card in self.cards]
+        self._bounds = [_bounds(card, currency) for card in self.cards]
+        self._lines: dict[tuple[int, Decimal], Line] = {}
+        self._slab_lines: dict[tuple[int, int, Decimal], SlabLine] = {}
+
+    def line(self, place: int, quantity: Decimal) -> Line:
+        """The line of a card, by its place in the plan."""
+        known = self._lines.get((place, quantity))
+        if known is None:
+            known = self._lines[place, quantity] = self._rated(place, quantity)
+        return known
+
+    def _rated(self, place: int, quantity: Decimal) -> Line:
+        card = self.cards[place]
+        cost = rate(_MODEL[card.pricing_model], self._slabs[place], quantity, self._bounds[place])
+        amount, rounding = line(cost.amount, self.exponent)
+        meter = self._meters[card.meter]
+        slabs = [self._slab_line(place, entry) for entry in cost.slabs]
+        return Line(
+            number=place + 1,
+            type="USAGE_RATE_CARD",
+            name=card.name,
+            description=card.display_name or meter.name,
+            tag=card.tag,
+            meter=meter,
+            pricing_model=card.pricing_model,
+            quantity=plain(quantity),
+            slabs=slabs,
+            bounds=_card_bounds(cost),
+            fee=None,
+            commitment=None,
+            price_version=self.version,
+            formula=_sum_formula(slabs, cost, amount, self.exponent),
+            unrounded=plain(cost.amount),
+            amount=plain(amount),
+            rounding=plain(rounding),
+            tax_rate=_ZERO,
+            tax=_ZERO,
+        )
+
+    def _slab_line(self, place: int, entry: SlabCharge) -> SlabLine:
+        key = (place, entry.slab.order, entry.quantity)
+        known = self._slab_lines.get(key)
+        if known is None:
+            known = self._slab_lines[key] = _slab_line(entry)
+        return known
+
+
+def draw_up(facts: Facts, pricing: Pricing | None = None) -> Content:
     """The lines: one per usage rate card in the plan's order, then the fees in arrears that fall in the period, then
     the true-up to the commitment, where one is due. An invoice in advance has lines of fees in advance only.
+
+    `pricing` is that of the facts' plan, currency and meters, from a caller with many invoices.
     """
-    version = PriceVersion(
-        price_plan_id=facts.plan.id,
-        price_plan_name=facts.plan.name,
-        version=facts.plan.version,
-        id=facts.plan.version_id,
-    )
-    usage = [] if facts.advance else facts.plan.details.usage
-    lines = [_usage_line(n, card, facts, version) for n, card in enumerate(usage, 1)]
+    pricing = pricing or Pricing(facts.plan, facts.currency, facts.exponent, facts.meters)
+    usage = [] if facts.advance else pricing.cards
+    lines = [pricing.line(place, facts.quantities.get(card.meter, _ZERO)) for place, card in enumerate(usage)]
     due = fees_due(facts.plan, facts.cycle, advance=facts.advance, opens_cycle=facts.opens_cycle)
-    lines += [_fee_line(n, card, facts, version) for n, card in enumerate(due, len(lines) + 1)]
+    lines += [_fee_line(n, card, facts, pricing.version) for n, card in enumerate(due, len(lines) + 1)]
     subtotal = sum((entry.amount for entry in lines), _ZERO)
+    total = subtotal
     if facts.plan.details.commitment is not None and not facts.advance:
-        lines += _true_up_lines(len(lines) + 1, facts.plan.details.commitment, subtotal, facts, version)
-    total = sum((entry.amount for entry in lines), _ZERO)
+        lines += _true_up_lines(len(lines) + 1, facts.plan.details.commitment, subtotal, facts, pricing.version)
+        total = sum((entry.amount for entry in lines), _ZERO)
     return Content(lines, plain(subtotal), plain(total))
 
 
@@ -127,9 +196,8 @@ def in_advance(document: Document) -> bool:
 
 
 def postable(content: Content) -> bool:
-    """Whether every amount can be stored: below 10^26."""
-    amounts = [amount for entry in content.lines for amount in (entry.unrounded, entry.amount)]
-    return all(decimals.fits(amount) for amount in (*amounts, content.total))
+    """Whether every amount can be stored: below 10^26. A rounded amount is no larger than the unrounded one."""
+    return decimals.fits(content.total) and all(decimals.fits(entry.unrounded) for entry in content.lines)
 
 
 def status_at_issue(total: Decimal) -> str:
@@ -147,15 +215,18 @@ def issue_transaction(document: Document, invoice: int, account: int, accounting
         *(
             posting
             for entry in document.lines
-            for posting in side(
-                deferred or LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry)), -entry.unrounded
-            )
+            for posting in side(deferred or _revenue(document.currency, plan_line(entry)), -entry.unrounded)
         ),
         *side(LedgerAccount(Kind.ROUNDING, document.currency), sum((e.rounding for e in document.lines), _ZERO)),
     ]
     if not postings:
         return None
     return Transaction(CAUSE, invoice, accounting_date, f"invoice {document.id}", tuple(postings))
+
+
+@lru_cache(maxsize=4096)
+def _revenue(currency: str, detail: str) -> LedgerAccount:
+    return LedgerAccount(Kind.REVENUE, currency, detail=detail)
 
 
 def plan_line(entry: Line) -> str:
@@ -168,9 +239,9 @@ def plan_line(entry: Line) -> str:
     return f"{entry.price_version.price_plan_id}/{what}"
 
 
-def sequence_id(number: int) -> str:
-    """A number of the series as invoices show it."""
-    return f"{SERIES}-{number:06d}"
+def sequence_id(number: int, series: str = SERIES) -> str:
+    """A number of a series as documents show it."""
+    return f"{series}-{number:06d}"
 
 
 def same_charges(one: Sequence[Line], other: Sequence[Line]) -> bool:
@@ -183,35 +254,6 @@ def _charged(entry: Line) -> tuple[object, ...]:
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
             entry.tax)  # fmt: skip
-
-
-def _usage_line(number: int, card: UsageCard, facts: Facts, version: PriceVersion) -> Line:
-    quantity = facts.quantities.get(card.meter, _ZERO)
-    cost = charge(card, facts.currency, quantity)
-    amount, rounding = line(cost.amount, facts.exponent)
-    meter = facts.meters[card.meter]
-    slabs = [_slab_line(entry) for entry in cost.slabs]
-    return Line(
-        number=number,
-        type="USAGE_RATE_CARD",
-        name=card.name,
-        description=card.display_name or meter.name,
-        tag=card.tag,
-        meter=meter,
-        pricing_model=card.pricing_model,
-        quantity=plain(quantity),
-        slabs=slabs,
-        bounds=_card_bounds(cost),
-        fee=None,
-        commitment=None,
-        price_version=version,
-        formula=_sum_formula(slabs, cost, amount, facts),
-        unrounded=plain(cost.amount),
-        amount=plain(amount),
-        rounding=plain(rounding),
-        tax_rate=_ZERO,
-        tax=_ZERO,
-    )
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:
@@ -243,7 +285,7 @@ def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -
         ),
         commitment=None,
         price_version=version,
-        formula=f"fee {show(rate)}{share} = {show(cost)}" + _rounding_formula(cost, amount, facts),
+        formula=f"fee {show(rate)}{share} = {show(cost)}" + _rounding_formula(cost, amount, facts.exponent),
         unrounded=plain(cost),
         amount=plain(amount),
         rounding=plain(rounding),
@@ -301,7 +343,7 @@ def _true_up_lines(
             ),
             price_version=version,
             formula=f"commitment {show(whole)}{share}, less {show(subtotal)} = {show(missing)}"
-            + _rounding_formula(missing, amount, facts),
+            + _rounding_formula(missing, amount, facts.exponent),
             unrounded=plain(missing),
             amount=plain(amount),
             rounding=plain(rounding),
@@ -323,20 +365,20 @@ def _card_bounds(cost: Charge) -> CardBounds | None:
     )
 
 
-def _sum_formula(slabs: Sequence[SlabLine], cost: Charge, amount: Decimal, facts: Facts) -> str:
+def _sum_formula(slabs: Sequence[SlabLine], cost: Charge, amount: Decimal, exponent: int) -> str:
     if not slabs:
         return "nothing to charge = 0"
     total = show(cost.amount - cost.adjustment)
     text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(show(s.amount) for s in slabs)} = {total}"
     if cost.bound is not None:
         text += f", {cost.bound} of the rate card applies = {show(cost.amount)}"
-    return text + _rounding_formula(cost.amount, amount, facts)
+    return text + _rounding_formula(cost.amount, amount, exponent)
 
 
-def _rounding_formula(unrounded: Decimal, amount: Decimal, facts: Facts) -> str:
+def _rounding_formula(unrounded: Decimal, amount: Decimal, exponent: int) -> str:
     if unrounded == amount:
         return ""
-    return f", rounded toward zero to {facts.exponent} decimals = {show(amount)}"
+    return f", rounded toward zero to {exponent} decimals = {show(amount)}"
 
 
 def _plain(value: Decimal | None) -> Decimal | None:

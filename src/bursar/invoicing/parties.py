@@ -6,14 +6,18 @@ stay as they are, and nobody can say any more who it was.
 """
 
 import hashlib
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bursar.accounts.model import ERASED, Address
-from bursar.invoicing.document import Document, Party, from_text, to_text
+from bursar.invoicing.credit_note import CreditNote
+from bursar.invoicing.document import Document, Party
 
 _NONCE = 12
+Frozen = TypeVar("Frozen", Document, CreditNote)
 
 
 class _Parties(msgspec.Struct, array_like=True):
@@ -21,33 +25,29 @@ class _Parties(msgspec.Struct, array_like=True):
     account: Party
 
 
-def conceal(document: Document, secret: bytes | None) -> tuple[str, bytes]:
+def conceal(document: Frozen, secret: bytes | None, to_text: Callable[[Frozen], str]) -> tuple[str, bytes]:
     """The text to freeze, and the parties sealed; of a customer that is erased there is nothing to seal."""
+    text = to_text(_for(document, _named(document.customer, ""), _named(document.account, "")))
     if secret is None:
-        return to_text(_emptied(document)), b""
+        return text, b""
     parties = msgspec.json.encode(_Parties(document.customer, document.account))
-    # Under one secret an invoice is sealed once, so its id gives a nonce that never comes again.
+    # Under one secret a document is sealed once, so its id gives a nonce that never comes again.
     nonce = hashlib.sha256(document.id.encode()).digest()[:_NONCE]
-    return to_text(_emptied(document)), nonce + AESGCM(secret).encrypt(nonce, parties, document.id.encode())
+    return text, nonce + AESGCM(secret).encrypt(nonce, parties, document.id.encode())
 
 
-def reveal(text: str, sealed: bytes, secret: bytes | None) -> Document:
-    """The document as it was issued; with its parties erased where there is no secret any more."""
-    document = from_text(text)
+def reveal(document: Frozen, sealed: bytes, secret: bytes | None) -> Frozen:
+    """A document with its parties, or with them erased where there is no secret any more."""
     if secret is None or not sealed:
-        return msgspec.structs.replace(document, customer=_erased(document.customer), account=_erased(document.account))
+        return _for(document, _named(document.customer, ERASED), _named(document.account, ERASED))
     content = AESGCM(secret).decrypt(sealed[:_NONCE], sealed[_NONCE:], document.id.encode())
     parties = msgspec.json.decode(content, type=_Parties)
-    return msgspec.structs.replace(document, customer=parties.customer, account=parties.account)
+    return _for(document, parties.customer, parties.account)
 
 
-def _emptied(document: Document) -> Document:
-    return msgspec.structs.replace(document, customer=_with(document.customer, ""), account=_with(document.account, ""))
+def _for(document: Frozen, customer: Party, account: Party) -> Frozen:
+    return msgspec.structs.replace(document, customer=customer, account=account)
 
 
-def _erased(party: Party) -> Party:
-    return _with(party, ERASED)
-
-
-def _with(party: Party, name: str) -> Party:
+def _named(party: Party, name: str) -> Party:
     return Party(id=party.id, name=name, primary_email="", address=Address())

@@ -53,13 +53,48 @@ select i.key, i.wire_id, i.account, i.type, i.class, i.status, i.starts_at, i.en
     p.name as account_name, coalesce(p.primary_email, q.primary_email) as account_email,
     coalesce(p.address, q.address) as account_address,
     c.togai_id as customer_id, q.name as customer_name, q.primary_email as customer_email,
-    q.address as customer_address, w.name as workspace_name, w.seller, d.content, d.parties, q.secret, d.issued_at
+    q.address as customer_address, w.name as workspace_name, w.seller, d.content, d.parties, q.secret, d.issued_at,
+    n.number as credit_note
 from invoice i join account a on a.key = i.account join account_profile p on p.account = a.key
 join customer c on c.key = a.customer join customer_profile q on q.customer = c.key
 join workspace w on w.key = i.workspace join currency x on x.workspace = i.workspace and x.code = a.currency
 join schedule_segment s on s.key = i.segment join schedule h on h.key = i.schedule
-left join invoice_document d on d.invoice = i.key
+left join invoice_document d on d.invoice = i.key left join credit_note n on n.invoice = i.key
 where i.workspace = $1 and i.key = any($2::bigint[]);
+
+-- name: lock_invoice
+-- An invoice by its wire id, held until the transaction ends, and when the next part of its fees becomes revenue.
+select key, release_at from invoice where workspace = $1 and wire_id = $2 for update;
+
+-- name: settle
+-- Move an issued invoice to a state, with what has been paid of it.
+update invoice set status = $3, paid_amount = $4, release_at = $5, updated_at = $6 where workspace = $1 and key = $2;
+
+-- name: insert_credit_note
+-- Freeze a credit note.
+insert into credit_note (workspace, wire_id, invoice, series, number, currency, total, content, parties, hash, issued_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- name: credit_notes
+-- Credit notes of all workspaces after a key, with the invoices that they reduce.
+select n.*, i.wire_id as invoice_id, i.status, d.total as invoice_total
+from credit_note n join invoice i on i.key = n.invoice join invoice_document d on d.invoice = n.invoice
+where n.key > $1 order by n.key limit $2;
+
+-- name: voided_without_note
+-- Voided invoices that have no credit note.
+select i.wire_id from invoice i left join credit_note n on n.invoice = i.key
+where i.status = 'VOID' and n.key is null limit 20;
+
+-- name: receivables_left
+-- What the postings of invoices and of what became of them have left receivable.
+select i.key as invoice, (
+    select coalesce(sum(p.amount), 0) from ledger_transaction t join posting p on p.transaction = t.key
+    where t.workspace = $1 and t.cause in ('invoice', 'settlement', 'credit_note') and t.cause_key = i.key
+        and p.ledger_account = any(array(select a.key from ledger_account a
+            where a.workspace = $1 and a.kind = 'receivable' and a.account = i.account))
+    ) as amount
+from invoice i where i.workspace = $1 and i.key = any($2::bigint[]);
 
 -- name: list_meters
 -- Usage meters by key in the newest version that was ever in force, else the newest.
@@ -87,8 +122,8 @@ select i.account, i.starts_at, i.ends_at
 from invoice i join account a on a.key = i.account
 where i.workspace = $1 and i.status = 'DRAFT' and i.type = 'STANDARD' and i.schedule is not null and i.due_at <= $2
     and (a.closed_until is null or a.closed_until < i.ends_at or a.closed_from > i.starts_at)
-    and not exists (select from invoice e where e.account = i.account and e.status = 'DRAFT' and e.type = i.type
-        and e.schedule is not null and e.starts_at < i.starts_at and e.due_at > $2)
+    and i.starts_at <= coalesce((select min(e.starts_at) from invoice e where e.account = i.account
+        and e.status = 'DRAFT' and e.type = i.type and coalesce(e.schedule, 0) <> 0 and e.due_at > $2), 'infinity')
 order by i.due_at, i.key limit $3;
 
 -- name: some_unsettled
@@ -99,13 +134,15 @@ select exists (select from schedule_segment
 -- name: lock_due
 -- The next due drafts of closed periods, at most one of an account and type so that its cycles are issued in order;
 -- those that another run holds are left to it. Fees in advance need no closing, but schedules that are settled.
+-- (coalesce: the index of all due drafts must not serve to find the first of an account, for which it looks as good as
+-- the account's own while statistics are young.)
 select i.key from invoice i join account a on a.key = i.account
 where i.workspace = $1 and i.status = 'DRAFT' and i.schedule is not null and i.due_at <= $2
     and case when i.type = 'STANDARD' then a.closed_from <= i.starts_at and a.closed_until >= i.ends_at
         else not exists (select from schedule_segment s where s.account = i.account and s.opens_at <= $2) end
     and i.key <> all($3::bigint[])
-    and not exists (select from invoice e where e.account = i.account and e.status = 'DRAFT' and e.type = i.type
-        and e.schedule is not null and e.starts_at < i.starts_at)
+    and i.starts_at = (select min(e.starts_at) from invoice e where e.account = i.account and e.status = 'DRAFT'
+        and e.type = i.type and coalesce(e.schedule, 0) <> 0)
 order by i.due_at, i.key limit $4 for update of i skip locked;
 
 -- name: draw_numbers
@@ -137,7 +174,7 @@ order by i.account, i.starts_at;
 
 -- name: page_documents
 -- Frozen documents of all workspaces after an invoice, in the order of their keys.
-select d.*, i.wire_id, i.account, i.status from invoice_document d join invoice i on i.key = d.invoice
+select d.*, i.wire_id, i.account, i.status, i.paid_amount from invoice_document d join invoice i on i.key = d.invoice
 where d.invoice > $1 order by d.invoice limit $2;
 
 -- name: receivables_posted
@@ -154,7 +191,7 @@ from invoice i where i.workspace = $1 and i.key = any($2::bigint[]);
 -- What postings have left deferred of invoices, and when the next part of it becomes revenue.
 select i.key as invoice, i.release_at, (
     select coalesce(sum(p.amount), 0) from ledger_transaction t join posting p on p.transaction = t.key
-    where t.workspace = $1 and t.cause in ('invoice', 'release') and t.cause_key = i.key
+    where t.workspace = $1 and t.cause in ('invoice', 'release', 'credit_note') and t.cause_key = i.key
         and p.ledger_account = any(array(select a.key from ledger_account a
             where a.workspace = $1 and a.kind = 'deferred' and a.account = i.account))
     ) as amount
@@ -191,7 +228,8 @@ select coalesce(s.workspace, d.workspace) as workspace, coalesce(s.series, d.ser
     d.least, d.most, coalesce(d.documents, 0) as documents
 from invoice_series s
 full join (select workspace, series, min(number) as least, max(number) as most, count(*) as documents
-    from invoice_document group by workspace, series) d on d.workspace = s.workspace and d.series = s.series
+    from (select workspace, series, number from invoice_document
+        union all select workspace, series, number from credit_note) n group by workspace, series) d on d.workspace = s.workspace and d.series = s.series
 where s.next is distinct from coalesce(d.documents, 0) + 1 or coalesce(d.least, 1) <> 1
     or coalesce(d.most, 0) <> coalesce(d.documents, 0)
 limit 20;

@@ -11,7 +11,7 @@ from bursar.core.decimals import divide
 from bursar.core.period import Period
 from bursar.db import audit
 from bursar.db.database import Connection, Database
-from bursar.invoicing.document import Document, from_text
+from bursar.invoicing.document import Document, Line, from_text
 from bursar.invoicing.model import in_advance, plan_line
 from bursar.invoicing.store import queries
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
@@ -49,19 +49,18 @@ def earned(amount: Decimal, period: Period, until: datetime, zone: str) -> Decim
     return divide(amount * days_in(Period(period.start, until), zone), Decimal(days_in(period, zone)))
 
 
-def unearned(document: Document, release_at: datetime | None) -> Decimal:
-    """What is still deferred of a document whose next part becomes revenue at `release_at`; None: nothing."""
+def still_deferred(document: Document, entry: Line, release_at: datetime | None) -> Decimal:
+    """What is still deferred of a line of a document whose next part becomes revenue at `release_at`; None: nothing."""
     if release_at is None:
         return Decimal(0)
     period = Period(document.start_date, document.end_date)
     passed = [point for point in release_points(period, document.timezone) if point < release_at]
-    return sum(
-        (
-            entry.unrounded - (earned(entry.unrounded, period, passed[-1], document.timezone) if passed else 0)
-            for entry in document.lines
-        ),
-        Decimal(0),
-    )
+    return entry.unrounded - (earned(entry.unrounded, period, passed[-1], document.timezone) if passed else 0)
+
+
+def unearned(document: Document, release_at: datetime | None) -> Decimal:
+    """What is still deferred of a document whose next part becomes revenue at `release_at`; None: nothing."""
+    return sum((still_deferred(document, entry, release_at) for entry in document.lines), Decimal(0))
 
 
 def releases(deferred: Deferred, now: datetime) -> tuple[list[Transaction], datetime | None]:

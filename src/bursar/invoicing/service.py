@@ -11,7 +11,7 @@ from bursar.core.page import Page
 from bursar.db.database import Connection, Database
 from bursar.invoicing import store
 from bursar.invoicing.content import draw_up_all
-from bursar.invoicing.document import Document, Line
+from bursar.invoicing.document import Document, Line, from_text
 from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.parties import reveal
 from bursar.invoicing.store import Header, queries
@@ -129,7 +129,9 @@ async def _read(connection: Connection, caller: Caller, keys: Sequence[int]) -> 
     return [
         Invoice(
             header,
-            computed[header.key] if header.content is None else reveal(header.content, header.parties, header.secret),
+            computed[header.key]
+            if header.content is None
+            else reveal(from_text(header.content), header.parties, header.secret),
         )
         for header in headers
     ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -14,7 +15,7 @@ from bursar.core.cycles import Calendar
 from bursar.core.period import Period
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
-from bursar.invoicing.document import Document, Filter, Meter, Party, Seller, digest
+from bursar.invoicing.document import Document, Filter, Meter, Party, Seller, digest, to_text
 from bursar.invoicing.model import SERIES
 from bursar.invoicing.parties import conceal
 from bursar.purchases.store import decode_calendar
@@ -55,6 +56,8 @@ class Header:
     secret: bytes | None
     """What they are sealed under; None where the customer was erased."""
     issued_at: datetime | None
+    credit_note: int | None
+    """The number of the credit note that took it back."""
 
 
 async def headers(connection: Connection, workspace: int, keys: Sequence[int]) -> list[Header]:
@@ -70,9 +73,9 @@ async def meters(connection: Connection, workspace: int, keys: Sequence[int]) ->
     return {row["key"]: _meter(row) for row in rows}
 
 
-async def draw_numbers(connection: Connection, workspace: int, count: int) -> range:
-    """The next numbers of the series, without a gap: they come back if the transaction does not commit."""
-    last: int = await connection.fetchval(queries.draw_numbers, workspace, SERIES, count)
+async def draw_numbers(connection: Connection, workspace: int, count: int, series: str = SERIES) -> range:
+    """The next numbers of a series, without a gap: they come back if the transaction does not commit."""
+    last: int = await connection.fetchval(queries.draw_numbers, workspace, series, count)
     return range(last - count + 1, last + 1)
 
 
@@ -80,7 +83,7 @@ async def freeze(
     connection: Connection, workspace: int, now: datetime, issued: Sequence[tuple[Header, int, Document]]
 ) -> list[bytes]:
     """Keep the documents of `(invoice, number, document)`; returns their hashes."""
-    concealed = [conceal(document, header.secret) for header, _, document in issued]
+    concealed = [conceal(document, header.secret, to_text) for header, _, document in issued]
     hashes = [digest(text, parties) for text, parties in concealed]
     await connection.execute(
         queries.insert_documents,
@@ -110,7 +113,6 @@ async def set_statuses(
 
 
 def _header(row: Row) -> Header:
-    seller = msgspec.json.decode(row["seller"], type=Seller)
     return Header(
         key=row["key"],
         id=row["wire_id"],
@@ -131,12 +133,19 @@ def _header(row: Row) -> Header:
         net_term_days=row["net_term_days"],
         account_party=_party(row, "account"),
         customer=_party(row, "customer"),
-        seller=seller if seller.business_name else msgspec.structs.replace(seller, business_name=row["workspace_name"]),
+        seller=_seller(row["seller"], row["workspace_name"]),
         content=row["content"],
         parties=row["parties"] or b"",
         secret=row["secret"],
         issued_at=row["issued_at"],
+        credit_note=row["credit_note"],
     )
+
+
+@lru_cache(maxsize=1024)
+def _seller(text: str, workspace: str) -> Seller:
+    seller = msgspec.json.decode(text, type=Seller)
+    return seller if seller.business_name else msgspec.structs.replace(seller, business_name=workspace)
 
 
 def _party(row: Row, whose: str) -> Party:

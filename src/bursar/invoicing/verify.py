@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from bursar.db.database import Connection, Row
 from bursar.db.verify import Check
-from bursar.invoicing import store
+from bursar.invoicing import credit_note, store
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.document import Document, Line, digest, from_text
 from bursar.invoicing.model import in_advance, same_charges, sequence_id
@@ -122,6 +122,41 @@ async def _recomputed(connection: Connection) -> list[str]:
     return problems[:_LIMIT]
 
 
+async def _settled(connection: Connection) -> list[str]:
+    problems = []
+    async for rows in _pages(connection):
+        for workspace in {row["workspace"] for row in rows}:
+            here = {row["invoice"]: row for row in rows if row["workspace"] == workspace}
+            for found in await connection.fetch(queries.receivables_left, workspace, list(here)):
+                row = here[found["invoice"]]
+                left = row["total"] - row["paid_amount"] if row["status"] in ("DUE", "PARTIALLY_PAID") else Decimal(0)
+                if found["amount"] != left:
+                    problems.append(
+                        f"invoice {row['wire_id']} is {row['status']} and should have {left} receivable,"
+                        f" it has {found['amount']}"
+                    )
+    return problems[:_LIMIT]
+
+
+async def _credited(connection: Connection) -> list[str]:
+    rows = await connection.fetch(queries.voided_without_note)
+    problems = [f"invoice {row['wire_id']} is VOID and has no credit note" for row in rows]
+    last = 0
+    while rows := await connection.fetch(queries.credit_notes, last, _PAGE):
+        last = rows[-1]["key"]
+        for row in rows:
+            note = credit_note.from_text(row["content"])
+            facts = (note.id, note.sequence_id, note.total, note.currency, note.invoice_id)
+            columns = (row["wire_id"], sequence_id(row["number"], row["series"]), row["total"], row["currency"],
+                       row["invoice_id"])  # fmt: skip
+            if digest(row["content"], row["parties"]) != row["hash"] or facts != columns:
+                problems.append(f"credit note {row['wire_id']} is not what was issued")
+            amounts = sum((entry.amount + entry.tax for entry in note.lines), Decimal(0))
+            if row["status"] != "VOID" or not note.total == amounts == row["invoice_total"]:
+                problems.append(f"credit note {row['wire_id']} does not take back the whole of {row['invoice_id']}")
+    return problems[:_LIMIT]
+
+
 async def _pages(connection: Connection) -> AsyncIterator[list[Row]]:
     last = 0
     while rows := await connection.fetch(queries.page_documents, last, _PAGE):
@@ -142,6 +177,8 @@ CHECKS: list[Check] = [
     Check("I6", "an invoice's total is the sum of its lines, each rounded once", _adds_up),
     Check("I6", "usage and price versions give every invoice again, to the last digit", _recomputed),
     Check("I6", "the receivable posted for an invoice is its total", _posted),
+    Check("I6", "what is left receivable of an invoice is what its state says", _settled),
+    Check("I7", "credit notes never change, and take back the whole of what is void", _credited),
     Check("I6", "what is deferred of an invoice in advance is what its days to come are worth", _deferred),
     Check("I7", "issued documents never change", _unchanged),
 ]

@@ -1,16 +1,17 @@
 -- name: find_ledger_accounts
 -- The keys of named ledger accounts, as far as they exist; `place` is the position of the name.
+-- Each is looked up by the whole key (`offset 0` keeps that a look-up): a workspace has several for each of its accounts.
 select named.place::int as place, a.key
 from unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) with ordinality
     as named (kind, account, detail, currency, place)
-join ledger_account a on a.workspace = $1 and a.kind = named.kind and a.account = named.account
-    and a.detail = named.detail and a.currency = named.currency
+cross join lateral (select key from ledger_account where workspace = $1 and kind = named.kind
+    and account = named.account and detail = named.detail and currency = named.currency offset 0) a
 union all
 select named.place::int, a.key
 from unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) with ordinality
     as named (kind, account, detail, currency, place)
-join ledger_account a on a.workspace = $1 and a.kind = named.kind and a.account is null
-    and a.detail = named.detail and a.currency = named.currency
+cross join lateral (select key from ledger_account where workspace = $1 and kind = named.kind
+    and account is null and detail = named.detail and currency = named.currency offset 0) a
 where named.account is null;
 
 -- name: insert_ledger_accounts
@@ -38,7 +39,7 @@ from unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::date[])
 -- All postings of these transactions in one statement, as the balance trigger demands.
 insert into posting (transaction, line, workspace, ledger_account, currency, amount)
 select transaction, line, $1, ledger_account, currency, amount
-from unnest($2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::numeric[])
+from unnest($2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text[], $6::text::numeric[])
     as p (transaction, line, ledger_account, currency, amount);
 
 -- name: add_to_balances

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from bursar.db.database import Connection
-from bursar.db.queries import Queries
+from bursar.db.queries import Queries, numbers
 from bursar.ledger.model import Kind, LedgerAccount, Transaction, TrialLine
 
 queries = Queries("bursar.ledger")
@@ -56,12 +56,16 @@ async def insert(
         [t.description for t in transactions],
         [t.accounting_date for t in transactions],
     )
-    lines = [
-        (key, line, accounts[posting.ledger_account], posting.ledger_account.currency, posting.amount)
-        for key, transaction in zip(keys, transactions, strict=True)
-        for line, posting in enumerate(transaction.postings, 1)
-    ]
-    await connection.execute(queries.insert_postings, workspace, *map(list, zip(*lines, strict=True)))
+    postings = [posting for transaction in transactions for posting in transaction.postings]
+    await connection.execute(
+        queries.insert_postings,
+        workspace,
+        numbers(key for key, t in zip(keys, transactions, strict=True) for _ in t.postings),
+        numbers(line for t in transactions for line in range(1, len(t.postings) + 1)),
+        numbers(accounts[posting.ledger_account] for posting in postings),
+        [posting.ledger_account.currency for posting in postings],
+        numbers(posting.amount for posting in postings),
+    )
     return keys
 
 

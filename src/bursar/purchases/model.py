@@ -5,7 +5,7 @@ association before and after the change go on under the same schedule.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 
@@ -73,6 +73,19 @@ class Piece:
 
     segment: Segment
     period: Period
+
+
+@dataclass(frozen=True, slots=True)
+class NewSegment:
+    """A plan version that is to hold for an account in a period."""
+
+    schedule: int
+    account: int
+    version: int
+    """Internal key of the plan version."""
+    period: Period
+    calendar: Calendar
+    grace_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +233,15 @@ def take_over(
     old: CycleDefinition | None,
     new: CycleDefinition,
 ) -> Takeover | None:
-    """How a version of a plan takes over a segment that has not ended; None where it does not reach it.
+    """How a version of a plan takes over a segment; None where it does not reach it.
 
-    What is invoiced (`closed_until`) stays. The cycles go on as they are, unless the version says how they run anew;
-    then they do so from the moment on.
+    One that has ended is reached by START_OF_CURRENT_CYCLE, if a part of the present cycle is in it. What is
+    invoiced (`closed_until`) stays. The cycles go on as they are, unless the version says how they run anew; then they
+    do so from the moment on.
     """
     zone = segment.calendar.zone
     start = segment.period.start
-    if now in segment.period:
+    if segment.period.start <= now:
         cycle = segment.calendar.cycle_at(now)
         if mode is MigrationMode.START_OF_CURRENT_CYCLE:
             moment = cycle.start
@@ -247,6 +261,22 @@ def take_over(
         )
     before = _span(segment.period.start, start)
     return Takeover(segment, before, Period(start, segment.period.end), calendar, new.grace_days)
+
+
+def joined(segments: Sequence[NewSegment]) -> list[NewSegment]:
+    """Segments with those made one that follow each other under the same terms, so that no cycle is cut for nothing."""
+    found: list[NewSegment] = []
+    for segment in sorted(segments, key=lambda one: (one.schedule, one.period.start)):
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and replace(segment, period=last.period) == last
+            and last.period.end == segment.period.start
+        ):
+            found[-1] = replace(last, period=Period(last.period.start, segment.period.end))
+        else:
+            found.append(segment)
+    return found
 
 
 def cycle_number(calendar: Calendar, anchor: datetime, instant: datetime) -> int:

@@ -14,15 +14,14 @@ where s.workspace = $1 and s.account = any($2::bigint[]) and s.superseded_at is 
 order by s.starts_at;
 
 -- name: list_segments_of_plan
--- The segments in force on versions up to $4 of a plan that have not ended by $5, of associations that are or will be on
--- versions $3 to $4.
+-- The segments in force on versions up to $4 of a plan, of associations that at $5 are or will be on versions $3 to $4.
 select s.*, h.wire_id as schedule_id, h.starts_at as anchor, p.wire_id as price_plan_id, p.name as price_plan_name,
     v.version as version_number, v.override, a.currency, a.closed_until
 from schedule h join schedule_segment s on s.schedule = h.key
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 join account a on a.key = s.account
 where h.workspace = $1 and h.price_plan = $2 and v.version <= $4
-    and s.superseded_at is null and s.ends_at > $5 and a.status <> 'ARCHIVED'
+    and s.superseded_at is null and a.status <> 'ARCHIVED'
     and exists (select from schedule_segment o join price_plan_version ov on ov.key = o.price_plan_version
         where o.schedule = h.key and o.superseded_at is null and o.ends_at > $5 and ov.version between $3 and $4)
 order by s.account, s.starts_at;

@@ -19,8 +19,15 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.purchases import store
 from bursar.purchases.edits import UNWRITTEN, Off, On, edited
-from bursar.purchases.model import AccountFacts, Segment, refuse_currency, refuse_invoiced, refuse_plan, span
-from bursar.purchases.store import NewSegment
+from bursar.purchases.model import (
+    AccountFacts,
+    NewSegment,
+    Segment,
+    refuse_currency,
+    refuse_invoiced,
+    refuse_plan,
+    span,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -13,7 +14,7 @@ from bursar.core.errors import NotFound
 from bursar.core.period import Period
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
-from bursar.purchases.model import AccountFacts, Segment
+from bursar.purchases.model import AccountFacts, NewSegment, Segment
 
 queries = Queries("bursar.purchases")
 
@@ -33,6 +34,7 @@ def encode_calendar(calendar: Calendar) -> str:
     return msgspec.json.encode(stored).decode()
 
 
+@lru_cache(maxsize=4096)
 def decode_calendar(text: str) -> Calendar:
     """The calendar of a JSON text that `encode_calendar` made."""
     stored = msgspec.json.decode(text, type=_Calendar)
@@ -75,18 +77,6 @@ async def insert_schedule(
     return key, wire_id
 
 
-@dataclass(frozen=True, slots=True)
-class NewSegment:
-    """A plan version that is to hold for an account in a period."""
-
-    schedule: int
-    account: int
-    version: int
-    period: Period
-    calendar: Calendar
-    grace_days: int
-
-
 async def insert_segments(
     connection: Connection, workspace: int, wall: datetime, segments: Sequence[NewSegment]
 ) -> None:
@@ -117,7 +107,7 @@ class Migrant:
 async def segments_of_plan(
     connection: Connection, workspace: int, plan: int, versions: tuple[int, int], now: datetime
 ) -> list[Migrant]:
-    """What has not ended of the associations that are or will be on versions `(first, last)` of a plan.
+    """The parts of associations that are or will be on versions `(first, last)` of a plan, up to the last of these.
 
     Archived accounts are left out.
     """

@@ -132,7 +132,7 @@ async def made_of(connection: Connection, workspace: int, kept: KeptEvent) -> Ma
     """What the rules in force at its admission made of an event."""
     if kept.catalog_version is None or kept.account is None or kept.schema is None or kept.state not in _ENRICHED:
         return Made([], None)
-    rules = await Rules.load(connection, workspace)
+    rules = await Rules.load(connection, workspace, schema=kept.schema.key)
     await rules.prepare(connection, [kept.account])
     judged = rules.of(kept.event, kept.account, kept.catalog_version, kept.schema.key)
     measurements = []

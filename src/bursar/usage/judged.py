@@ -46,15 +46,18 @@ class Rules:
     settings: Settings
 
     @classmethod
-    async def load(cls, connection: Connection, workspace: int, meter: int | None = None) -> "Rules":
-        """The rules of a workspace, with all meters or with one."""
+    async def load(
+        cls, connection: Connection, workspace: int, *, meter: int | None = None, schema: int | None = None
+    ) -> "Rules":
+        """The rules of a workspace; with one meter or one schema version alone where no other is asked for."""
         meters = [
             (view, compile_meter(view))
             for view in await snapshot.history(connection, workspace)
             if meter is None or view.meter == meter
         ]
         enrichments, templates = {}, {}
-        for key, version in (await snapshot.schema_versions(connection, workspace)).items():
+        wanted_schemas = None if schema is None else [schema]
+        for key, version in (await snapshot.schema_versions(connection, workspace, wanted_schemas)).items():
             enrichment = compile_enrichment(version.definition.enrichments)
             if enrichment is not None:
                 enrichments[key] = enrichment

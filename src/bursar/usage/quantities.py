@@ -10,7 +10,7 @@ from bursar.core.errors import Invalid
 from bursar.core.page import Page
 from bursar.core.period import parse_instant, show_instant
 from bursar.db.database import Connection, Row
-from bursar.db.queries import Queries
+from bursar.db.queries import Queries, numbers
 from bursar.usage import bodies
 from bursar.usage.judged import Rules
 
@@ -49,12 +49,13 @@ async def sums(connection: Connection, workspace: int, keys: Sequence[Key]) -> l
     """The quantity of every key, in order; exact at any boundary. One statement, whatever the number of keys."""
     if not keys:
         return []
-    inner = [(_ceiling(start), bucket_start(end)) for _, _, start, end in keys]
+    bounds = {(start, end): (_ceiling(start), bucket_start(end)) for start, end in {key[2:] for key in keys}}
+    inner = [bounds[key[2:]] for key in keys]
     rows = await connection.fetch(
         queries.quantities,
         workspace,
-        [key[0] for key in keys],
-        [key[1] for key in keys],
+        numbers(key[0] for key in keys),
+        numbers(key[1] for key in keys),
         [start for start, _ in inner],
         [end for _, end in inner],
     )
@@ -98,7 +99,7 @@ async def events_of(
     limit: int,
 ) -> Page[MeteredEvent]:
     """The events that a meter measured for an account in `[start, end)`, by time, one page of them."""
-    rules = await Rules.load(connection, workspace, meter)
+    rules = await Rules.load(connection, workspace, meter=meter)
     bookmark = _open(after, start)
     found: list[MeteredEvent] = []
     seal: str | None = None
@@ -119,7 +120,7 @@ async def events_of(
 async def _raw_sum(
     connection: Connection, workspace: int, account: int, meter: int, start: datetime, end: datetime
 ) -> Decimal:
-    rules = await Rules.load(connection, workspace, meter)
+    rules = await Rules.load(connection, workspace, meter=meter)
     bookmark = (start, -1, -1)
     total = Decimal(0)
     while True:

@@ -90,7 +90,7 @@ from usage_counter where workspace = $1;
 -- name: quantities
 -- Quantities of many (account, meter, period) at once, from whole buckets.
 select k.place, coalesce(sum(r.quantity), 0) as quantity, coalesce(sum(r.events), 0)::bigint as events
-from unnest($2::bigint[], $3::int[], $4::timestamptz[], $5::timestamptz[]) with ordinality
+from unnest($2::text::bigint[], $3::text::int[], $4::timestamptz[], $5::timestamptz[]) with ordinality
     as k (account, usage_meter, starts_at, ends_at, place)
 left join usage_meter_version v on v.usage_meter = k.usage_meter
 left join usage_rollup r on r.workspace = $1 and r.account = k.account and r.meter_version = v.key

@@ -180,6 +180,13 @@ def test_alias_values_of_the_workspace(tenant: Tenant) -> None:
         api.get_alias("spare")
 
 
+def test_authenticate_needs_a_token(tenant: Tenant) -> None:
+    for header in ("Bearer nonsense", "Basic abc", ""):
+        answer = tenant.http.post("/authenticate", headers={"authorization": header})
+        assert answer.status_code == 401
+        assert answer.json()["message"]
+
+
 def test_authenticate_gives_a_token_that_works_until_it_is_revoked(tenant: Tenant) -> None:
     token = AuthenticationApi(tenant.togai).authenticate().token
     assert token.count(".") == 2

@@ -187,6 +187,37 @@ def test_the_nearest_setting_holds_and_the_past_stays_as_it_was(server: Server, 
     assert proof["I12 rollups equal the raw events"] == []
 
 
+def test_a_changed_setting_holds_for_the_next_event(server: Server, ready: Tenant) -> None:
+    """As it was counted at admission: an event that is shown is computed anew, and would hide an old value there."""
+    everyone = setting(ready, "1000")
+    meter_id = summed(ready)
+    rolled = {"acme": Decimal(0), "other": Decimal(0)}
+
+    def counted(name: str) -> list[Decimal]:
+        ingest(ready.http, *(ride(f"{name}-{account}", 60_000, account) for account in rolled))
+        before = dict(rolled)
+        for account in rolled:
+            rolled[account] = used(server, ready, account, meter_id, START, datetime(2024, 5, 2, tzinfo=UTC))
+        return [rolled[account] - before[account] for account in rolled]
+
+    for number in range(4):  # so that every flusher remembers both accounts
+        assert counted(f"before-{number}") == [60, 60]
+    own = setting(ready, "2000", "ACCOUNT", "acme")
+    for number in range(4):
+        assert counted(f"own-{number}") == [30, 60]
+    change(ready, own, "3000")
+    assert counted("own") == [20, 60]
+    theirs = setting(ready, "4000", "CUSTOMER", "other")
+    assert counted("customer") == [20, 15]
+    change(ready, theirs, "5000")
+    assert counted("customers") == [20, 12]
+    change(ready, everyone, "1")
+    assert counted("everyone") == [20, 12]
+    customer(ready.http, "third")
+    ingest(ready.http, ride("third", 6000, "third"))
+    assert used(server, ready, "third", meter_id, START, datetime(2024, 5, 2, tzinfo=UTC)) == 6000
+
+
 def test_a_rule_may_come_from_a_setting(ready: Tenant) -> None:
     body = {
         **RIDE,

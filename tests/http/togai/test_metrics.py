@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from togai_client.api.metrics_api import MetricsApi
-from togai_client.exceptions import BadRequestException
 from togai_client.models.get_metrics_request import GetMetricsRequest
 
 from tests.conftest import Server, Tenant
@@ -81,19 +80,3 @@ def test_events(ready: tuple[Tenant, str]) -> None:
     assert found["INGESTION_FAILED_ACCOUNT_NOT_FOUND"] == [1] * 3
     processed = [{"fieldName": "EVENT_STATUS", "fieldValues": ["PROCESSED"]}]
     assert ask(tenant, name="EVENTS", groupBy="SCHEMA_NAME", filters=processed) == {"llm": [20] * 3}
-
-
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"name": "USAGE_FOR_CYCLE"}, "name"),
-        ({"groupBy": "SCHEMA_NAME"}, "groupBy"),
-        ({"name": "EVENTS", "groupBy": "USAGE_METER_ID"}, "groupBy"),
-        ({"filters": [{"fieldName": "SCHEMA_NAME", "fieldValues": ["llm"]}]}, "filters"),
-        ({"name": "EVENTS", "filters": [{"fieldName": "EVENT_STATUS", "fieldValues": ["ODD"]}]}, "ODD"),
-    ],
-)
-def test_what_cannot_be_asked_is_said(ready: tuple[Tenant, str], change: dict[str, Any], word: str) -> None:
-    with pytest.raises(BadRequestException) as caught:
-        ask(ready[0], **change)
-    assert word in caught.value.body

@@ -8,14 +8,17 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
 from bursar.accounts.model import Address
-from bursar.http.door import Answer, Call, Query
+from bursar.core.errors import Invalid
+from bursar.http.door import Answer, Body, Call, Query
 from bursar.http.encode import answer, number
 from bursar.http.togai.door import TOKEN_LIMIT, door, open_token, seal_token
 from bursar.http.togai.events import CLIENT
 from bursar.http.togai.invoice_tree import InvoiceLineItem, revenue_tree, usage_tree
 from bursar.invoicing import service
 from bursar.invoicing.document import Document, Line
+from bursar.invoicing.model import CREDIT_SERIES, sequence_id
 from bursar.invoicing.service import Filters, Invoice
+from bursar.invoicing.settling import Wanted, change_status
 
 TAG = "Invoices"
 
@@ -136,6 +139,43 @@ class ListInvoicesResponse(Answer, kw_only=True):
     next_token: str | None
 
 
+class UpdateInvoiceRequest(Body, kw_only=True):
+    """What to change of an invoice."""
+
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    status: Wanted | None = None
+    line_items: Annotated[list[Any], Meta(min_length=1, max_length=50)] | None = None
+    auto_advance: bool | None = None
+
+
+class PricingRuleChangesLog(Answer, kw_only=True):
+    """What a rule changed."""
+
+    key: str
+    old_revenue: Decimal
+    new_revenue: Decimal
+    key_name: str | None = None
+    old_usage: Decimal | None = None
+    new_usage: Decimal | None = None
+    error_message: str | None = None
+
+
+class PricingRulesLog(Answer, kw_only=True):
+    """What became of one rule."""
+
+    id: str
+    order: int
+    changes: PricingRuleChangesLog
+    type: str | None = None
+
+
+class PricingRulesLogsPaginatedResponse(Answer, kw_only=True):
+    """What pricing rules did to an invoice."""
+
+    data: list[PricingRulesLog]
+
+
 @door.operation(
     "GET", "/invoices", id="listInvoices", tag=TAG, summary="List invoices", query=InvoicesQuery,
     answer=ListInvoicesResponse,
@@ -169,7 +209,9 @@ async def invoices_page(call: Call, query: InvoicesQuery, *, due_by: datetime | 
 async def get_invoice(call: Call) -> Response:
     """Read an invoice."""
     invoice = await service.get_invoice(call.db, call.caller, call.path["invoice_id"])
-    shape = InvoiceShape(**_summary(invoice), lines=invoice.document.lines, auto_advance=True, metadata={})
+    shape = InvoiceShape(
+        **_summary(invoice), lines=invoice.document.lines, auto_advance=True, metadata=_metadata(invoice)
+    )
     # The one published client cannot read a tree that ends: every line item must have line items of its own.
     if not CLIENT.match(call.request.headers.get("user-agent", "")):
         shape.usage_info = usage_tree(invoice.document)
@@ -177,6 +219,52 @@ async def get_invoice(call: Call) -> Response:
     response = answer(shape)
     response.headers["vary"] = "User-Agent"
     return response
+
+
+@door.operation(
+    "PATCH",
+    "/invoices/{invoice_id}",
+    id="updateInvoice",
+    tag=TAG,
+    summary="Update an invoice",
+    scope="write",
+    body=UpdateInvoiceRequest,
+    answer=InvoiceShape,
+)
+async def update_invoice(call: Call, body: UpdateInvoiceRequest) -> Response:
+    """Move an issued invoice to another state."""
+    for name, value in (
+        ("startDate", body.start_date),
+        ("endDate", body.end_date),
+        ("lineItems", body.line_items),
+        ("autoAdvance", body.auto_advance),
+    ):
+        if value is not None:
+            raise Invalid(name, "can only change on a custom invoice; of this one the status can")
+    if body.status is None:
+        raise Invalid("status", "is required")
+    async with call.db.transaction(call.caller.workspace) as connection:
+        await change_status(connection, call.caller, call.path["invoice_id"], body.status)
+    return await get_invoice(call)
+
+
+@door.operation(
+    "GET",
+    "/invoice/{invoice_id}/pricing_rules_logs",
+    id="listPricingRuleLogs",
+    tag=TAG,
+    summary="List the log of an invoice's pricing rules",
+    answer=PricingRulesLogsPaginatedResponse,
+)
+async def list_pricing_rule_logs(call: Call) -> PricingRulesLogsPaginatedResponse:
+    """List what pricing rules did to an invoice. Plans have no rules yet, so nothing was done."""
+    await service.get_invoice(call.db, call.caller, call.path["invoice_id"])
+    return PricingRulesLogsPaginatedResponse(data=[])
+
+
+def _metadata(invoice: Invoice) -> dict[str, Any]:
+    number = invoice.header.credit_note
+    return {} if number is None else {"creditNote": sequence_id(number, CREDIT_SERIES)}
 
 
 def _instant(milliseconds: int | None) -> datetime | None:

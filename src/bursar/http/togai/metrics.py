@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -17,7 +17,7 @@ from bursar.http.encode import number
 from bursar.http.togai.door import door
 from bursar.http.togai.events import GROUPS, states_of, status_name
 from bursar.invoicing.opening import open_cycles
-from bursar.invoicing.revenue import revenue
+from bursar.invoicing.revenue import cycle_revenue, cycle_usage, revenue
 from bursar.usage import events, metrics, quantities
 from bursar.usage.states import State
 
@@ -26,8 +26,11 @@ Field = Literal[
 ]
 Point = tuple[str | None, int, Decimal]
 
-_EVENT_FIELDS = ("ACCOUNT_ID", "CUSTOMER_ID", "EVENT_STATUS", "RAW_EVENT_STATUS", "SCHEMA_NAME")
+_EVENT_GROUPS = ("ACCOUNT_ID", "CUSTOMER_ID", "EVENT_STATUS", "RAW_EVENT_STATUS", "SCHEMA_NAME")
+_EVENT_FILTERS = ("ACCOUNT_ID", "CUSTOMER_ID", "EVENT_STATUS", "SCHEMA_NAME")
 _USAGE_FIELDS = ("ACCOUNT_ID", "CUSTOMER_ID", "USAGE_METER_ID", "BILLABLE_ID")
+_BY_CYCLE = ("REVENUE", "USAGE_FOR_CYCLE", "REVENUE_FOR_CYCLE")
+_MONEY = ("REVENUE", "REVENUE_FOR_CYCLE")
 
 
 class MetricQueryFilterEntry(Body, kw_only=True):
@@ -47,7 +50,7 @@ class MetricQuery(Body, kw_only=True):
     aggregation_period: Literal["HOUR", "DAY", "WEEK", "MONTH"] = "DAY"
     group_by: Field | None = None
     configs: dict[str, str] | None = None
-    filters: Annotated[list[MetricQueryFilterEntry], Meta(max_length=5)] | None = None
+    filters: Annotated[list[MetricQueryFilterEntry], Meta(min_length=1, max_length=5)] | None = None
 
 
 class GetMetricsRequest(Body, kw_only=True):
@@ -99,7 +102,7 @@ class GetMetricsResponse(Answer, kw_only=True):
 async def get_metrics(call: Call, body: GetMetricsRequest) -> GetMetricsResponse:
     """Compute metrics."""
     start, end = utc(body.start_time), utc(body.end_time)
-    if any(query.name == "REVENUE" for query in body.metric_queries):
+    if any(query.name in _BY_CYCLE for query in body.metric_queries):
         await open_cycles(call.db, call.caller, call.caller.now)
     async with call.db.reading(call.caller.workspace) as connection:
         results = []
@@ -113,20 +116,37 @@ async def get_metrics(call: Call, body: GetMetricsRequest) -> GetMetricsResponse
 async def _points(
     call: Call, connection: Connection, query: MetricQuery, cuts: list[datetime], path: str
 ) -> list[Point]:
-    fields = _EVENT_FIELDS if query.name == "EVENTS" else _USAGE_FIELDS
-    if query.name not in ("EVENTS", "USAGE", "METER_USAGE", "REVENUE"):
-        raise Invalid(f"{path}.name", f"{query.name} is not supported yet")
-    if query.group_by is not None and query.group_by not in fields:
-        raise Invalid(f"{path}.groupBy", f"must be one of {', '.join(fields)} for {query.name}")
-    filters: dict[str, list[str]] = {}
-    for index, entry in enumerate(query.filters or ()):
-        if entry.field_name not in fields or entry.field_name in filters:
-            raise Invalid(f"{path}.filters[{index}].fieldName", "does not suit the metric or is given twice")
-        filters[entry.field_name] = entry.field_values
+    filters = _checked(query, path)
     accounts = await _accounts(call, connection, filters)
     if query.name == "EVENTS":
         return await _event_points(call, connection, query, cuts, accounts, filters, path)
-    return await _usage_points(call, connection, query, cuts, accounts, filters)
+    return await _usage_points(call, connection, query, cuts, accounts, filters, path)
+
+
+def _checked(query: MetricQuery, path: str) -> dict[str, list[str]]:
+    """The filters of a query, by field. Raises `Invalid` for what does not suit the metric."""
+    events_only = query.name == "EVENTS"
+    groups, fields = (_EVENT_GROUPS, _EVENT_FILTERS) if events_only else (_USAGE_FIELDS, _USAGE_FIELDS)
+    if query.name == "NAMED_LICENSE_USAGE":
+        raise Invalid(f"{path}.name", f"{query.name} is not supported yet")
+    if query.group_by is not None and query.group_by not in groups:
+        raise Invalid(f"{path}.groupBy", f"must be one of {', '.join(groups)} for {query.name}")
+    for key, value in (query.configs or {}).items():
+        if query.name not in _MONEY or key != "CURRENCY":
+            raise Invalid(f"{path}.configs", f"{query.name} has no {key!r}")
+        if value not in ("BASE", "INVOICE"):
+            raise Invalid(f"{path}.configs.CURRENCY", "must be BASE or INVOICE")
+    filters: dict[str, list[str]] = {}
+    for index, entry in enumerate(query.filters or ()):
+        field = f"{path}.filters[{index}]"
+        if entry.field_name not in fields:
+            raise Invalid(f"{field}.fieldName", f"must be one of {', '.join(fields)} for {query.name}")
+        if entry.field_name in filters:
+            raise Invalid(f"{field}.fieldName", f"{entry.field_name} is given twice")
+        if entry.field_name == "SCHEMA_NAME" and len(entry.field_values) > 1:
+            raise Invalid(f"{field}.fieldValues", "must be one name")
+        filters[entry.field_name] = entry.field_values
+    return filters
 
 
 async def _accounts(call: Call, connection: Connection, filters: dict[str, list[str]]) -> list[int] | None:
@@ -150,7 +170,7 @@ async def _event_points(
     filters: dict[str, list[str]],
     path: str,
 ) -> list[Point]:
-    names = filters.get("EVENT_STATUS", ["PROCESSED", "UNPROCESSED"]) + filters.get("RAW_EVENT_STATUS", [])
+    names = filters.get("EVENT_STATUS", ["PROCESSED", "UNPROCESSED"])
     states = {state for name in names for state in states_of(name, f"{path}.filters")}
     schema_names = await schemas.schema_names(connection, call.caller.workspace)
     counts = [
@@ -187,30 +207,70 @@ async def _usage_points(
     cuts: list[datetime],
     accounts: list[int] | None,
     filters: dict[str, list[str]],
+    path: str,
 ) -> list[Point]:
-    wanted = None
-    if "USAGE_METER_ID" in filters or "BILLABLE_ID" in filters:
-        identifiers = filters.get("USAGE_METER_ID", []) + filters.get("BILLABLE_ID", [])
-        wanted = sorted((await meters.meter_keys(connection, call.caller.workspace, identifiers)).values())
-    if query.name == "REVENUE":
-        found = await revenue(connection, call.caller, cuts, accounts, wanted)
-        rows = [(point.account, point.meter, point.place, point.amount) for point in found]
-    else:
-        series = await quantities.series(connection, call.caller.workspace, cuts, accounts, wanted)
-        rows = [(point.account, point.meter, point.place, point.quantity) for point in series]
-    owners = await _owners(call, connection, {account for account, _, _, _ in rows})
-    identifiers_of = await meters.meter_ids(
-        connection, call.caller.workspace, sorted({meter for _, meter, _, _ in rows})
-    )
-    labels: dict[tuple[int, int], str | None] = {}
-    for account, meter, _, _ in rows:
+    rows = await _measured(call, connection, query, cuts, accounts, await _meters(call, connection, filters))
+    owners = await _owners(call, connection, {row.account for row in rows})
+    identifiers_of = await meters.meter_ids(connection, call.caller.workspace, sorted({row.meter for row in rows}))
+    points: list[Point] = []
+    units: dict[str | None, str] = {}
+    for row in rows:
+        label = None
         if query.group_by == "ACCOUNT_ID":
-            labels[account, meter] = _account(owners, account)
+            label = _account(owners, row.account)
         elif query.group_by == "CUSTOMER_ID":
-            labels[account, meter] = _customer(owners, account)
-        else:
-            labels[account, meter] = None if query.group_by is None else identifiers_of[meter]
-    return [(labels[account, meter], place, value) for account, meter, place, value in rows]
+            label = _customer(owners, row.account)
+        elif query.group_by is not None:
+            label = identifiers_of[row.meter]
+        if units.setdefault(label, row.unit) != row.unit:
+            rule = "would add up different currencies; group by ACCOUNT_ID, or ask for the currency BASE"
+            raise Invalid(f"{path}.groupBy", rule)
+        points.append((label, row.place, row.value))
+    return points
+
+
+class _Measured(NamedTuple):
+    """A quantity or an amount of one account and meter between two bounds."""
+
+    account: int
+    meter: int
+    place: int
+    value: Decimal
+    unit: str = ""
+    """The currency of an amount."""
+
+
+async def _measured(
+    call: Call,
+    connection: Connection,
+    query: MetricQuery,
+    cuts: list[datetime],
+    accounts: list[int] | None,
+    wanted: list[int] | None,
+) -> list[_Measured]:
+    caller = call.caller
+    if query.name in _MONEY:
+        by_invoice = (query.configs or {}).get("CURRENCY") == "INVOICE"
+        compute = cycle_revenue if query.name == "REVENUE_FOR_CYCLE" else revenue
+        found = await compute(
+            connection, caller, cuts, accounts, wanted, currency=None if by_invoice else caller.currency
+        )
+        return [_Measured(entry.account, entry.meter, entry.place, entry.amount, entry.currency) for entry in found]
+    if query.name == "USAGE_FOR_CYCLE":
+        cycles = await cycle_usage(connection, caller, cuts, accounts, wanted)
+        return [_Measured(entry.account, entry.meter, entry.place, entry.quantity) for entry in cycles]
+    series = await quantities.series(connection, caller.workspace, cuts, accounts, wanted)
+    return [_Measured(entry.account, entry.meter, entry.place, entry.quantity) for entry in series]
+
+
+async def _meters(call: Call, connection: Connection, filters: dict[str, list[str]]) -> list[int] | None:
+    """The usage meters that filters leave; None for all."""
+    chosen: set[int] | None = None
+    for field in ("USAGE_METER_ID", "BILLABLE_ID"):
+        if field in filters:
+            found = set(await meters.meters_called(connection, call.caller.workspace, filters[field]))
+            chosen = found if chosen is None else chosen & found
+    return None if chosen is None else sorted(chosen)
 
 
 async def _owners(call: Call, connection: Connection, accounts: set[int]) -> dict[int, events.Owner]:

@@ -274,6 +274,21 @@ create table setting_version (
 );
 comment on column setting_version.catalog_version is 'the version of the workspace''s rules from which on the value holds';
 
+-- Files that services made for a workspace, to be fetched by a signed link. Their ids are unique on the server: a link is
+-- opened before a workspace is known.
+create table stored_file (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null unique,
+    name text not null,
+    media_type text not null,
+    size int not null check (size = octet_length(content)),
+    content bytea not null,
+    created_at timestamptz not null
+);
+alter table stored_file alter column content set storage external;
+create index stored_file_workspace on stored_file (workspace) include (size);
+
 -- jobs -------------------------------------------------------------------------------------------------------------
 
 create table job (
@@ -557,7 +572,9 @@ comment on column posting.amount is 'debit positive, credit negative';
 
 -- One look at all rows of a statement: it balances, and each row belongs to a transaction and a ledger account of its
 -- workspace and currency. Foreign keys would say less, row by row; what they point to can never be removed.
-create function posting_balances() returns trigger language plpgsql as $$
+create function posting_balances() returns trigger language plpgsql
+    -- Its plans are kept for as long as a connection: made while the tables were empty, they would scan them for ever.
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     offender record;
 begin
@@ -567,10 +584,17 @@ begin
         raise exception 'transaction % does not balance: % % is left over', offender.transaction, offender.total, offender.currency
             using errcode = 'check_violation';
     end if;
-    select i.transaction, i.line into offender from inserted i
+    select i.transaction, i.line into offender
+    from (select transaction, workspace, min(line) as line from inserted group by transaction, workspace) i
     left join ledger_transaction t on t.key = i.transaction and t.workspace = i.workspace
-    left join ledger_account a on a.key = i.ledger_account and a.workspace = i.workspace and a.currency = i.currency
-    where t.key is null or a.key is null limit 1;
+    where t.key is null limit 1;
+    if not found then
+        select i.transaction, i.line into offender
+        from (select ledger_account, workspace, currency, min(transaction) as transaction, min(line) as line
+            from inserted group by ledger_account, workspace, currency) i
+        left join ledger_account a on a.key = i.ledger_account and a.workspace = i.workspace and a.currency = i.currency
+        where a.key is null limit 1;
+    end if;
     if found then
         raise exception 'line % of transaction % has no such transaction or ledger account in its workspace and currency',
             offender.line, offender.transaction using errcode = 'foreign_key_violation';
@@ -654,7 +678,7 @@ create table invoice (
     check (starts_at < ends_at)
 );
 create unique index invoice_one_per_cycle on invoice (account, schedule, starts_at, type) where schedule is not null;
-create index invoice_account on invoice (account, starts_at);
+create index invoice_account on invoice (account, workspace, starts_at);
 create index invoice_recent on invoice (workspace, key);
 create index invoice_period on invoice (workspace, ends_at);
 create index invoice_release on invoice (workspace, release_at) where release_at is not null;
@@ -687,6 +711,26 @@ create table invoice_series (
     primary key (workspace, series)
 );
 
+-- What reduces an issued invoice: in full where it is voided. Numbered in a series of its own.
+create table credit_note (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    invoice bigint not null references invoice unique,
+    series text collate "C" not null,
+    number bigint not null,
+    currency text not null,
+    total numeric(38, 12) not null check (total > 0),
+    content text not null,
+    parties bytea not null,
+    hash bytea not null,
+    issued_at timestamptz not null,
+    unique (workspace, wire_id),
+    unique (workspace, series, number)
+);
+create trigger credit_note_append_only before update or delete or truncate on credit_note
+    for each statement execute function append_only();
+
 -- walls ------------------------------------------------------------------------------------------------------------
 
 -- Requests on behalf of a workspace run as bursar_api, which sees that workspace's rows and no others, whatever a
@@ -713,5 +757,5 @@ end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
-revoke update, delete on audit, change_log, ledger_transaction, posting, invoice_document from bursar_api;
+revoke update, delete on audit, change_log, ledger_transaction, posting, invoice_document, credit_note from bursar_api;
 revoke insert, delete on workspace from bursar_api;
