@@ -107,8 +107,8 @@ def two(server: Server) -> Two:
     ingest(owner.http, sent)
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
     invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
-    expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
+    expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
     ids = {
         "job_id": expect(owner.http.get("/jobs"), 200)["data"][0]["id"],
         "account_id": name,
@@ -197,6 +197,12 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "insertSetting": {
             "id": "mine", "value": "1", "entityType": "CUSTOMER", "entityId": ids["customer_id"], "namespace": "USER",
             "name": "Mine", "dataType": "NUMERIC",
+        },
+        "calculateRevenue": {
+            "currencyConfig": {"mode": "ACCOUNT_INVOICE", "accountId": ids["account_id"]},
+            "pricePlanDetailsConfig": {"mode": "PRICE_PLAN", "pricePlanId": ids["price_plan_id"]},
+            "usageConfig": {"mode": "CUSTOM", "usageMap": {ids["usage_meter_id"]: 1}},
+            "licenseEntriesConfig": {"mode": "CUSTOM"},
         },
         "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
         "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},

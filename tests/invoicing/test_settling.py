@@ -11,6 +11,7 @@ from bursar.catalog.definitions import CycleDefinition
 from bursar.core.errors import NotFound, WrongState
 from bursar.invoicing.billing import bill
 from bursar.invoicing.credit_note import from_text
+from bursar.invoicing.parties import reveal
 from bursar.invoicing.release import release_due
 from bursar.invoicing.service import Filters, Invoice, list_invoices
 from bursar.invoicing.settling import Wanted, change_status
@@ -101,7 +102,7 @@ async def test_a_credit_note_says_what_it_takes_back(make_world: MakeWorld) -> N
     await move(world, identifier, "VOID", at(2024, 2, 25))
     (invoice,) = await found(world)
     (row,) = await world.rows("select * from credit_note where workspace = $1", world.caller.workspace)
-    note = from_text(row["content"])
+    note = reveal(from_text(row["content"]), row["parties"], invoice.header.secret)
     assert (note.sequence_id, note.invoice_id, note.invoice_sequence_id) == ("CN-000001", identifier, "INV-000001")
     assert (note.total, note.currency, note.issued_at) == (Decimal("12.34"), "USD", at(2024, 2, 25))
     assert [(line.number, line.amount) for line in note.lines] == [(1, Decimal("12.34"))]

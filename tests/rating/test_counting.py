@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bursar.core.decimals import UNIT
+from bursar.rating.card import Card
 from bursar.rating.rate import formula, line, prorate, rate
-from bursar.rating.slabs import Charge, Model, PriceType, Slab
+from bursar.rating.slabs import Bounds, Charge, Model, PriceType, Slab
 from tests.rating import counting
 from tests.rating.counting import Shelf
 
@@ -24,6 +25,9 @@ ORACLE = {
 def numbers(low: int, high: int, places: int) -> st.SearchStrategy[Decimal]:
     """Decimals between two integers, with so many places."""
     return st.integers(low * 10**places, high * 10**places).map(lambda value: D(value).scaleb(-places))
+
+
+LIMIT = st.none() | numbers(-50, 50, 1)
 
 
 @st.composite
@@ -73,13 +77,28 @@ def by_slab(charge: Charge, count: int) -> list[Fraction]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(Model), cards(limits=True), numbers(-2, 30, 1))
-def test_every_model_charges_what_counting_gives(model: Model, card: list[Slab], quantity: Decimal) -> None:
+@given(st.sampled_from(Model), cards(limits=True), numbers(-2, 30, 1), st.tuples(LIMIT, LIMIT))
+def test_every_model_charges_what_counting_gives(
+    model: Model, card: list[Slab], quantity: Decimal, limits: tuple[Decimal | None, Decimal | None]
+) -> None:
     charge = rate(model, card, quantity)
     expected = counting.charge(model.value, shelves(card), Fraction(quantity), Fraction(1, 10))
     assert by_slab(charge, len(card)) == expected
     assert Fraction(charge.amount) == sum(expected)
     assert charge.quantity == quantity
+    low, high = sorted(limits) if None not in limits else limits  # type: ignore[type-var]  # no None among those sorted
+    within = sum(expected)
+    if quantity > 0 and low is not None:
+        within = max(within, Fraction(low))
+    if quantity > 0 and high is not None:
+        within = min(within, Fraction(high))
+    bounds = Bounds(low, high)
+    ready = Card(model, card, bounds)
+    charged = ready.rate(quantity)
+    assert by_slab(charged, len(card)) == expected
+    assert (Fraction(charged.amount), Fraction(charged.adjustment)) == (within, within - sum(expected))
+    for other in (quantity, D(0), *(slab.start_after for slab in card), card[-1].start_after + 1):
+        assert ready.rate(other) == rate(model, card, other, bounds)
 
 
 @settings(max_examples=100, deadline=None)

@@ -7,7 +7,7 @@ run leaves undone, because it was killed or because another run was at it, the n
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -90,10 +90,21 @@ async def bill(
             report.issued += len(drawn)
             progress(report.issued, due)
 
-    await asyncio.gather(*(issue() for _ in range(min(_ABREAST, db.size))))
+    await _together([issue() for _ in range(min(_ABREAST, db.size))])
     report.failed.extend(run.failed.values())
     await release_due(db, caller, moment)
     return report
+
+
+async def _together(work: Iterable[Coroutine[None, None, None]]) -> None:
+    """Wait for all of it; where one fails, the others are stopped before whoever waits is told."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _close_some(db: Database, caller: Caller, as_of: datetime) -> int:

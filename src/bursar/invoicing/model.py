@@ -21,6 +21,7 @@ from bursar.invoicing.document import (
     SlabLine,
 )
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
+from bursar.rating.card import Card
 from bursar.rating.fees import falls_in, fee
 from bursar.rating.rate import formula, line, prorate, rate, true_up
 from bursar.rating.slabs import UNBOUNDED, Bounds, Charge, Model, PriceType, Slab, SlabCharge
@@ -101,8 +102,7 @@ def _bounds(card: UsageCard, currency: str) -> Bounds:
 class Pricing:
     """The usage rate cards of a plan version in one currency, made ready once for many invoices.
 
-    A line follows from its card and quantity alone, and a slab that is used up is the same on every invoice: both are
-    remembered for as long as this lives, which should be a batch.
+    A line follows from its card and quantity alone, and is remembered for as long as this lives: for a batch.
     """
 
     def __init__(self, plan: PlanVersion, currency: str, exponent: int, meters: Mapping[int, Meter]) -> None:
@@ -112,10 +112,12 @@ class Pricing:
             price_plan_id=plan.id, price_plan_name=plan.name, version=plan.version, id=plan.version_id
         )
         self._meters = meters
-        self._slabs = [_slabs(card, currency) for card in self.cards]
-        self._bounds = [_bounds(card, currency) for card in self.cards]
+        self._cards = [
+            Card(_MODEL[card.pricing_model], _slabs(card, currency), _bounds(card, currency)) for card in self.cards
+        ]
+        self._full = [[_slab_line(charged) for charged in card.full] for card in self._cards]
+        self._shown = [[show(entry.amount) for entry in entries] for entries in self._full]
         self._lines: dict[tuple[int, Decimal], Line] = {}
-        self._slab_lines: dict[tuple[int, int, Decimal], SlabLine] = {}
 
     def line(self, place: int, quantity: Decimal) -> Line:
         """The line of a card, by its place in the plan."""
@@ -126,10 +128,14 @@ class Pricing:
 
     def _rated(self, place: int, quantity: Decimal) -> Line:
         card = self.cards[place]
-        cost = rate(_MODEL[card.pricing_model], self._slabs[place], quantity, self._bounds[place])
+        cost = self._cards[place].rate(quantity)
         amount, rounding = line(cost.amount, self.exponent)
         meter = self._meters[card.meter]
-        slabs = [self._slab_line(place, entry) for entry in cost.slabs]
+        slabs, shown = [], []
+        if cost.slabs:
+            used_up, last = len(cost.slabs) - 1, _slab_line(cost.slabs[-1])
+            slabs = [*self._full[place][:used_up], last]
+            shown = [*self._shown[place][:used_up], show(last.amount)]
         return Line(
             number=place + 1,
             type="USAGE_RATE_CARD",
@@ -144,20 +150,13 @@ class Pricing:
             fee=None,
             commitment=None,
             price_version=self.version,
-            formula=_sum_formula(slabs, cost, amount, self.exponent),
+            formula=_sum_formula(slabs, shown, cost, amount, self.exponent),
             unrounded=plain(cost.amount),
             amount=plain(amount),
             rounding=plain(rounding),
             tax_rate=_ZERO,
             tax=_ZERO,
         )
-
-    def _slab_line(self, place: int, entry: SlabCharge) -> SlabLine:
-        key = (place, entry.slab.order, entry.quantity)
-        known = self._slab_lines.get(key)
-        if known is None:
-            known = self._slab_lines[key] = _slab_line(entry)
-        return known
 
 
 def draw_up(facts: Facts, pricing: Pricing | None = None) -> Content:
@@ -365,11 +364,12 @@ def _card_bounds(cost: Charge) -> CardBounds | None:
     )
 
 
-def _sum_formula(slabs: Sequence[SlabLine], cost: Charge, amount: Decimal, exponent: int) -> str:
+def _sum_formula(slabs: Sequence[SlabLine], shown: Sequence[str], cost: Charge, amount: Decimal, exponent: int) -> str:
+    """The arithmetic of a line; `shown` are the amounts of its slabs as text."""
     if not slabs:
         return "nothing to charge = 0"
     total = show(cost.amount - cost.adjustment)
-    text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(show(s.amount) for s in slabs)} = {total}"
+    text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(shown)} = {total}"
     if cost.bound is not None:
         text += f", {cost.bound} of the rate card applies = {show(cost.amount)}"
     return text + _rounding_formula(cost.amount, amount, exponent)

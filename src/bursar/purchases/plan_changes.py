@@ -14,15 +14,7 @@ from bursar.core.errors import Invalid, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.purchases import store
-from bursar.purchases.model import (
-    MigrationMode,
-    NewSegment,
-    Segment,
-    Takeover,
-    joined,
-    may_migrate,
-    take_over,
-)
+from bursar.purchases.model import MigrationMode, NewSegment, Segment, Takeover, joined, may_migrate, take_over
 
 
 @dataclass(frozen=True, slots=True)

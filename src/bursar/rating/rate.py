@@ -17,7 +17,11 @@ def rate(model: Model, slabs: Sequence[Slab], quantity: Decimal, bounds: Bounds 
     """What `quantity` costs. Slabs start at 0 and rise; nothing used charges nothing, flat and minimum included."""
     assert slabs[0].start_after == 0, "the first slab starts after 0"
     charges = _MODELS[model](slabs, quantity)
-    total = sum((charge.amount for charge in charges), ZERO)
+    return bounded(quantity, charges, sum((charge.amount for charge in charges), ZERO), bounds)
+
+
+def bounded(quantity: Decimal, charges: tuple[SlabCharge, ...], total: Decimal, bounds: Bounds) -> Charge:
+    """What a quantity costs whose slabs charge `total` together; where none charges, bounds do not either."""
     amount, bound = bounds.apply(total) if charges else (total, None)
     return Charge(quantity, charges, amount, bounds, bound, amount - total)
 

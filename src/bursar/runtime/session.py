@@ -1,9 +1,10 @@
 """Running a command's coroutine on a database, in a workspace."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
+
+import uvloop
 
 from bursar.accounts.workspaces import caller_of, find_workspace
 from bursar.core.caller import Caller
@@ -26,7 +27,7 @@ def on_database(data_dir: Path | None, url: str | None, work: Callable[[Database
             finally:
                 await db.close()
 
-        return asyncio.run(run())
+        return uvloop.run(run())
 
 
 async def caller_in(db: Database, workspace: str) -> Caller:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import structlog
+import uvloop
 
 from bursar.core import crash
 from bursar.core.errors import Unavailable
@@ -57,4 +58,4 @@ async def _run_due(dsn: str, stopping: asyncio.Event) -> None:
 if __name__ == "__main__":
     logs.configure()
     crash.arm(os.environ.get("BURSAR_CRASH_DIR"))
-    asyncio.run(work(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None))
+    uvloop.run(work(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None))

@@ -213,7 +213,7 @@ def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PriceP
     return PricePlanDetails(
         supported_currencies=plan.currencies,
         active_currencies=list(active),
-        usage_rate_cards=[_card_shape(card) for card in plan.usage],
+        usage_rate_cards=[card_shape(card) for card in plan.usage],
         fixed_fee_rate_cards=[fee_shape(fee) for fee in plan.fees],
         type=kind,
         pricing_cycle_config=None if plan.cycle is None else _cycle_shape(plan.cycle),
@@ -311,7 +311,8 @@ def _config_number(text: str | None, path: str) -> Decimal | None:
     return value
 
 
-def _card_shape(card: UsageCard) -> UsageRateCard:
+def card_shape(card: UsageCard) -> UsageRateCard:
+    """A usage rate card as the wire shows it."""
     return UsageRateCard(
         usage_meter_id=card.meter_id,
         rate_plan=RatePlan(pricing_model=card.pricing_model, slabs=[_slab_shape(slab) for slab in card.slabs]),

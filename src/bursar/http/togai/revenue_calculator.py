@@ -1,0 +1,204 @@
+"""`POST /revenue_calculator` of the Togai dialect."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple, TypeVar
+
+from bursar.accounts import store
+from bursar.catalog import add_ons, meters, plans
+from bursar.catalog.definitions import PlanDetails
+from bursar.catalog.model import check_plan
+from bursar.core import decimals
+from bursar.core.errors import Invalid
+from bursar.core.period import FIRST, FOREVER, Period, utc
+from bursar.db.database import Connection
+from bursar.http.door import Call
+from bursar.http.encode import number
+from bursar.http.togai.calculator_shapes import (
+    CalculateRevenueRequest,
+    CalculateRevenueResponse,
+    CurrencyConfig,
+    FixedFeeRevenueSummary,
+    PricePlanDetailsConfig,
+    ProrationConfig,
+    RevenueInfo,
+    SlabRevenueMetadata,
+    SlabRevenueSummary,
+    UsageConfig,
+    UsageLookupRange,
+)
+from bursar.http.togai.door import door
+from bursar.http.togai.fee_shapes import fee_shape
+from bursar.http.togai.plan_shapes import add_ons_of, card_shape, details_shape, meters_of, plan_of
+from bursar.invoicing import calculator
+from bursar.invoicing.calculator import Share, UsageRevenue
+from bursar.rating.slabs import SlabCharge
+
+T = TypeVar("T")
+
+
+class _Plan(NamedTuple):
+    """The prices to calculate with, and the number of the cycle, from 0."""
+
+    details: PlanDetails
+    active: tuple[str, ...]
+    cycle: int
+
+
+@door.operation(
+    "POST",
+    "/revenue_calculator",
+    id="calculateRevenue",
+    tag="Price Experimentation",
+    summary="Calculate what a price plan brings",
+    body=CalculateRevenueRequest,
+    answer=CalculateRevenueResponse,
+)
+async def calculate_revenue(call: Call, body: CalculateRevenueRequest) -> CalculateRevenueResponse:
+    """Calculate what prices and usage would bring; nothing is kept."""
+    async with call.db.transaction(call.caller.workspace) as connection:
+        currency = await _currency(call, connection, body.currency_config)
+        plan = await _plan(call, connection, body.price_plan_details_config)
+        used, period = await _usage(call, connection, body.usage_config, plan.details)
+        share = await _share(call, connection, body.proration_config)
+    result = calculator.calculate(plan.details, currency, used, plan.cycle, share)
+    fees = [
+        RevenueInfo(
+            usages={},
+            fixed_fee_rate_card=fee_shape(entry.card),
+            fixed_fee_revenue_summary=FixedFeeRevenueSummary(revenue=number(entry.amount)),
+        )
+        for entry in result.fees
+    ]
+    return CalculateRevenueResponse(
+        currency=currency,
+        price_plan_details=details_shape(plan.details, "BILLING", plan.active),
+        revenue_info=[*map(_usage_info, result.usage), *fees],
+        usage_lookup_range=None if period is None else UsageLookupRange(start=period.start, end=period.end),
+    )
+
+
+async def _currency(call: Call, connection: Connection, config: CurrencyConfig) -> str:
+    if config.mode == "CUSTOM":
+        return _needed(config.currency, "currencyConfig.currency")
+    account_id = _needed(config.account_id, "currencyConfig.accountId")
+    return (await store.get_account(connection, call.caller.workspace, account_id)).currency
+
+
+async def _plan(call: Call, connection: Connection, config: PricePlanDetailsConfig) -> _Plan:
+    path = "pricePlanDetailsConfig"
+    cycle = (config.pricing_cycle_ordinal or 1) - 1
+    if config.mode == "CUSTOM":
+        body = _needed(config.price_plan_details, f"{path}.pricePlanDetails")
+        known = await meters.meter_keys(connection, call.caller.workspace, meters_of(body), archived=False)
+        charged = await add_ons.use_add_ons(connection, call.caller.workspace, add_ons_of(body))
+        details = plan_of(body, known, charged)
+        check_plan(details, "BILLING")
+        return _Plan(details, (), cycle)
+    if config.mode == "PRICE_PLAN":
+        identifier = _needed(config.price_plan_id, f"{path}.pricePlanId")
+        found = await plans.find(connection, call.caller.workspace, identifier)
+        return _Plan(found.details, found.active_currencies, cycle)
+    account_id = _needed(config.account_id, f"{path}.accountId")
+    running = await calculator.running_cycle(connection, call.caller, account_id, _moment(call, config.effective_on))
+    held = await calculator.plan_of(connection, call.caller, running)
+    return _Plan(held.details, held.active_currencies, running.number)
+
+
+async def _usage(
+    call: Call, connection: Connection, config: UsageConfig, plan: PlanDetails
+) -> tuple[dict[int, Decimal], Period | None]:
+    if config.mode == "CUSTOM":
+        given = _needed(config.usage_map, "usageConfig.usageMap")
+        for identifier, quantity in given.items():
+            if not decimals.fits(quantity):
+                rule = "must be a number below 10^26 with at most 12 decimals"
+                raise Invalid(f"usageConfig.usageMap.{identifier}", rule)
+        keys = await meters.meter_keys(connection, call.caller.workspace, list(given))
+        for identifier in given:
+            if identifier not in keys:
+                raise Invalid("usageConfig.usageMap", f"there is no usage meter {identifier!r}")
+        return {keys[identifier]: quantity for identifier, quantity in given.items()}, None
+    if config.mode == "LOOKUP_RANGE":
+        wanted = _needed(config.lookup_range, "usageConfig.lookupRange")
+        account = (await store.get_account(connection, call.caller.workspace, wanted.account_id)).key
+        period = _period(wanted.start, wanted.end, "usageConfig.lookupRange.end")
+    else:
+        looked = _needed(config.lookup_cycle, "usageConfig.lookupCycle")
+        moment = _moment(call, looked.cycle_effective_on)
+        running = await calculator.running_cycle(connection, call.caller, looked.account_id, moment)
+        account, period = running.account.key, running.period
+    return await calculator.used_in(connection, call.caller, account, plan.usage, period), period
+
+
+async def _share(call: Call, connection: Connection, config: ProrationConfig | None) -> Share | None:
+    if config is None:
+        return None
+    if config.mode == "CUSTOM":
+        path = "prorationConfig.customConfig"
+        custom = _needed(config.custom_config, path)
+        cycle = _period(custom.cycle_start_date, custom.cycle_end_date, f"{path}.cycleEndDate")
+        return calculator.share_of(cycle, utc(custom.current_date), call.caller.timezone, f"{path}.currentDate")
+    path = "prorationConfig.lookupCycleConfig"
+    looked = _needed(config.lookup_cycle_config, path)
+    moment = _moment(call, looked.cycle_effective_on)
+    running = await calculator.running_cycle(connection, call.caller, looked.account_id, moment)
+    current = _moment(call, looked.current_date_time)
+    whole = running.segment.calendar.cycle_at(running.period.start)
+    return calculator.share_of(whole, current, running.account.zone, f"{path}.currentDateTime")
+
+
+def _needed(value: T | None, field: str) -> T:
+    if value is None:
+        raise Invalid(field, "is required in this mode")
+    return value
+
+
+def _moment(call: Call, given: datetime | None) -> datetime:
+    return call.caller.now if given is None else utc(given)
+
+
+def _period(start: datetime, end: datetime, field: str) -> Period:
+    if not FIRST <= utc(start) < utc(end) <= FOREVER:
+        raise Invalid(field, "must be later than the start, and both lie between 1970-01-01 and 9999-01-01")
+    return Period(utc(start), utc(end))
+
+
+def _usage_info(entry: UsageRevenue) -> RevenueInfo:
+    charges = {charged.slab.order: charged for charged in entry.charge.slabs}
+    slabs = [_slab(slab.order, charges.get(slab.order)) for slab in entry.card.slabs]
+    if entry.charge.bound is not None:
+        slabs.append(
+            SlabRevenueSummary(
+                order=0,
+                usage=Decimal(0),
+                revenue=number(entry.charge.adjustment),
+                metadata=_metadata(entry.charge.bound, None),
+            )
+        )
+    return RevenueInfo(
+        usages={entry.card.meter_id: number(entry.charge.quantity)},
+        usage_rate_card=card_shape(entry.card),
+        slab_revenue_summaries=slabs,
+    )
+
+
+def _slab(order: int, charged: SlabCharge | None) -> SlabRevenueSummary:
+    if charged is None:
+        return SlabRevenueSummary(order=order, usage=Decimal(0), revenue=Decimal(0))
+    return SlabRevenueSummary(
+        order=order,
+        usage=number(charged.quantity),
+        revenue=number(charged.amount),
+        metadata=_metadata(charged.bound, charged.packages),
+    )
+
+
+def _metadata(bound: str | None, packages: Decimal | None) -> SlabRevenueMetadata | None:
+    if bound is None and packages is None:
+        return None
+    return SlabRevenueMetadata(
+        minimum_rate_applied=True if bound == "minimum" else None,
+        maximum_rate_applied=True if bound == "maximum" else None,
+        package_quantity=None if packages is None else int(packages),
+    )

@@ -1,0 +1,123 @@
+"""What a plan would charge for some usage: the arithmetic of an invoice without an invoice."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from bursar.catalog import plans
+from bursar.catalog.definitions import FeeCard, PlanDetails, UsageCard
+from bursar.catalog.plans import PlanVersion
+from bursar.core.caller import Caller
+from bursar.core.cycles import days_in
+from bursar.core.errors import Invalid, WrongState
+from bursar.core.period import FIRST, FOREVER, Period, show_instant
+from bursar.db.database import Connection
+from bursar.invoicing.model import charge
+from bursar.purchases import store as schedules
+from bursar.purchases.model import AccountFacts, Segment, cycle_number
+from bursar.rating.fees import falls_in, fee
+from bursar.rating.slabs import Charge
+from bursar.usage import quantities
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCycle:
+    """The cycle of an account at an instant, as far as its plan covers it."""
+
+    account: AccountFacts
+    segment: Segment
+    period: Period
+
+    @property
+    def number(self) -> int:
+        """Of the association, from 0."""
+        return cycle_number(self.segment.calendar, self.segment.anchor, self.period.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The local days of a cycle that are charged, and those that it has."""
+
+    days: int
+    of_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRevenue:
+    """What the quantity of a meter costs by a card."""
+
+    card: UsageCard
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True)
+class FeeRevenue:
+    """What of a fee is charged, 12 decimals; zero in a cycle in which it is not due."""
+
+    card: FeeCard
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """What a plan charges, card by card, before rounding to the currency; commitments are left out."""
+
+    usage: list[UsageRevenue]
+    fees: list[FeeRevenue]
+
+
+def calculate(
+    details: PlanDetails, currency: str, used: Mapping[int, Decimal], cycle: int, share: Share | None = None
+) -> Calculation:
+    """What a plan charges in the cycle of a number, counted from 0, for quantities by internal key of the meter.
+
+    `share` prorates the fees that are charged by the day. Raises `Invalid` for a currency that the plan does not have.
+    """
+    if currency not in details.currencies:
+        raise Invalid("currencyConfig.currency", f"{currency!r} is not among the plan's supported currencies")
+    part = share or Share(1, 1)
+    fees = []
+    for card in details.fees:
+        due = falls_in(cycle, recurring=card.recurring, interval=card.interval, offset=card.offset)
+        rate = card.in_currency(currency)
+        amount = fee(rate, part.days, part.of_days, prorated=card.prorated, opens_cycle=True) if due else None
+        fees.append(FeeRevenue(card, amount or _ZERO))
+    return Calculation(
+        usage=[UsageRevenue(card, charge(card, currency, used.get(card.meter, _ZERO))) for card in details.usage],
+        fees=fees,
+    )
+
+
+def share_of(cycle: Period, current: datetime, zone: str, field: str) -> Share:
+    """What is left of a cycle from an instant on, in local days. Raises `Invalid` for an instant outside it."""
+    if current not in cycle:
+        raise Invalid(field, "must lie in the cycle")
+    return Share(days_in(Period(current, cycle.end), zone), days_in(cycle, zone))
+
+
+async def running_cycle(connection: Connection, caller: Caller, account_id: str, moment: datetime) -> RunningCycle:
+    """The cycle of an account at an instant. Raises `NotFound`, or `WrongState` where no plan is associated then."""
+    account = await schedules.find_account(connection, caller.workspace, account_id)
+    for segment in await schedules.segments_of(connection, caller.workspace, account.key):
+        if FIRST <= moment < FOREVER and moment in segment.period:
+            period = segment.calendar.cycle_at(moment).overlap(segment.period)
+            assert period is not None, "both hold the instant"
+            return RunningCycle(account, segment, period)
+    raise WrongState(f"account {account_id!r} has no price plan at {show_instant(moment)}")
+
+
+async def plan_of(connection: Connection, caller: Caller, cycle: RunningCycle) -> PlanVersion:
+    """The plan that holds in a cycle."""
+    return await plans.version(connection, caller.workspace, cycle.segment.version)
+
+
+async def used_in(
+    connection: Connection, caller: Caller, account: int, cards: Sequence[UsageCard], period: Period
+) -> dict[int, Decimal]:
+    """What an account used of the meters of some cards, by their internal keys."""
+    keys = [(account, card.meter, period.start, period.end) for card in cards]
+    found = await quantities.sums(connection, caller.workspace, keys)
+    return {card.meter: quantity for card, quantity in zip(cards, found, strict=True)}
