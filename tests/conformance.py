@@ -31,7 +31,7 @@ def recorded(app: App) -> App:
     togai, _ = load_doors()
     table = [
         (operation.method, re.compile(re.sub(r"{\w+}", "[^/]+", operation.path) + "$"), operation.id)
-        for operation in togai.operations
+        for operation in sorted(togai.operations, key=lambda operation: "{" in operation.path)
     ]
 
     async def around(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:

@@ -121,6 +121,25 @@ def test_what_moves(segments: list[Segment], source: int, expected: list[object]
     assert len({s.schedule for s in after if s.schedule < 0}) == len(made)
 
 
+def test_the_present_cycle_begins_anew_as_one_whole() -> None:
+    held = [
+        on(at(1, 1), at(4, 10), "pp.a", 1, 1, 1),
+        on(at(4, 10), at(5, 5), "pp.a", 2, 2, 1),
+        on(at(5, 5), FOREVER, "pp.a", 1, 3, 1),
+    ]
+    for target in (plan("pp.b"), plan("pp.a", 3)):
+        after, _ = moved(ACCOUNT, held, move(target, "START_OF_CURRENT_CYCLE"), at(5, 17, 9), CYCLES)
+        assert [(s.price_plan_id, s.version_number, s.period.start) for s in after] == [
+            ("pp.a", 1, at(1, 1)),
+            ("pp.a", 2, at(4, 10)),
+            (target.id, target.version, at(5, 1)),
+        ]
+    planned = [on(at(1, 1), at(6, 1), "pp.a", 1, 1, 1), on(at(6, 1), FOREVER, "pp.a", 2, 2, 1)]
+    later = move(plan("pp.b"), "START_OF_CURRENT_CYCLE", source=2)
+    after, _ = moved(ACCOUNT, planned, later, at(5, 17, 9), CYCLES)
+    assert [s.period.start for s in after] == [at(1, 1), at(6, 1)], "the source is yet to come"
+
+
 def test_other_cycles_run_from_the_move_on_unless_they_are_retained() -> None:
     now = at(5, 17, 9)
     odd = [replace(HELD[0], calendar=replace(HELD[0].calendar, day="20"))]

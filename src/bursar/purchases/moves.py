@@ -49,17 +49,15 @@ def moved(
 ) -> tuple[list[Segment], dict[int, PlanVersion]]:
     """The segments as they are to be, and the plan of each negative number in them.
 
-    An association moves from where it is or will be on the source, with all of it that follows. Time that has ended
-    or is invoiced stays. A version of the same plan goes on under the same association, another plan begins a new one.
-    `cycles` are those of the versions that segments are on. Raises `Invalid` where an override does not fit the target
-    or cycles cannot be retained.
+    An association moves from where it is or will be on the source, with all of it that follows; where the present cycle
+    begins anew, with what has ended of that as well. Time that is invoiced stays. A version of the same plan goes on
+    under the same association, another plan begins a new one. `cycles` are those of the versions that segments are on.
+    Raises `Invalid` where an override does not fit the target or cycles cannot be retained.
     """
     after = list(segments)
     made: dict[int, PlanVersion] = {}
     for schedule in dict.fromkeys(segment.schedule for segment in segments):
-        parts = [s for s in segments if s.schedule == schedule and s.period.end > now]
-        while parts and (parts[0].price_plan_id, parts[0].version_number) != (move.source_id, move.source_version):
-            parts.pop(0)
+        parts = _parts(move, [s for s in segments if s.schedule == schedule], now)
         fresh: list[Segment] = []
         for part in parts:
             plan = _with_override(move, part)
@@ -74,6 +72,17 @@ def moved(
             _add(fresh, _new(move, part, taken, plan, -len(made) - 1), plan, made)
         after.extend(fresh)
     return sorted(after, key=lambda segment: segment.period), made
+
+
+def _parts(move: Move, parts: Sequence[Segment], now: datetime) -> list[Segment]:
+    """Which parts of an association may move."""
+    source = (move.source_id, move.source_version)
+    on_it = [s for s in parts if s.period.end > now and (s.price_plan_id, s.version_number) == source]
+    if not on_it:
+        return []
+    if move.mode is MigrationMode.START_OF_CURRENT_CYCLE and on_it[0].period.start <= now:
+        return list(parts)
+    return [s for s in parts if s.period.start >= on_it[0].period.start]
 
 
 def _add(fresh: list[Segment], new: Segment, plan: PlanVersion, made: dict[int, PlanVersion]) -> None:

@@ -100,9 +100,14 @@ async def archive_plan(connection: Connection, caller: Caller, identifier: str) 
 async def _rewrite(connection: Connection, caller: Caller, takeovers: Sequence[tuple[Takeover, PlanVersion]]) -> None:
     await store.supersede(connection, caller.workspace, [taken.segment.key for taken, _ in takeovers], caller.wall)
     rows = []
+    last: tuple[int, PlanVersion] | None = None
     for taken, followed in takeovers:
-        old = taken.segment
-        target = followed if followed.override is None else await keep(connection, caller, followed)
+        old, target = taken.segment, followed
+        if followed.override is not None:
+            # Parts of an association under one override are on one version, so that they can be joined.
+            same = last is not None and last[0] == old.schedule and last[1].override == followed.override
+            target = last[1] if last is not None and same else await keep(connection, caller, followed)
+            last = (old.schedule, target)
         if taken.before is not None:
             rows.append(NewSegment(old.schedule, old.account, old.version, taken.before, old.calendar, old.grace_days))
         rows.append(
