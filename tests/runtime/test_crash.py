@@ -56,6 +56,7 @@ class Story:
         self.folder = folder
         self.environment = {**os.environ, "BURSAR_CRASH_DIR": str(marks)}
         self.token = TOKEN
+        self.meter = ""
         self.starts = 0
         self.running = self._start()
 
@@ -126,6 +127,7 @@ def test_every_point_recovers_by_itself(tmp_path: Path) -> None:
             story.send("POST", "/ingestBatch", {"events": events}, f"batch {batch}")
         for month in (6, 7):
             story.send("POST", "/bursar/v1/clock", {"now": f"2024-{month:02}-10T00:00:00Z"}, f"month {month}")
+        _jobs(story, plan)
         assert story.command("erase", "customer", "a0", "--workspace", "trial")["customer"] == "a0"
         story.command("bill", "--workspace", "trial")
         _until(lambda: {path.name for path in marks.iterdir()} == {*crash.POINTS})
@@ -145,6 +147,19 @@ def test_every_point_recovers_by_itself(tmp_path: Path) -> None:
         story.running.terminate()
 
 
+def _jobs(story: Story, plan: str) -> None:
+    """Every account moves to another plan, and a bill run is asked for."""
+    other = _plan(story, "other", story.meter)
+    body = {"sourceId": plan, "sourceVersion": 1, "targetId": other, "migrationMode": "NEXT_CYCLE"}
+    story.send("POST", "/price_plans/migration", body, "move")
+    story.send("POST", "/invoices/bill_runs", key="run")
+
+    def jobs() -> list[tuple[str, str]]:
+        return [(job["type"], job["status"]) for job in story.send("GET", "/jobs")["data"]]
+
+    _until(lambda: jobs() == [("BILL_RUN", "COMPLETED"), ("PRICE_PLAN", "COMPLETED")])
+
+
 def _catalogue(story: Story) -> str:
     story.send("POST", "/event_schema", {"name": "call", "attributes": [{"name": "units"}], "dimensions": []}, "schema")
     story.send("POST", "/event_schema/call/activate", key="schema on")
@@ -152,8 +167,12 @@ def _catalogue(story: Story) -> str:
         "name": "units", "type": "COUNTER", "aggregation": "SUM", "eventSchemaName": "call",
         "computations": [{"computation": '{"var":"attributes.units"}', "order": 1}],
     }  # fmt: skip
-    meter_id = story.send("POST", "/usage_meters", meter, "meter")["id"]
-    story.send("POST", f"/usage_meters/{meter_id}/activate", key="meter on")
+    story.meter = story.send("POST", "/usage_meters", meter, "meter")["id"]
+    story.send("POST", f"/usage_meters/{story.meter}/activate", key="meter on")
+    return _plan(story, "plan", story.meter)
+
+
+def _plan(story: Story, name: str, meter_id: str) -> str:
     details = {
         "supportedCurrencies": ["USD"],
         "pricingCycleConfig": {
@@ -161,9 +180,9 @@ def _catalogue(story: Story) -> str:
         },
         "usageRateCards": [card(meter_id, per_unit(0), ["0.1"])],
     }  # fmt: skip
-    body = {"name": "plan", "type": "BILLING", "pricePlanDetails": details}
-    plan = str(story.send("POST", "/price_plans", body, "plan")["id"])
-    story.send("POST", f"/price_plans/{plan}/activate", {"currencies": ["USD"]}, "plan on")
+    body = {"name": name, "type": "BILLING", "pricePlanDetails": details}
+    plan = str(story.send("POST", "/price_plans", body, name)["id"])
+    story.send("POST", f"/price_plans/{plan}/activate", {"currencies": ["USD"]}, f"{name} on")
     return plan
 
 

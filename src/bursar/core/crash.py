@@ -24,6 +24,9 @@ POINTS: dict[str, str] = {
     "links made": "audit rows are linked, the head is the old one",
     "links committed": "a head is committed, the file beside the database is the old one",
     "heads written": "the new file of heads is whole, the old one still has its name",
+    "job begun": "a job is in progress, none of its entries is done",
+    "job entry done": "the work on one object is done and its entry settled, nothing is committed",
+    "job finished": "a job has its last state, nothing is committed",
     "customer erased": "a customer's profile is overwritten, nothing is committed",
 }
 """Every point, and how things stand there."""

@@ -6,6 +6,7 @@ middle is found again by the next.
 
 from collections.abc import Awaitable, Callable
 
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError, Unavailable
 from bursar.db import audit
@@ -42,7 +43,9 @@ async def begin(db: Database, caller: Caller, identifier: str) -> Job:
         await connection.fetchval(
             queries.set_status, caller.workspace, job.key, Status.PENDING, Status.IN_PROGRESS, None, caller.wall
         )
-        return await find(connection, caller.workspace, identifier)
+        begun = await find(connection, caller.workspace, identifier)
+    crash.point("job begun")
+    return begun
 
 
 async def run_entries(db: Database, caller: Caller, job: Job, work: Work) -> None:
@@ -62,6 +65,7 @@ async def run_entries(db: Database, caller: Caller, job: Job, work: Work) -> Non
         except BursarError as error:
             raise _Refused(row["entity"], error.message) from error
         await settle(connection, caller, job, {row["entity"]: (EntryStatus.COMPLETED, None)})
+        crash.point("job entry done")
         return True
 
     while True:
@@ -86,3 +90,4 @@ async def finish(db: Database, caller: Caller, job: Job) -> None:
         if moved is not None:
             detail = {"status": status, "completed": counts.completed, "failed": counts.failed}
             await audit.record(connection, caller, "finish", "job", job.id, detail)
+            crash.point("job finished")
