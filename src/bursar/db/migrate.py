@@ -1,8 +1,5 @@
 """Bring a database up to this release. Forward only; each migration is one transaction, so a killed one is redone."""
 
-from importlib import resources
-
-import asyncpg
 import psycopg
 import sqlalchemy
 import sqlalchemy.exc
@@ -11,8 +8,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from bursar.core.errors import BursarError
-from bursar.db.database import API_ROLE, SCHEMA, SESSION
-from bursar.db.queries import Queries
+from bursar.db.database import API_ROLE, SCHEMA
 
 _GATE = 7_215_001
 """Advisory lock that lets one process migrate while others wait."""
@@ -27,17 +23,6 @@ class RoleMissing(BursarError):
 
 class DatabaseTooNew(BursarError):
     """The database was migrated by a newer release of Bursar: start that release, or restore a backup of this one."""
-
-
-async def ready(dsn: str) -> bool:
-    """Whether the database stands at this release's newest migration, asked without loading the migration machinery."""
-    connection = await asyncpg.connect(dsn, server_settings=SESSION, timeout=10)
-    try:
-        return bool(await connection.fetchval(Queries("bursar.db").migration_version) == _head())
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        return False
-    finally:
-        await connection.close()
 
 
 def migrate(dsn: str) -> None:
@@ -69,12 +54,6 @@ def make_role(dsn: str) -> None:
         engine.dispose()
 
 
-def migrations() -> set[str]:
-    """The migrations that this release knows."""
-    names = [entry.name for entry in resources.files("bursar.db.migrations").joinpath("versions").iterdir()]
-    return {name.removesuffix(".sql") for name in names if name.endswith(".sql")}
-
-
 def _make_role(connection: sqlalchemy.Connection) -> None:
     """Make the role of requests, which belongs to the whole server, and let the owner become it."""
     owner: str = connection.execute(sqlalchemy.text("select current_user")).scalar_one()
@@ -96,10 +75,6 @@ def _make_role(connection: sqlalchemy.Connection) -> None:
                 raise
         except sqlalchemy.exc.IntegrityError:
             connection.rollback()  # made meanwhile by a migration of another database of the same server
-
-
-def _head() -> str:
-    return max(migrations())
 
 
 def _refuse_newer(connection: sqlalchemy.Connection, scripts: ScriptDirectory) -> None:

@@ -18,8 +18,8 @@ from bursar.runtime.datadir import default_data_dir
 from bursar.runtime.demo import play
 from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, instant, progress, show
 from bursar.runtime.proof import prove
-from bursar.runtime.server import wall
 from bursar.runtime.session import on_database
+from bursar.runtime.wall import wall
 from bursar.runtime.worker import work as work_until_told
 
 

@@ -17,8 +17,8 @@ from bursar.runtime.output import (
     progress,
     show,
 )
-from bursar.runtime.server import wall
 from bursar.runtime.session import caller_in, on_database
+from bursar.runtime.wall import wall
 from bursar.usage.pipeline import Pipeline
 
 imports = typer.Typer(help="Bring data in.", no_args_is_help=False, rich_markup_mode=None)

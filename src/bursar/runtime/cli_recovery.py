@@ -14,7 +14,7 @@ from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, progress
 from bursar.runtime.proof import prove
 from bursar.runtime.restore import checked
 from bursar.runtime.restore import restore as load
-from bursar.runtime.server import wall
+from bursar.runtime.wall import wall
 
 _MIB = 1 << 20
 

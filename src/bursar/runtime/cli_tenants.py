@@ -21,8 +21,8 @@ from bursar.runtime.output import (
     show,
     table,
 )
-from bursar.runtime.server import wall
 from bursar.runtime.session import caller_in, on_database
+from bursar.runtime.wall import wall
 
 tokens = typer.Typer(help="API tokens.", no_args_is_help=False, rich_markup_mode=None)
 workspaces = typer.Typer(help="Workspaces, the tenants.", no_args_is_help=False, rich_markup_mode=None)

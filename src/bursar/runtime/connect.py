@@ -14,7 +14,7 @@ from bursar.accounts.tokens import create_token, list_tokens
 from bursar.accounts.workspaces import DEFAULT, caller_of, create_workspace, list_workspaces
 from bursar.core.errors import BursarError
 from bursar.db.database import Database
-from bursar.db.migrate import migrate, ready
+from bursar.db.standing import ready
 from bursar.runtime.datadir import DataDir, default_data_dir
 from bursar.runtime.postgres import Cluster, Say
 
@@ -29,6 +29,8 @@ def bring_up_to_date(dsn: str) -> None:
     """Migrate where the database is behind this release."""
     try:
         if not asyncio.run(ready(dsn)):
+            from bursar.db.migrate import migrate  # noqa: PLC0415 - a third of a second that most commands do not need
+
             migrate(dsn)
     except (OSError, psycopg.OperationalError) as error:
         raise NoDatabase(f"the database cannot be reached: {str(error).strip().splitlines()[0]}") from None

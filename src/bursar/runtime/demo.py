@@ -28,7 +28,7 @@ from bursar.runtime import usage_play
 from bursar.runtime.datadir import DataDir
 from bursar.runtime.output import note, progress
 from bursar.runtime.proof import prove
-from bursar.runtime.server import wall
+from bursar.runtime.wall import wall
 
 SENDERS = 4
 _encoder = msgspec.json.Encoder(decimal_format="number")

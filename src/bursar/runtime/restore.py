@@ -11,7 +11,7 @@ import psycopg
 
 from bursar.core.errors import BursarError
 from bursar.db.database import API_ROLE, SCHEMA
-from bursar.db.migrate import make_role, migrations
+from bursar.db.standing import migrations
 from bursar.runtime.archive import BLOCK, Backup, BackupRefused, Manifest, Progress, blocks, check, decompress
 from bursar.runtime.backup import client, last_words
 
@@ -51,6 +51,8 @@ def restore(dsn: str, file: IO[bytes], backup: Backup, progress: Progress = lamb
     Raises `NotEmpty`, `RestoreFailed`, `BackupRefused`. Then, and where it is killed, the database stays empty.
     """
     refuse_used(dsn)
+    from bursar.db.migrate import make_role  # noqa: PLC0415 - loads slowly, and few commands need it
+
     make_role(dsn)
     with tempfile.TemporaryDirectory(prefix="bursar-restore-") as folder, tempfile.TemporaryFile() as said:
         chosen = Path(folder) / "contents"

@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import uvicorn
 import uvloop
@@ -18,6 +17,7 @@ from bursar.http.app import Application
 from bursar.http.limits import Limiter
 from bursar.runtime import logs
 from bursar.runtime.due import services
+from bursar.runtime.wall import wall
 from bursar.usage.pipeline import Pipeline
 
 DRAIN_SECONDS = 5
@@ -26,11 +26,6 @@ LAST_WORDS_SECONDS = 0.2
 """How long a connection that was taken just before the end has to say what it wants."""
 PATIENCE_SECONDS = 4.5
 """How long events may wait for their commit before their sender is told to come again."""
-
-
-def wall() -> datetime:
-    """The time on the wall."""
-    return datetime.now(UTC)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from bursar.core.caller import Caller
 from bursar.db.database import Database
 from bursar.runtime.connect import database
 from bursar.runtime.output import remark
-from bursar.runtime.server import wall
+from bursar.runtime.wall import wall
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from bursar.db.database import Database, outage
 from bursar.runtime import logs
 from bursar.runtime.due import run_everything_due
 from bursar.runtime.jobs import keep_running
-from bursar.runtime.server import wall
+from bursar.runtime.wall import wall
 from bursar.runtime.witness import keep_sealing
 
 _log = structlog.get_logger()
