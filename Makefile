@@ -25,7 +25,7 @@ test: .venv/.developed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 # About 100,000 requests over both OpenAPI documents; takes hours. FUZZ_EXAMPLES=100 is a quarter of an hour.
 FUZZ_EXAMPLES ?= 2300
