@@ -10,11 +10,11 @@ import asyncpg
 
 from bursar.accounts import gate
 from bursar.accounts.model import Account, AliasRemoval, Name, NewAlias, free_id, may_change, settle_aliases
-from bursar.accounts.store import aliases_of, get_account, key_of, lock_account, queries
+from bursar.accounts.store import aliases_of, get_account, lock_account, queries
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, WrongState
 from bursar.core.ids import draw
-from bursar.core.page import Page
+from bursar.core.page import Page, key_of
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 

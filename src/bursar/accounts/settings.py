@@ -18,10 +18,10 @@ from bursar.accounts.setting_values import (
     names_of,
     parse_reference,
 )
-from bursar.accounts.store import get_account, get_customer, key_of
+from bursar.accounts.store import get_account, get_customer
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken
-from bursar.core.page import Page
+from bursar.core.page import Page, key_of
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries

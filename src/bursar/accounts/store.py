@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from bursar.accounts.model import Account, Address, Alias, BillingInformation, Customer
-from bursar.core.errors import Invalid, NotFound
-from bursar.core.page import Page
+from bursar.core.errors import NotFound
+from bursar.core.page import Page, key_of
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
 
@@ -16,15 +16,6 @@ queries = Queries("bursar.accounts")
 def to_text(value: object) -> str | None:
     """`value` as JSON text for a jsonb column; None stays NULL."""
     return None if value is None else msgspec.json.encode(value).decode()
-
-
-def key_of(after: str | None) -> int:
-    """The key in a list's bookmark."""
-    if after is None:
-        return 0
-    if not (after.isascii() and after.isdigit() and len(after) < 19):
-        raise Invalid("nextToken", "is not a token of this list")
-    return int(after)
 
 
 def customer_of(row: Row) -> Customer:

@@ -10,12 +10,11 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-from bursar.accounts.store import key_of
 from bursar.accounts.workspaces import caller_of, workspace_of
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, Unauthenticated
 from bursar.core.ids import ALPHABET
-from bursar.core.page import Page
+from bursar.core.page import Page, key_of
 from bursar.core.period import show_instant
 from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
@@ -141,7 +140,7 @@ async def create_token(
 
 async def list_tokens(connection: Connection, caller: Caller, after: str | None, limit: int) -> Page[Token]:
     """The workspace's tokens, oldest first."""
-    rows = await connection.fetch(queries.list_tokens, caller.workspace, key_of(after), limit + 1)
+    rows = await connection.fetch(queries.list_tokens, caller.workspace, key_of(after, field="after"), limit + 1)
     tokens = [_token(row) for row in rows]
     return Page(tokens[:limit], str(tokens[limit - 1].key) if len(tokens) > limit else None)
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bursar.catalog.schemas import key_of
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, WrongState
 from bursar.core.ids import draw
-from bursar.core.page import Page
+from bursar.core.page import Page, key_of
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries

@@ -14,11 +14,11 @@ import msgspec
 from bursar.accounts import gate
 from bursar.catalog.definitions import Filter, MeterDefinition, from_text, to_text
 from bursar.catalog.model import check_meter
-from bursar.catalog.schemas import EventSchema, get_schema, key_of, queries, schema_at
+from bursar.catalog.schemas import EventSchema, get_schema, queries, schema_at
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, WrongState
 from bursar.core.ids import draw
-from bursar.core.page import Page
+from bursar.core.page import Page, key_of
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 
@@ -223,7 +223,7 @@ async def list_meters(
     limit: int,
 ) -> Page[UsageMeter]:
     """Usage meters in the order of their making."""
-    rows = await connection.fetch(queries.meters, workspace, key_of(after), statuses, aggregations, limit + 1)
+    rows = await connection.fetch(queries.meters, workspace, key_of(after, digits=9), statuses, aggregations, limit + 1)
     items = [_meter(row) for row in rows[:limit]]
     return Page(items, str(items[-1].key) if len(rows) > limit else None)
 

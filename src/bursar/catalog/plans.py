@@ -16,11 +16,11 @@ from bursar.catalog.definitions import (
     to_text,
 )
 from bursar.catalog.model import check_plan
-from bursar.catalog.schemas import key_of, queries
+from bursar.catalog.schemas import queries
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, WrongState
 from bursar.core.ids import draw
-from bursar.core.page import Page
+from bursar.core.page import Page, key_of
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 

@@ -18,7 +18,7 @@ from bursar.catalog.definitions import (
 from bursar.catalog.model import check_meter, check_schema, check_widened
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, WrongState
-from bursar.core.page import Page
+from bursar.core.page import Page, key_of
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
@@ -182,18 +182,9 @@ async def list_schemas(
     connection: Connection, workspace: int, status: str | None, after: str | None, limit: int
 ) -> Page[EventSchema]:
     """Event schemas in the order of their making; archived ones only where their status is asked for."""
-    rows = await connection.fetch(queries.schemas, workspace, key_of(after), status, limit + 1)
+    rows = await connection.fetch(queries.schemas, workspace, key_of(after, digits=9), status, limit + 1)
     items = [_schema(row, row["meters"]) for row in rows[:limit]]
     return Page(items, str(items[-1].key) if len(rows) > limit else None)
-
-
-def key_of(after: str | None) -> int:
-    """The key in a list's bookmark."""
-    if after is None:
-        return 0
-    if not (after.isascii() and after.isdigit() and len(after) < 10):
-        raise Invalid("nextToken", "is not a token of this list")
-    return int(after)
 
 
 async def schema_names(connection: Connection, workspace: int) -> dict[int, str]:

@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 
 from bursar.core.caller import Caller
-from bursar.core.errors import Invalid
-from bursar.core.page import Page
+from bursar.core.page import Page, key_of
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
 
@@ -59,10 +58,9 @@ async def list_entries(
     connection: Connection, caller: Caller, wanted: Filter, after: str | None, limit: int
 ) -> Page[Entry]:
     """The workspace's entries, newest first, `limit` of them after the bookmark `after`."""
-    if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
-        raise Invalid("after", "is not a bookmark of this list")
+    before = key_of(after, field="after") or None
     rows = await connection.fetch(
-        queries.list_audit, caller.workspace, int(after) if after else None, wanted.actor, wanted.action, wanted.kind,
+        queries.list_audit, caller.workspace, before, wanted.actor, wanted.action, wanted.kind,
         wanted.object, wanted.since, wanted.until, limit + 1,
     )  # fmt: skip
     return Page([_entry(row) for row in rows[:limit]], str(rows[limit - 1]["key"]) if len(rows) > limit else None)

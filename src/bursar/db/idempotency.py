@@ -77,11 +77,7 @@ async def once(db: Database, attempt: Attempt, wall: datetime, work: Work) -> Ou
     async with _turn(attempt):
 
         async def together(connection: Connection) -> Outcome:
-            fresh = await connection.fetchval(
-                queries.open_record, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key),
-                attempt.request, wall, wall - KEPT,
-            )  # fmt: skip
-            if not fresh:
+            if not await _take(connection, attempt, wall):
                 return await _replay(connection, attempt)
             crash.point("key taken")
             outcome = await work(_Joined(db, connection))
@@ -112,11 +108,7 @@ async def once_repeatable(db: Database, attempt: Attempt, wall: datetime, work: 
         crash.point("repeatable done")
 
         async def record(connection: Connection) -> Outcome:
-            fresh = await connection.fetchval(
-                queries.open_record, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key),
-                attempt.request, wall, wall - KEPT,
-            )  # fmt: skip
-            if not fresh:
+            if not await _take(connection, attempt, wall):
                 return await _replay(connection, attempt)
             await _close(connection, attempt, outcome)
             return outcome
@@ -138,6 +130,15 @@ async def _turn(attempt: Attempt) -> AsyncIterator[None]:
         lock = _turns[name] = asyncio.Lock()
     async with lock:
         yield
+
+
+async def _take(connection: Connection, attempt: Attempt, wall: datetime) -> bool:
+    """Take the key, once whoever has it in hand has ended; whether it was to be had."""
+    fresh = await connection.fetchval(
+        queries.open_record, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key),
+        attempt.request, wall, wall - KEPT,
+    )  # fmt: skip
+    return bool(fresh)
 
 
 async def _replay(connection: Connection, attempt: Attempt) -> Outcome:

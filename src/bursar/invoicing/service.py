@@ -6,8 +6,8 @@ from datetime import datetime
 
 from bursar.catalog.meters import meter_keys
 from bursar.core.caller import Caller
-from bursar.core.errors import Invalid, NotFound
-from bursar.core.page import Page
+from bursar.core.errors import NotFound
+from bursar.core.page import Page, key_of
 from bursar.db.database import Connection, Database
 from bursar.invoicing import store
 from bursar.invoicing.content import draw_up_all
@@ -65,7 +65,7 @@ async def get_invoice(db: Database, caller: Caller, identifier: str) -> Invoice:
 
 async def list_invoices(db: Database, caller: Caller, filters: Filters, after: str | None, limit: int) -> Page[Invoice]:
     """Invoices, newest first; the drafts of all cycles that have begun are among them."""
-    before = _bookmark(after)
+    before = key_of(after) or None
     await open_cycles(db, caller, caller.now)
     async with db.reading(caller.workspace) as connection:
         rows = await connection.fetch(
@@ -135,11 +135,3 @@ async def _read(connection: Connection, caller: Caller, keys: Sequence[int]) -> 
         )
         for header in headers
     ]
-
-
-def _bookmark(after: str | None) -> int | None:
-    if after is None:
-        return None
-    if not (after.isascii() and after.isdigit() and len(after) <= 18):
-        raise Invalid("nextToken", "is not a token of this list")
-    return int(after)

@@ -7,8 +7,8 @@ import msgspec
 
 from bursar.core import ids
 from bursar.core.caller import Caller
-from bursar.core.errors import Invalid, NotFound
-from bursar.core.page import Page
+from bursar.core.errors import NotFound
+from bursar.core.page import Page, key_of
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
@@ -54,7 +54,7 @@ async def find(connection: Connection, workspace: int, identifier: str) -> Job:
 
 async def list_jobs(connection: Connection, workspace: int, after: str | None, limit: int) -> Page[Listed]:
     """Jobs, the newest first."""
-    rows = await connection.fetch(queries.list_jobs, workspace, _bookmark(after), limit + 1)
+    rows = await connection.fetch(queries.list_jobs, workspace, key_of(after) or None, limit + 1)
     items = [
         Listed(row["key"], row["wire_id"], Kind(row["kind"]), Status(row["status"]), row["updated_at"])
         for row in rows[:limit]
@@ -67,7 +67,7 @@ async def list_entries(
 ) -> Page[Entry]:
     """The entries of a job in its order. Raises `NotFound`."""
     job = await find(connection, workspace, identifier)
-    rows = await connection.fetch(queries.list_entries, workspace, job.key, _bookmark(after) or 0, limit + 1)
+    rows = await connection.fetch(queries.list_entries, workspace, job.key, key_of(after, digits=9), limit + 1)
     items = [
         Entry(row["number"], row["entity"], EntryStatus(row["status"]), row["reason"], row["created_at"])
         for row in rows[:limit]
@@ -117,14 +117,6 @@ async def settle(
         [status for status, _ in ended.values()],
         [reason for _, reason in ended.values()],
     )
-
-
-def _bookmark(after: str | None) -> int | None:
-    if after is None:
-        return None
-    if not (after.isascii() and after.isdigit() and len(after) <= 18):
-        raise Invalid("nextToken", "is not a token of this list")
-    return int(after)
 
 
 def _job(row: Row) -> Job:

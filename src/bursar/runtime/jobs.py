@@ -1,7 +1,7 @@
 """The worker's jobs: each is handed to the room that owns its work."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
@@ -13,6 +13,7 @@ from bursar.invoicing.bill_runs import run_bill_run
 from bursar.jobs.model import Job, Kind, Status
 from bursar.jobs.running import begin, finish, open_jobs, run_entries
 from bursar.purchases.migration import as_of, migrate_account
+from bursar.runtime.wall import wall
 
 EVERY_SECONDS = 1.0
 RETRY_SECONDS = 5.0
@@ -27,7 +28,7 @@ async def keep_running(dsn: str, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             pause = EVERY_SECONDS
             try:
-                if await run_jobs(db, datetime.now(UTC)):
+                if await run_jobs(db, wall()):
                     pause = RETRY_SECONDS
             except Exception as error:  # noqa: BLE001 - the worker outlives whatever one round meets, and says it
                 _report("jobs_failed", error)

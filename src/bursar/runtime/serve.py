@@ -12,7 +12,6 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +24,7 @@ from bursar.runtime.connect import bring_up_to_date, first_start
 from bursar.runtime.datadir import DataDir, default_data_dir
 from bursar.runtime.farewell import Farewell
 from bursar.runtime.postgres import Cluster, Say
+from bursar.runtime.wall import wall
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where server processes keep their counters, so that each can answer for all (named by the metrics library)."""
@@ -70,7 +70,7 @@ class Parent:
         port = self._listeners[0].getsockname()[1]
         try:
             dsn = self._open_database()
-            token = asyncio.run(first_start(dsn, datetime.now(UTC)))
+            token = asyncio.run(first_start(dsn, wall()))
             if token is not None:
                 self.say(f"API token of the workspace '{DEFAULT}', shown only now: {token}")
             for number in range(1, self.workers + 1):

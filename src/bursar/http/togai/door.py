@@ -43,6 +43,23 @@ class PageQuery(Query):
     page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
 
 
+class MixedPageQuery(Query, kw_only=True, rename=None):
+    """How to cut a list whose other parameters are in snake_case on the wire."""
+
+    nextToken: Annotated[str, msgspec.Meta(max_length=TOKEN_LIMIT)] | None = None  # noqa: N815 - as the wire has it
+    pageSize: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None  # noqa: N815 - as the wire has it
+
+    @property
+    def next_token(self) -> str | None:
+        """The bookmark, by the name that lists use."""
+        return self.nextToken
+
+    @property
+    def page_size(self) -> int | None:
+        """The size, by the name that lists use."""
+        return self.pageSize
+
+
 def _failure(reason: Failure) -> Response:
     return answer(ErrorResponse(message=reason.message[:MESSAGE_LIMIT]), reason.status)
 

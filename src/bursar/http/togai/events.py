@@ -11,9 +11,9 @@ from starlette.responses import Response
 from bursar.accounts import store
 from bursar.core.decimals import show
 from bursar.core.errors import Invalid, NotFound
-from bursar.http.door import Answer, Call, Query
+from bursar.http.door import Answer, Call
 from bursar.http.encode import answer, number
-from bursar.http.togai.door import TOKEN_LIMIT, door, open_token, seal_token
+from bursar.http.togai.door import MixedPageQuery, door, open_token, seal_token
 from bursar.usage import events
 from bursar.usage.events import KeptEvent, Made
 from bursar.usage.judged import Judged
@@ -32,24 +32,13 @@ GROUPS: dict[str, tuple[State, ...]] = {
 """The groups of states that the contract filters by."""
 
 
-class EventsQuery(Query, kw_only=True, rename=None):
+class EventsQuery(MixedPageQuery, kw_only=True, rename=None):
     """Which events to list."""
 
-    nextToken: Annotated[str, Meta(max_length=TOKEN_LIMIT)] | None = None  # noqa: N815 - the wire mixes both spellings
     pageSize: Annotated[int, Meta(ge=1, le=50)] | None = None  # noqa: N815
     status: Annotated[str, Meta(max_length=100)] | None = None
     account_id: Annotated[str, Meta(max_length=512)] | None = None
     schema_name: Annotated[str, Meta(max_length=50)] | None = None
-
-    @property
-    def next_token(self) -> str | None:
-        """The bookmark, by the name that lists use."""
-        return self.nextToken
-
-    @property
-    def page_size(self) -> int | None:
-        """The size, by the name that lists use."""
-        return self.pageSize
 
 
 class AttributeShape(Answer, kw_only=True):

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from bursar.accounts.model import Address
 from bursar.core.errors import Invalid
-from bursar.http.door import Answer, Body, Call, Query
+from bursar.http.door import Answer, Body, Call
 from bursar.http.encode import answer, number
-from bursar.http.togai.door import TOKEN_LIMIT, door, open_token, seal_token
+from bursar.http.togai.door import MixedPageQuery, door, open_token, seal_token
 from bursar.http.togai.events import CLIENT
 from bursar.http.togai.invoice_tree import InvoiceLineItem, revenue_tree, usage_tree
 from bursar.invoicing import service
@@ -40,26 +40,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
 
 
-class InvoicesQuery(Query, kw_only=True, rename=None):
+class InvoicesQuery(MixedPageQuery, kw_only=True, rename=None):
     """Which invoices to list."""
 
-    nextToken: Annotated[str, Meta(max_length=TOKEN_LIMIT)] | None = None  # noqa: N815 - the wire mixes both spellings
     pageSize: Annotated[int, Meta(ge=1, le=50)] | None = None  # noqa: N815
     status: Status | None = None
     owner_id: Annotated[str, Meta(max_length=50)] | None = None
     customer_id: Annotated[str, Meta(max_length=50)] | None = None
     start_time: Milliseconds | None = None
     end_time: Milliseconds | None = None
-
-    @property
-    def next_token(self) -> str | None:
-        """The bookmark, by the name that lists use."""
-        return self.nextToken
-
-    @property
-    def page_size(self) -> int | None:
-        """The size, by the name that lists use."""
-        return self.pageSize
 
 
 class InvoiceDetailsCustomer(Answer, kw_only=True):

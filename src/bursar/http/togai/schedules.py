@@ -10,8 +10,8 @@ from bursar.catalog.plans import PlanVersion
 from bursar.core.errors import Invalid
 from bursar.core.period import parse_instant
 from bursar.db.database import Connection
-from bursar.http.door import Answer, Body, Call, Query
-from bursar.http.togai.door import TOKEN_LIMIT, door, open_token, seal_token
+from bursar.http.door import Answer, Body, Call
+from bursar.http.togai.door import MixedPageQuery, door, open_token, seal_token
 from bursar.http.togai.overrides import PricePlanDetailsOverride, override_of, override_shape
 from bursar.http.togai.plan_shapes import CreatePricePlanDetailsOverride, PricePlanDetails, details_shape
 from bursar.purchases import service
@@ -47,7 +47,7 @@ class EditPricingScheduleRequest(Body, kw_only=True):
     edits: Annotated[list[UpdatePricingScheduleRequest], Meta(min_length=1, max_length=10)]
 
 
-class DryRunQuery(Query, kw_only=True, rename=None):
+class DryRunQuery(MixedPageQuery, kw_only=True, rename=None):
     """Whether only to show what would be."""
 
     dry_run: bool | None = None
@@ -101,25 +101,13 @@ class PricingSchedulePaginatedResponse(Answer, kw_only=True):
     next_token: str | None
 
 
-class SchedulesQuery(Query, kw_only=True, rename=None):
+class SchedulesQuery(MixedPageQuery, kw_only=True, rename=None):
     """Which schedules to list, and how much to say of them."""
 
-    nextToken: Annotated[str, Meta(max_length=TOKEN_LIMIT)] | None = None  # noqa: N815 - the wire mixes both spellings
-    pageSize: Annotated[int, Meta(ge=1, le=100)] | None = None  # noqa: N815
     start_date: InstantText | None = None
     end_date: InstantText | None = None
     include_price_plan_info: bool | None = None
     compact: bool | None = None
-
-    @property
-    def next_token(self) -> str | None:
-        """The bookmark, by the name that lists use."""
-        return self.nextToken
-
-    @property
-    def page_size(self) -> int | None:
-        """The size, by the name that lists use."""
-        return self.pageSize
 
 
 @door.operation(

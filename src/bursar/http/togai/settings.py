@@ -7,8 +7,8 @@ from msgspec import Meta
 from bursar.accounts import settings
 from bursar.accounts.model import Setting
 from bursar.accounts.settings import EntitySetting, SettingChange
-from bursar.http.door import Answer, Body, Call, Query
-from bursar.http.togai.door import TOKEN_LIMIT, PaginationOptions, door, open_token, seal_token
+from bursar.http.door import Answer, Body, Call
+from bursar.http.togai.door import MixedPageQuery, PaginationOptions, door, open_token, seal_token
 from bursar.http.togai.shapes import SettingDataType, SettingId, SettingNamespace, SettingValue, Text
 
 TAG = "Settings"
@@ -56,25 +56,13 @@ class SettingPaginatedResponse(Answer, kw_only=True):
     context: PaginationOptions
 
 
-class SettingsQuery(Query, kw_only=True, rename=None):
+class SettingsQuery(MixedPageQuery, kw_only=True, rename=None):
     """Which settings to list."""
 
-    nextToken: Annotated[str, Meta(max_length=TOKEN_LIMIT)] | None = None  # noqa: N815 - the wire mixes both spellings
-    pageSize: Annotated[int, Meta(ge=1, le=100)] | None = None  # noqa: N815
     entity_type: EntityType | None = None
     entity_id: Annotated[str, Meta(max_length=100)] | None = None
     setting_id: Annotated[str, Meta(max_length=100)] | None = None
     namespace: Annotated[str, Meta(max_length=50)] | None = None
-
-    @property
-    def next_token(self) -> str | None:
-        """The bookmark, by the name that lists use."""
-        return self.nextToken
-
-    @property
-    def page_size(self) -> int | None:
-        """The size, by the name that lists use."""
-        return self.pageSize
 
 
 @door.operation(
