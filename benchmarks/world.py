@@ -61,6 +61,9 @@ _COPIES = (
     """insert into account_profile (account, workspace, name)
     select a.key, p.workspace, p.name
     from account_profile p join account a on a.workspace = p.workspace and a.key <> p.account where p.workspace = $1""",
+    """insert into account_terms (account, workspace)
+    select a.key, t.workspace
+    from account_terms t join account a on a.workspace = t.workspace and a.key <> t.account where t.workspace = $1""",
     """insert into account_name (workspace, value, account, kind, wire_id, effective, created_at, updated_at)
     select a.workspace, a.togai_id, a.key, 'ID', 'ali.' || a.togai_id, n.effective, n.created_at, n.updated_at
     from account_name n join account a on a.workspace = n.workspace and a.key <> n.account where n.workspace = $1""",

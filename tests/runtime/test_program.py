@@ -26,7 +26,12 @@ def folder() -> Iterator[Path]:
         yield path
 
 
-def test_a_server_through_its_life(folder: Path) -> None:
+def test_a_server_through_its_life() -> None:
+    with open_folder() as fresh:  # what other tests leave in theirs would be seen here
+        _live(fresh)
+
+
+def _live(folder: Path) -> None:
     with program(folder) as running:
         assert running.call("GET", "/livez") == {"status": "alive"}
         assert running.call("GET", "/readyz") == {"status": "ready"}

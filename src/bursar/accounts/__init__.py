@@ -16,6 +16,7 @@ OWNS: tuple[str, ...] = (
     "customer_profile",
     "account",
     "account_profile",
+    "account_terms",
     "account_name",
     "alias",
     "account_calendar",

@@ -43,7 +43,7 @@ where workspace = $1 and customer = $2;
 
 -- name: erase_customer
 -- Forget who a customer is; nothing where that was done.
-update customer_profile set name = $3, primary_email = '', address = '{}', secret = null
+update customer_profile set name = $3, primary_email = '', address = '{}', description = null, phones = null, secret = null
 where workspace = $1 and customer = $2 and secret is not null returning customer;
 
 -- name: erase_accounts
@@ -69,6 +69,8 @@ with made as (
         created_at, updated_at)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $11)
     on conflict (workspace, togai_id) do nothing returning key
+), agreed as (
+    insert into account_terms (account, workspace) select key, $1 from made
 )
 insert into account_profile (account, workspace, name, primary_email, address, billing_information)
 select key, $1, $12, $13, $14::jsonb, $15::jsonb from made returning account;
@@ -181,9 +183,10 @@ delete from alias where workspace = $1 and key = $2;
 
 -- name: insert_contact
 -- Add a contact of a customer.
-insert into contact (workspace, customer, username, preferred_username, name, email, phone, password_hash, login_access,
+insert into contact (workspace, yeti_id, customer, username, preferred_username, name, email, phone, password_hash, login_access,
     verified, created_by, created_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (preferred_username) do nothing returning key;
+values ($1, nextval(format('yeti_object_%s', $1::int)::regclass), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+on conflict (preferred_username) do nothing returning key;
 
 -- name: delete_calendars
 -- Take away accounts' calendars, to write them anew.

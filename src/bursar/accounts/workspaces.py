@@ -82,15 +82,17 @@ async def create_workspace(
     if row is None:
         raise Taken("name", f"there is a workspace {name!r} already")
     workspace = workspace_of(row)
-    await connection.execute(queries.insert_currencies, workspace.key, list(EXPONENTS), list(EXPONENTS.values()))
-    for kind in ("customer", "account"):
+    await connection.execute(
+        queries.insert_currencies, workspace.key, list(EXPONENTS), list(EXPONENTS.values()), currency
+    )
+    for kind in ("customer", "account", "object"):
         await connection.execute(queries.create_sequence, sequence_of(kind, workspace.key))
     await audit.record(connection, caller_of(workspace, wall, actor), "create", "workspace", name)
     return workspace
 
 
 def sequence_of(kind: str, workspace: int) -> str:
-    """The sequence that numbers a workspace's customers or accounts at the other door."""
+    """The sequence that numbers a workspace's customers, accounts or all other objects at the carrier's door."""
     return f"yeti_{kind}_{workspace}"
 
 

@@ -4,8 +4,10 @@ insert into workspace (name, sandbox, currency, timezone, net_term_days, grace_d
 values ($1, $2, $3, $4, $5, $6, '{}', $7) on conflict (name) do nothing returning *;
 
 -- name: insert_currencies
--- Give a workspace its currencies.
-insert into currency (workspace, code, exponent) select $1, code, exponent from unnest($2::text[], $3::int[]) as c (code, exponent);
+-- Give a workspace its currencies; a carrier starts with its own, at one to one.
+insert into currency (workspace, code, exponent, yeti_id, rate)
+select $1, code, exponent, case when code = $4 then 0 end, case when code = $4 then 1 end
+from unnest($2::text[], $3::int[]) as c (code, exponent);
 
 -- name: create_sequence
 -- A numbering of its own, so that new customers and accounts do not queue for their numbers.

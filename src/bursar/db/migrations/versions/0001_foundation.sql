@@ -101,8 +101,15 @@ create table currency (
     workspace int not null references workspace,
     code text collate "C" not null,
     exponent int not null check (exponent between 0 and 6),
-    primary key (workspace, code)
+    yeti_id bigint,
+    rate numeric(38, 12) check (rate > 0),
+    rate_provider smallint check (rate_provider between 1 and 3),
+    primary key (workspace, code),
+    unique (workspace, yeti_id),
+    check ((yeti_id is null) = (rate is null))
 );
+comment on column currency.yeti_id is 'its number where a carrier works with it, 0 for the workspace''s own; null: only known';
+comment on column currency.rate is 'what a unit of it is worth in the workspace''s own currency';
 
 create table token (
     key bigint generated always as identity primary key,
@@ -136,6 +143,12 @@ create table customer (
     yeti_id bigint not null,
     wire_id text collate "C" not null,
     status text not null check (status in ('ACTIVE', 'ARCHIVED')),
+    enabled boolean not null default true,
+    vendor boolean not null default false,
+    buyer boolean not null default true,
+    external_id bigint,
+    smtp_connection bigint,
+    hidden_at timestamptz,
     created_at timestamptz not null,
     updated_at timestamptz not null,
     unique (workspace, togai_id),
@@ -143,6 +156,9 @@ create table customer (
     unique (workspace, wire_id)
 );
 create index customer_recent on customer (workspace, key);
+create unique index customer_external on customer (workspace, external_id) where hidden_at is null;
+comment on column customer.enabled is 'this and the next four are what a carrier says of a contractor; calls of one that is not enabled are dropped';
+comment on column customer.hidden_at is 'when a carrier deleted it: gone at its door from then on, archived at the other';
 
 create table customer_profile (
     customer bigint primary key references customer,
@@ -150,6 +166,8 @@ create table customer_profile (
     name text not null,
     primary_email text not null,
     address jsonb not null,
+    description text,
+    phones text,
     secret bytea
 );
 comment on column customer_profile.secret is 'what frozen documents hold of the customer is sealed under it; null: erased';
@@ -187,6 +205,38 @@ create table account_profile (
     address jsonb,
     billing_information jsonb
 );
+
+-- What a carrier agrees with an account: limits of its balance, capacities, whom to tell. Every account has the row.
+create table account_terms (
+    account bigint primary key references account,
+    workspace int not null references workspace,
+    uuid uuid not null unique default gen_random_uuid(),
+    external_id bigint,
+    min_balance numeric(38, 12) not null default 0,
+    max_balance numeric(38, 12) not null default 0,
+    vat numeric(38, 12) not null default 0 check (vat between 0 and 100),
+    balance_low_threshold numeric(38, 12),
+    balance_high_threshold numeric(38, 12),
+    send_balance_notifications_to bigint[],
+    destination_rate_limit numeric(38, 12) check (destination_rate_limit >= 0),
+    max_call_duration int check (max_call_duration > 0),
+    origination_capacity smallint check (origination_capacity > 0),
+    termination_capacity smallint check (termination_capacity > 0),
+    total_capacity smallint check (total_capacity > 0),
+    send_invoices_to bigint[],
+    invoice_period smallint check (invoice_period between 1 and 7),
+    next_invoice_at timestamptz,
+    next_invoice_type smallint,
+    invoice_template bigint,
+    hidden_at timestamptz,
+    check (balance_low_threshold < balance_high_threshold),
+    check ((invoice_period is null) = (next_invoice_at is null)),
+    check ((invoice_period is null) = (next_invoice_type is null))
+);
+create unique index account_terms_external on account_terms (workspace, external_id) where hidden_at is null;
+create index account_terms_invoice on account_terms (workspace, next_invoice_at) where next_invoice_at is not null;
+comment on column account_terms.send_invoices_to is 'numbers of contacts as the carrier''s door shows them; they need not exist';
+comment on column account_terms.hidden_at is 'when a carrier deleted it: gone at its door from then on, archived at the other';
 
 -- Ids and aliases of accounts share one namespace: what an event may call its account, and from when until when.
 create extension if not exists btree_gist;
@@ -233,17 +283,20 @@ create table contact (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     customer bigint not null references customer,
+    yeti_id bigint not null,
     username text collate "C" not null,
     preferred_username text collate "C",
     name text not null,
     email text not null,
     phone text,
+    notes text,
     password_hash text,
     login_access boolean not null,
     verified boolean not null,
     created_by text not null,
     created_at timestamptz not null,
     unique (workspace, username),
+    unique (workspace, yeti_id),
     unique (preferred_username)
 );
 create index contact_customer on contact (customer);
