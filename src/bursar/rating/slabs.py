@@ -55,8 +55,7 @@ class SlabCharge(msgspec.Struct, frozen=True, gc=False):
     """`minimum` or `maximum` where that decided the amount."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True):
     """The least and the most that is charged, if anything is."""
 
     minimum: Decimal | None = None
