@@ -6,6 +6,16 @@ begin
     raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'insufficient_privilege';
 end $$;
 
+-- How letters of all scripts are told from each other without regard to case: lists are searched by it. PostgreSQL
+-- brings the rules itself from 17 on, before that by ICU.
+do $$ begin
+    if current_setting('server_version_num')::int >= 170000 then
+        create collation letters (provider = builtin, locale = 'C.UTF-8');
+    else
+        create collation letters (provider = icu, locale = 'und');
+    end if;
+end $$;
+
 -- db ---------------------------------------------------------------------------------------------------------------
 
 create table audit (
@@ -709,6 +719,82 @@ create index schedule_segment_schedule on schedule_segment (schedule);
 create index schedule_segment_opens on schedule_segment (workspace, opens_at) where opens_at is not null;
 comment on column schedule_segment.opens_at is 'when invoicing looks at the segment next: as its next cycle opens, or at once where it was superseded after cycles had opened; null: never again';
 
+-- What a carrier sells beside calls: kinds of services, services of accounts, the free minutes that they give, and what was
+-- charged to balances for them or by hand. Words of states and periods are those of the carrier's door.
+create table service_type (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    name text not null,
+    force_renew boolean not null,
+    provisioning_class text not null,
+    variables jsonb,
+    hidden_at timestamptz,
+    unique (workspace, yeti_id)
+);
+create unique index service_type_name on service_type (workspace, name) where hidden_at is null;
+comment on column service_type.force_renew is 'its services renew whether or not the balance allows it';
+comment on column service_type.hidden_at is 'when a carrier deleted it; services of accounts that were deleted before may still be of it';
+
+create table service (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    uuid uuid not null unique default gen_random_uuid(),
+    account bigint not null references account,
+    service_type bigint not null references service_type,
+    name text,
+    variables jsonb,
+    state text not null check (state in ('Active', 'Suspended')),
+    initial_price numeric(38, 12) not null,
+    renew_price numeric(38, 12) not null,
+    renew_period text check (renew_period in ('Day', 'Month')),
+    renew_at timestamptz,
+    due_at timestamptz,
+    created_at timestamptz not null,
+    unique (workspace, yeti_id),
+    check ((renew_period is null) = (renew_at is null)),
+    check ((renew_period is null) = (due_at is null)),
+    check (due_at >= renew_at)
+);
+create index service_due on service (workspace, due_at, key) where due_at is not null;
+create index service_account on service (account);
+create index service_of_type on service (service_type);
+comment on column service.due_at is 'when renewal is tried next: at renew_at, and every hour while the balance does not allow it';
+
+create table package_counter (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    account bigint not null references account,
+    service bigint not null references service,
+    prefix text collate "C" not null,
+    duration int not null,
+    exclude boolean not null,
+    unique (workspace, yeti_id),
+    unique (service, prefix)
+);
+create index package_counter_account on package_counter (account, prefix);
+comment on column package_counter.duration is 'seconds left; calls may take it below zero';
+
+create table charge (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    uuid uuid not null unique default gen_random_uuid(),
+    account bigint not null references account,
+    service bigint references service,
+    amount numeric(38, 12) not null check (amount <> 0),
+    description text,
+    created_at timestamptz not null,
+    unique (workspace, yeti_id)
+);
+create index charge_account on charge (account, created_at);
+create index charge_service on charge (service) where service is not null;
+comment on column charge.amount is 'what the balance went down by; negative: what it went up by';
+create trigger charge_append_only before update or delete or truncate on charge
+    for each statement execute function append_only();
+
 -- invoicing --------------------------------------------------------------------------------------------------------
 
 create table invoice (
@@ -813,5 +899,5 @@ end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
-revoke update, delete on audit, change_log, ledger_transaction, posting, invoice_document, credit_note from bursar_api;
+revoke update, delete on audit, change_log, ledger_transaction, posting, charge, invoice_document, credit_note from bursar_api;
 revoke insert, delete on workspace from bursar_api;
