@@ -1,5 +1,7 @@
 """Business errors: facts about an object, ignorant of HTTP. `http.errors` maps them to answers as data."""
 
+from collections.abc import Sequence
+
 
 class BursarError(Exception):
     """Something about the request or the state of the business does not permit it."""
@@ -29,6 +31,14 @@ class NotFound(BursarError):
 
 class Taken(Invalid):
     """A name or id that must be unique belongs to another object."""
+
+
+class Rejected(BursarError):
+    """Several values break rules. `problems` are in the order in which they are to be told."""
+
+    def __init__(self, problems: Sequence[Invalid]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(problem.message for problem in self.problems))
 
 
 class WrongState(BursarError):

@@ -20,6 +20,8 @@ from bursar.http.native.door import door as native_door
 from bursar.http.observe import REQUESTS, SECONDS, operator_routes
 from bursar.http.routing import path_of, routes, unknown_path
 from bursar.http.togai.door import door as togai_door
+from bursar.http.yeti import auth
+from bursar.http.yeti.authentication import Doorkeeper
 from bursar.usage.pipeline import Pipeline
 
 Scope = MutableMapping[str, Any]
@@ -44,11 +46,13 @@ class Application:
         togai_table, native_table = load_doors()
         shared = {**services, Pipeline: pipeline}
         shared.setdefault(Limiter, Limiter())
+        shared.setdefault(Doorkeeper, Doorkeeper(db))
         self._ingest = IngestRoutes(db, pipeline, shared[Limiter])
         self._router = Router(
             routes=[
                 *operator_routes(db, [togai_table, native_table]),
                 *routes(native_table, db, shared),
+                *auth.routes(shared[Doorkeeper]),
                 Route(NATIVE + "/{rest:path}", unknown_path(native_table)),
                 *routes(togai_table, db, shared),
             ],

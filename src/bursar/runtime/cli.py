@@ -10,7 +10,8 @@ from bursar import __version__
 from bursar.core import crash
 from bursar.core.errors import BursarError
 from bursar.http.limits import PER_MINUTE
-from bursar.runtime import cli_audit, cli_billing, cli_events, cli_people, cli_recovery, cli_tenants
+from bursar.http.yeti.authentication import LIFE_SECONDS, LONGEST_LIFE, Lifetimes
+from bursar.runtime import cli_admins, cli_audit, cli_billing, cli_events, cli_people, cli_recovery, cli_tenants
 from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, note, show
 from bursar.runtime.serve import Parent
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_tenants.tokens, name="token")
+app.add_typer(cli_admins.admins, name="admin")
 app.add_typer(cli_tenants.workspaces, name="workspace")
 app.add_typer(cli_tenants.clock, name="clock")
 app.add_typer(cli_events.imports, name="import")
@@ -56,13 +58,32 @@ def serve(
             envvar="BURSAR_RATE_LIMIT",
         ),
     ] = PER_MINUTE,
+    admin_token_lifetime: Annotated[
+        int,
+        typer.Option(
+            help="Seconds for which the token of a user who logged in works; 0: for ever.",
+            min=0,
+            max=LONGEST_LIFE,
+            envvar="BURSAR_ADMIN_TOKEN_LIFETIME",
+        ),
+    ] = LIFE_SECONDS,
+    customer_token_lifetime: Annotated[
+        int,
+        typer.Option(
+            help="The same for tokens of a carrier's customers.",
+            min=0,
+            max=LONGEST_LIFE,
+            envvar="BURSAR_CUSTOMER_TOKEN_LIFETIME",
+        ),
+    ] = LIFE_SECONDS,
     worker: Annotated[bool, typer.Option(help="Run what time brings (billing and the like) too.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Start the server: it migrates by itself and prints one line when it is ready."""
     say = (lambda text: show({"message": text}, text, as_json=True)) if as_json else note
     processes = workers or min(2, os.cpu_count() or 1)
-    Parent(host, port, data_dir, database_url, processes, rate_limit, worker, say).run()
+    lifetimes = Lifetimes(admin_token_lifetime, customer_token_lifetime)
+    Parent(host, port, data_dir, database_url, processes, rate_limit, lifetimes, worker, say).run()
 
 
 @app.command(epilog="Example: bursar version --json")
