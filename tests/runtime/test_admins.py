@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from bursar.core.errors import BursarError, Invalid, Unauthenticated
 from bursar.db.database import Database
 from bursar.http.yeti.authentication import Doorkeeper
-from bursar.runtime.cli import app
+from bursar.runtime.cli import program
 from bursar.runtime.connect import first_start
 from tests.postgres import fresh_database
 
@@ -32,7 +32,8 @@ def admin(place: str, *arguments: str, password: str | None = None) -> Any:
     if password is not None:
         arguments = (*arguments, "--password-stdin")
     done = CliRunner().invoke(
-        app, ["admin", *arguments, "--database-url", place, "--json"], input=f"{password}\n" if password else "",
+        program("admin"), ["admin", *arguments, "--database-url", place, "--json"],
+        input=f"{password}\n" if password else "",
         env={"BURSAR_TOKEN": "a-token-of-the-first-start"}, standalone_mode=False,
     )  # fmt: skip
     assert password is None or password not in done.output

@@ -9,7 +9,7 @@ import asyncpg
 from bursar.accounts.logins import Config, Network, draw_subject, networks_of, parse_networks, shown
 from bursar.accounts.workspaces import Workspace, workspace_of
 from bursar.core.caller import Caller
-from bursar.core.errors import Invalid, NotFound, Rejected, Taken
+from bursar.core.errors import Invalid, NotFound, Rejected
 from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
 from bursar.db.queries import Queries
@@ -20,6 +20,7 @@ EVERYWHERE = ("0.0.0.0/0", "::/0")
 LOGIN_LIMIT = 255
 ACCOUNTS_LIMIT = 500
 """Accounts that a dynamic token can name."""
+Problems = list[tuple[str, str]]
 _TAKEN = "has already been taken"
 
 
@@ -68,14 +69,14 @@ async def create_access(
     connection: Connection, caller: Caller, terms: AccessTerms, password_hash: str | None
 ) -> ApiAccess:
     """A new login. Raises `Rejected` with all that is wrong."""
-    missing = [] if password_hash else [Invalid("password", "can't be blank")]
+    missing = [] if password_hash else [("password", "can't be blank")]
     customer, networks = await _check(connection, caller, terms, None, missing)
     number = await connection.fetchval(
         queries.insert_access, caller.workspace, customer, draw_subject(), terms.login, password_hash,
         _once(terms.account_ids), networks, caller.wall,
     )  # fmt: skip
     if number is None:
-        raise Rejected([Taken("login", _TAKEN)])
+        raise Rejected([("login", _TAKEN)])
     await audit.record(connection, caller, "create", "api_access", str(number), {"accounts": list(terms.account_ids)})
     return await get_access(connection, caller.workspace, number)
 
@@ -98,7 +99,7 @@ async def change_access(
             networks, password_hash, subject, caller.wall,
         )  # fmt: skip
     except asyncpg.UniqueViolationError:
-        raise Rejected([Taken("login", _TAKEN)]) from None
+        raise Rejected([("login", _TAKEN)]) from None
     detail = {"changed": sorted([*changes, *(["password"] if password_hash else [])])}
     await audit.record(connection, caller, "update", "api_access", str(number), detail)
     return await get_access(connection, caller.workspace, number)
@@ -136,18 +137,18 @@ async def portal_config(
 
     `config` has `allowed_ips` and `customer_portal_access_profile_id` where they were given.
     """
-    problems: list[Invalid] = []
+    problems: Problems = []
     row = await _customer(connection, caller, customer)
     if row is None:
-        problems.append(Invalid("customer", "can't be blank"))
+        problems.append(("customer", "can't be blank"))
     networks = _networks(config.get("allowed_ips", EVERYWHERE), problems)
     if config.get("customer_portal_access_profile_id", 1) != 1:
-        problems.append(Invalid("customer_portal_access_profile", "can't be blank"))
+        problems.append(("customer_portal_access_profile", "can't be blank"))
     numbers = sorted(set(accounts))
     if len(numbers) > ACCOUNTS_LIMIT:
-        problems.append(Invalid("accounts", f"is too long (maximum is {ACCOUNTS_LIMIT})"))
+        problems.append(("accounts", f"is too long (maximum is {ACCOUNTS_LIMIT})"))
     elif row is not None and await _foreign(connection, caller, row["key"], numbers):
-        problems.append(Invalid("accounts", "is invalid"))
+        problems.append(("accounts", "is invalid"))
     if problems or row is None or customer is None:
         raise Rejected(problems)
     detail = {"accounts": numbers}
@@ -184,32 +185,32 @@ async def accounts_shown(connection: Connection, portal: Portal) -> list[int]:
 
 
 async def _check(
-    connection: Connection, caller: Caller, terms: AccessTerms, number: int | None, problems: list[Invalid]
+    connection: Connection, caller: Caller, terms: AccessTerms, number: int | None, problems: Problems
 ) -> tuple[int, list[str]]:
     """Key of the customer and networks of sound terms. Raises `Rejected` with all problems, those given first."""
     row = await _customer(connection, caller, terms.customer)
     if row is None:
-        problems.append(Invalid("customer", "must exist"))
+        problems.append(("customer", "must exist"))
     if not terms.login:
-        problems.append(Invalid("login", "can't be blank"))
+        problems.append(("login", "can't be blank"))
     elif len(terms.login) > LOGIN_LIMIT:
-        problems.append(Invalid("login", f"is too long (maximum is {LOGIN_LIMIT} characters)"))
+        problems.append(("login", f"is too long (maximum is {LOGIN_LIMIT} characters)"))
     elif await connection.fetchval(queries.login_taken, caller.workspace, terms.login, number):
-        problems.append(Taken("login", _TAKEN))
+        problems.append(("login", _TAKEN))
     networks = _networks(terms.allowed_ips, problems)
     if row is not None:
         foreign = await _foreign(connection, caller, row["key"], terms.account_ids)
-        problems += [Invalid("", "Account should be connected with selected Customer")] * len(foreign)
+        problems += [("", "Account should be connected with selected Customer")] * len(foreign)
     if problems or row is None:
         raise Rejected(problems)
     return row["key"], networks
 
 
-def _networks(values: Sequence[object], problems: list[Invalid]) -> list[str]:
+def _networks(values: Sequence[object], problems: Problems) -> list[str]:
     try:
         return parse_networks(values)
     except Invalid as error:
-        problems.append(error)
+        problems.append((error.field, error.rule))
         return []
 
 

@@ -39,7 +39,7 @@ async def create_customer(connection: Connection, caller: Caller, new: NewCustom
     check_address(new.address, "address")
     first = new.account or NewAccount(id=new.id, name=new.name)
     known = await _reserve(connection, caller, first)
-    number = await _number(connection, caller, "customer", queries.next_customer_number)
+    number = await customer_number(connection, caller)
     key = await connection.fetchval(
         queries.insert_customer,
         caller.workspace,
@@ -259,6 +259,11 @@ async def _make_account(
 async def _check_currency(connection: Connection, caller: Caller, code: str) -> None:
     if await connection.fetchval(queries.currency, caller.workspace, code) is None:
         raise Invalid("invoiceCurrency", f"{code!r} is not a currency of this workspace")
+
+
+async def customer_number(connection: Connection, caller: Caller) -> int:
+    """A new customer's number at the carrier's door, the text of which is no customer's id."""
+    return await _number(connection, caller, "customer", queries.next_customer_number)
 
 
 async def _number(connection: Connection, caller: Caller, kind: str, statement: str) -> int:

@@ -20,6 +20,14 @@ class Invalid(BursarError):
         super().__init__(f"{field}: {rule}" if field else rule)
 
 
+class Rejected(BursarError):
+    """Several values break rules, told at once. `problems` are fields and rules; the field "" is the whole object."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{field}: {rule}" if field else rule for field, rule in self.problems))
+
+
 class NotFound(BursarError):
     """There is no such object in this workspace."""
 
@@ -31,14 +39,6 @@ class NotFound(BursarError):
 
 class Taken(Invalid):
     """A name or id that must be unique belongs to another object."""
-
-
-class Rejected(BursarError):
-    """Several values break rules. `problems` are in the order in which they are to be told."""
-
-    def __init__(self, problems: Sequence[Invalid]) -> None:
-        self.problems = list(problems)
-        super().__init__("; ".join(problem.message for problem in self.problems))
 
 
 class WrongState(BursarError):

@@ -15,7 +15,7 @@ from bursar.core.cycles import Calendar
 from bursar.core.period import Period
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
-from bursar.invoicing.document import Document, Filter, Meter, Party, Seller, digest, to_text
+from bursar.invoicing.document import Document, Filter, Meter, Party, Seller, digest, pack, to_text
 from bursar.invoicing.model import SERIES
 from bursar.invoicing.parties import conceal
 from bursar.purchases.store import decode_calendar
@@ -49,8 +49,8 @@ class Header:
     account_party: Party
     customer: Party
     seller: Seller
-    content: str | None
-    """The frozen document; None on a draft."""
+    content: bytes | None
+    """The frozen document as it is kept; None on a draft."""
     parties: bytes
     """Sealed, who the frozen document is for."""
     secret: bytes | None
@@ -94,7 +94,7 @@ async def freeze(
         [number for _, number, _ in issued],
         [document.currency for _, _, document in issued],
         [document.total for _, _, document in issued],
-        [text for text, _ in concealed],
+        pack(text for text, _ in concealed),
         [parties for _, parties in concealed],
         hashes,
         [document.invoice_date for _, _, document in issued],

@@ -136,6 +136,11 @@ def _hash(password: str) -> str:
     return asyncio.run(hash_password(password))
 
 
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(admins, name="admin")
+
+
 def _admin(user: service.AdminUser) -> dict[str, Any]:
     return {
         "username": user.username,

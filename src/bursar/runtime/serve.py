@@ -18,7 +18,7 @@ from types import FrameType
 from bursar import __version__
 from bursar.accounts.workspaces import DEFAULT
 from bursar.core.errors import BursarError
-from bursar.http.yeti.authentication import Lifetimes
+from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.runtime import witness
 from bursar.runtime.child import die_with_parent
 from bursar.runtime.connect import bring_up_to_date, first_start

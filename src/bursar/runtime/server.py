@@ -15,7 +15,8 @@ from bursar.core import crash
 from bursar.db.database import Database
 from bursar.http.app import Application
 from bursar.http.limits import Limiter
-from bursar.http.yeti.authentication import Doorkeeper, Lifetimes
+from bursar.http.yeti.authentication import Doorkeeper
+from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.runtime import logs
 from bursar.runtime.due import services
 from bursar.runtime.wall import wall
@@ -37,7 +38,7 @@ async def application(
     db = await Database.open(dsn, size=POOL)
     try:
         async with Pipeline(db, wall, patience=PATIENCE_SECONDS) as pipeline:
-            doorkeeper = Doorkeeper(db, lifetimes or Lifetimes(), processes)
+            doorkeeper = Doorkeeper(db, lifetimes, processes)
             yield Application(db, pipeline, {**services(db), Limiter: limiter or Limiter(), Doorkeeper: doorkeeper})
     finally:
         await db.close()

@@ -23,7 +23,8 @@ from bursar.core.errors import BursarError, Unauthenticated
 from bursar.db.database import Database
 from bursar.http.limits import TooMany
 from bursar.http.yeti.attempts import PER_ADDRESS, PER_USER, Attempts
-from bursar.http.yeti.authentication import COOKIE, Doorkeeper, Lifetimes, real_sender, sender
+from bursar.http.yeti.authentication import COOKIE, Doorkeeper, real_sender, sender
+from bursar.http.yeti.lifetimes import Lifetimes
 from tests.conftest import Server, _in_thread, new_workspace
 from tests.http.yeti import jwt
 
@@ -325,7 +326,7 @@ async def test_a_customer_s_login_opens_the_customer(world: World) -> None:
         visitor = await door.admit_customer(sent, WALL)
         assert visitor.by_cookie is by_cookie
         assert (visitor.portal.customer_number, visitor.portal.account_ids) == (world.customer, ())
-        assert visitor.access.scopes == {"read"}
+        assert visitor.scopes == {"read"}
     for sent in (
         request("nonsense", cookie=issued.text),  # the header has priority
         request(jwt.made(HEADER, claims(world), world.key)),
@@ -480,7 +481,7 @@ async def test_rules_of_logins(world: World, rule: str) -> None:
     with pytest.raises(BursarError) as refused:
         async with world.db.transaction(world.caller.workspace) as connection:
             await create_access(connection, world.caller, terms, password)
-    assert [(p.field, p.rule) for p in refused.value.problems] == expected  # type: ignore[attr-defined]
+    assert [*refused.value.problems] == expected  # type: ignore[attr-defined]
 
 
 async def test_logins_are_unique_on_the_whole_server(world: World) -> None:

@@ -1,1 +1,3 @@
-"""The Yeti dialect: JSON:API for carriers, over the same rooms as the other doors. It translates; it holds no rule."""
+"""The Yeti dialect: a carrier's admin JSON:API and the door of its customers."""
+
+OWNS: tuple[str, ...] = ()

@@ -2,122 +2,119 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from bursar.accounts.logins import Issued
 from bursar.core.errors import Invalid, Unauthenticated
-from bursar.http.decode import check, read_body
+from bursar.http.decode import check
+from bursar.http.door import Answer, Call
 from bursar.http.encode import answer
 from bursar.http.errors import failure
-from bursar.http.yeti.authentication import COOKIE, Doorkeeper, Visitor, real_sender, sender
+from bursar.http.yeti.authentication import Doorkeeper, admit_customer, real_sender, sender, set_cookie
+from bursar.http.yeti.door import ADMIN, CUSTOMER, customer_door, door
 
-ADMIN_PATH = "/api/rest/admin/auth"
-CUSTOMER_PATH = "/api/rest/customer/v1/auth"
-FAILED = "Authentication failed"
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_NO = (None, False, "", 0, "0", "false")
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Call, bytes], Awaitable[Response]]
 
 
-def routes(doorkeeper: Doorkeeper) -> list[Route]:
-    """The paths that need no token."""
+class Token(Answer, kw_only=True):
+    """What somebody who logged in sends from now on, as `Authorization` or, at the admin door, as `token`."""
 
-    async def admin(request: Request) -> Response:
-        given = _credentials(await read_body(request))
-        wall = datetime.now(UTC)
-        issued = await doorkeeper.log_in_admin(
-            _text(given, "username"), _text(given, "password"), sender(request), wall
-        )
-        return _no_store(answer({"jwt": issued.text}, 201))
+    jwt: str
 
-    async def log_in(request: Request) -> Response:
-        given = _credentials(await read_body(request))
-        wall = datetime.now(UTC)
-        issued = await doorkeeper.log_in_customer(
-            _text(given, "login"), _text(given, "password"), real_sender(request), wall
-        )
-        if given.get("cookie_auth") in (None, False, "", 0, "0", "false"):
-            return _no_store(answer({"jwt": issued.text}, 201))
-        response = Response(status_code=201)
-        set_cookie(request, response, issued)
-        return _no_store(response)
 
-    async def show(request: Request) -> Response:
-        wall = datetime.now(UTC)
+class Session(Answer, kw_only=True):
+    """What somebody who is logged in may do beside reading."""
+
+    allow_rec: bool = msgspec.field(name="allow-rec")
+    """Whether recorded calls may be listened to; there are none here."""
+
+
+def _plainly(handler: Handler) -> Handler:
+    """The handler with its errors told as plain JSON."""
+
+    async def answered(call: Call, body: bytes) -> Response:
         try:
-            visitor = await doorkeeper.admit_customer(request, wall)
-        except Unauthenticated:
-            return unauthorized("application/json")
-        # Calls are not recorded here, so there is nothing to listen to.
-        response = answer({"allow-rec": False})
-        await renew_cookie(doorkeeper, request, response, visitor, wall)
-        return response
-
-    async def log_out(request: Request) -> Response:
-        response = Response(status_code=204)
-        response.headers["set-cookie"] = _cookie(request, "logout", datetime.fromtimestamp(0, UTC))
-        return response
-
-    return [
-        Route(ADMIN_PATH, _dispatch({"POST": admin}), methods=_METHODS),
-        Route(
-            CUSTOMER_PATH, _dispatch({"POST": log_in, "GET": show, "HEAD": show, "DELETE": log_out}), methods=_METHODS
-        ),
-    ]
-
-
-def set_cookie(request: Request, response: Response, issued: Issued) -> None:
-    """Let the browser keep a token as long as it works."""
-    response.headers["set-cookie"] = _cookie(request, issued.text, issued.expires_at)
-
-
-async def renew_cookie(
-    doorkeeper: Doorkeeper, request: Request, response: Response, visitor: Visitor, wall: datetime
-) -> None:
-    """With each answer, whoever came by cookie gets a fresh one: a session ends only when it is not used."""
-    if visitor.by_cookie:
-        set_cookie(request, response, await doorkeeper.renew(visitor.portal, wall))
-
-
-def unauthorized(media_type: str) -> Response:
-    """What somebody without a valid token hears at the customers' door."""
-    error = _error("Authorization failed", "Authorization token expired or incorrect.", 401)
-    return answer(error, 401, media_type)
-
-
-def plain_error(status: int) -> Response:
-    """An answer to what never reached a resource."""
-    return answer({"status": status, "error": HTTPStatus(status).phrase}, status)
-
-
-def _dispatch(methods: dict[str, Endpoint]) -> Endpoint:
-    async def dispatch(request: Request) -> Response:
-        endpoint = methods.get(request.method)
-        if endpoint is None:
-            return plain_error(404)
-        try:
-            return await endpoint(request)
+            return await handler(call, body)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
             return _refusal(error)
 
-    return dispatch
+    return answered
+
+
+async def log_in_admin(call: Call, body: bytes) -> Response:
+    """A token for a user."""
+    given = _credentials(body)
+    issued = await _doorkeeper(call).log_in_admin(
+        _text(given, "username"), _text(given, "password"), sender(call.request), datetime.now(UTC)
+    )
+    return answer(Token(jwt=issued.text), 201)
+
+
+async def log_in_customer(call: Call, body: bytes) -> Response:
+    """A token for a customer's login, as such or as a cookie."""
+    given = _credentials(body)
+    issued = await _doorkeeper(call).log_in_customer(
+        _text(given, "login"), _text(given, "password"), real_sender(call.request), datetime.now(UTC)
+    )
+    if given.get("cookie_auth") in _NO:
+        return answer(Token(jwt=issued.text), 201)
+    response = Response(status_code=201)
+    set_cookie(call.request, response, issued.text, issued.expires_at)
+    return response
+
+
+def _doorkeeper(call: Call) -> Doorkeeper:
+    found: Doorkeeper = call.services[Doorkeeper]
+    return found
+
+
+door.operation(
+    "POST", f"{ADMIN}/auth", id="yeti-logIn", tag="auth", status=201, scope=None, body=bytes, answer=Token,
+    summary='Log in with {"auth": {"username": ..., "password": ...}}',
+)(_plainly(log_in_admin))  # fmt: skip
+customer_door.operation(
+    "POST", f"{CUSTOMER}/auth", id="yeti-customer-logIn", tag="auth", status=201, scope=None, body=bytes, answer=Token,
+    summary='Log in with {"auth": {"login": ..., "password": ...}}; with "cookie_auth": true in it by cookie',
+)(_plainly(log_in_customer))  # fmt: skip
+
+
+@customer_door.operation(
+    "GET", f"{CUSTOMER}/auth", id="yeti-customer-showSession", tag="auth", scope=None, answer=Session,
+    summary="Ask whether one is logged in",
+)  # fmt: skip
+async def show_session(call: Call) -> Response:
+    """Whether the request has a valid token."""
+    try:
+        await admit_customer(call.services, call.request, "read", datetime.now(UTC))
+    except Unauthenticated:
+        return answer(_error("Authorization failed", "Authorization token expired or incorrect.", 401), 401)
+    return answer(Session(allow_rec=False))
+
+
+@customer_door.operation(
+    "DELETE", f"{CUSTOMER}/auth", id="yeti-customer-logOut", tag="auth", status=204, scope=None,
+    summary="Let the browser forget its cookie",
+)  # fmt: skip
+async def log_out(call: Call) -> Response:
+    """The end of a session by cookie."""
+    response = Response(status_code=204)
+    set_cookie(call.request, response, "logout", datetime.fromtimestamp(0, UTC))
+    return response
 
 
 def _refusal(error: Exception) -> Response:
     reason = failure(error)
     if reason.status == 401:
-        return answer(_error(FAILED, reason.message, 401), 401)
+        return answer(_error("Authentication failed", reason.message, 401), 401)
     if reason.status == 429:
         response = answer(_error("Too many requests", reason.message, 429), 429)
     else:
-        response = plain_error(reason.status)
+        response = answer({"status": reason.status, "error": HTTPStatus(reason.status).phrase}, reason.status)
     if reason.retry_after is not None:
         response.headers["retry-after"] = str(reason.retry_after)
     return response
@@ -144,17 +141,3 @@ def _text(given: dict[str, Any], name: str) -> str:
     """A member as text; what is none is nobody's name or password."""
     value = given.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _cookie(request: Request, value: str, expires: datetime | None) -> str:
-    parts = [f"{COOKIE}={value}", "path=/"]
-    if expires is not None:
-        parts.append(f"expires={format_datetime(expires, usegmt=True)}")
-    parts += ["httponly", "samesite=lax"]
-    # Rails leaves this to the proxy; a cookie that was given under TLS has no business outside of it.
-    return "; ".join([*parts, "secure"] if request.url.scheme == "https" else parts)
-
-
-def _no_store(response: Response) -> Response:
-    response.headers["cache-control"] = "no-store"
-    return response

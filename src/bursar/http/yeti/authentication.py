@@ -1,14 +1,17 @@
 """Who sends a request at the carrier's doors: JWTs of people who logged in, and at the first also our API tokens."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from email.utils import format_datetime
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from joserfc.jwk import OctKey
 from starlette.requests import Request
+from starlette.responses import Response
 
 from bursar.accounts import logins
 from bursar.accounts.admins import AdminLogin, admin_by_name, admin_by_subject
@@ -17,17 +20,17 @@ from bursar.accounts.logins import ADMIN, CUSTOMER, DYNAMIC, Claims, Config, IPA
 from bursar.accounts.passwords import matches
 from bursar.accounts.tokens import FULL, Access, authenticate
 from bursar.accounts.workspaces import caller_of
-from bursar.core.errors import Unauthenticated
+from bursar.core.errors import Forbidden, Unauthenticated
 from bursar.db.database import Database
+from bursar.http.decode import read_body
 from bursar.http.yeti.attempts import Attempts
+from bursar.http.yeti.lifetimes import Lifetimes
 
 COOKIE = "_yeti_customer_v1_session"
-LIFE_SECONDS = 600
-LONGEST_LIFE = 10 * 366 * 86_400
-"""Seconds."""
 REMEMBER = timedelta(seconds=5)
 """How long a verified token is taken without looking again: a user who was let out is out after this time."""
 TOKENS_LIMIT = 10_000
+_READS = frozenset(("read",))
 _TRUSTED = ("127.0.0.1", "::1")
 """Proxies whose word on the sender's address counts."""
 
@@ -35,18 +38,9 @@ T = TypeVar("T", AdminLogin, Portal)
 
 
 @dataclass(frozen=True, slots=True)
-class Lifetimes:
-    """For how many seconds tokens work; 0: for ever."""
+class PortalAccess(Access):
+    """What a customer's login opens."""
 
-    admin: int = LIFE_SECONDS
-    customer: int = LIFE_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """Who came in by the door of a carrier's customers."""
-
-    access: Access
     portal: Portal
     by_cookie: bool
     """Each answer renews the cookie of whoever came with one."""
@@ -59,9 +53,9 @@ class _Body(msgspec.Struct):
 class Doorkeeper:
     """Lets people in and recognises them again, in one server process."""
 
-    def __init__(self, db: Database, lifetimes: Lifetimes = Lifetimes(), processes: int = 1) -> None:
+    def __init__(self, db: Database, lifetimes: Lifetimes | None = None, processes: int = 1) -> None:
         self._db = db
-        self._lifetimes = lifetimes
+        self._lifetimes = lifetimes or Lifetimes()
         self._attempts = Attempts(processes)
         self._key: OctKey | None = None
         self._admins: dict[str, tuple[datetime, Claims, AdminLogin]] = {}
@@ -108,7 +102,7 @@ class Doorkeeper:
             raise Unauthenticated("the token is not valid")
         return Access(caller_of(user.workspace, wall, f"admin:{user.username}"), FULL, -user.subject, None)
 
-    async def admit_customer(self, request: Request, wall: datetime) -> Visitor:
+    async def admit_customer(self, request: Request, wall: datetime) -> PortalAccess:
         """Who sends a request to the customers' door. Raises `Unauthenticated`."""
         header = request.headers.get("authorization", "").split()
         text = header[-1] if header else request.cookies.get(COOKIE, "")
@@ -125,8 +119,8 @@ class Doorkeeper:
             raise Unauthenticated("the token is not valid")
         actor = "portal" if portal.access is None else f"login:{portal.access}"
         counted = -portal.customer if portal.subject is None else -portal.subject
-        access = Access(caller_of(portal.workspace, wall, actor), frozenset(("read",)), counted, None)
-        return Visitor(access, portal, by_cookie=not header)
+        caller = caller_of(portal.workspace, wall, actor)
+        return PortalAccess(caller, _READS, counted, None, portal, by_cookie=not header)
 
     async def renew(self, portal: Portal, wall: datetime) -> Issued:
         """A fresh token for who has one."""
@@ -158,6 +152,40 @@ class Doorkeeper:
         if self._key is None:
             self._key = await logins.login_key(self._db)
         return self._key
+
+
+async def admit(services: Mapping[type, Any], request: Request, scope: str, wall: datetime) -> Access:
+    """The access of a request to the admin door, which must have `scope`. Raises `Unauthenticated`, `Forbidden`."""
+    content = b"" if request.method in ("GET", "HEAD") else await read_body(request)
+    doorkeeper: Doorkeeper = services[Doorkeeper]
+    access = await doorkeeper.admit(request, content, wall)
+    if not access.allows(scope):
+        raise Forbidden(f"the token lacks the scope '{scope}'")
+    return access
+
+
+async def admit_customer(services: Mapping[type, Any], request: Request, scope: str, wall: datetime) -> PortalAccess:
+    """The access of a request to the customers' door, where everything is read. Raises `Unauthenticated`.
+
+    The cookie that the answer renews is left in `request.state.session`.
+    """
+    doorkeeper: Doorkeeper = services[Doorkeeper]
+    access = await doorkeeper.admit_customer(request, wall)
+    if not access.allows(scope):
+        raise Forbidden("the customers' door changes nothing")
+    if access.by_cookie:
+        request.state.session = await doorkeeper.renew(access.portal, wall)
+    return access
+
+
+def set_cookie(request: Request, response: Response, value: str, expires: datetime | None) -> None:
+    """Let a browser keep a token until it ends."""
+    parts = [f"{COOKIE}={value}", "path=/"]
+    if expires is not None:
+        parts.append(f"expires={format_datetime(expires, usegmt=True)}")
+    parts += ["httponly", "samesite=lax"]
+    # The original leaves this to a proxy; a cookie that was given under TLS has no business outside of it.
+    response.headers["set-cookie"] = "; ".join([*parts, "secure"] if request.url.scheme == "https" else parts)
 
 
 def sender(request: Request) -> IPAddress | None:
