@@ -32,8 +32,8 @@ BOUNDED = settings(
 )
 
 FEW = 6
-"""Query parameters of an operation of the carrier's door that are tried where examples are few: it has a filter for each
-attribute and condition."""
+"""Query parameters of an operation of the carrier's door that are tried where examples are few: it has a filter for
+each attribute and condition."""
 
 
 def _fewer(content: dict[str, Any]) -> dict[str, Any]:
