@@ -120,6 +120,7 @@ def two(server: Server) -> Two:
         "setting_id_str": f"setting.USER.threshold.ACCOUNT.{name}",
         "usage_meter_id": meter_id,
         "price_plan_id": plan_id,
+        "pricing_schedule_id": expect(owner.http.get(f"/price_plans/{plan_id}"), 200)["pricingSchedule"][0]["id"],
         "addon_id": add_on,
         "currency_id": "USD",
         "invoice_id": invoice,
