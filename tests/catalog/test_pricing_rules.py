@@ -102,6 +102,15 @@ def test_fifty_rules_are_the_most() -> None:
         check_plan(plan(*(rule(f"r{n}", n) for n in range(1, 52))), "BILLING")
 
 
+def test_all_logic_together_is_bounded() -> None:
+    long = "1" + " " * 4999
+    rules = [rule(f"r{n}", n) for n in range(1, 12)]
+    fits = [PricingRule(one.name, one.order, long, UPDATE) for one in rules[:10]]
+    check_plan(plan(*fits), "BILLING")
+    with pytest.raises(Invalid, match="pricingRules: must have at most 50000 characters"):
+        check_plan(plan(*fits, rules[10]), "BILLING")
+
+
 def test_a_rule_goes_on_under_its_name() -> None:
     first = kept(plan(rule("same", 1), rule("changed", 2), rule("gone", 3)))
     same, changed, gone = first.rules

@@ -14,6 +14,7 @@ from bursar.invoicing.billing import bill
 from bursar.invoicing.document import Line, RuleRun
 from bursar.invoicing.ruled import before_rounding
 from bursar.invoicing.service import Invoice
+from bursar.invoicing.verify import CHECKS
 from bursar.purchases import service as purchases
 from bursar.purchases.service import Associate
 from tests.invoicing.conftest import MakeWorld
@@ -341,3 +342,32 @@ async def test_a_line_that_does_not_follow_from_its_rules_is_found(make_world: M
         broken(calls, slabs=[]),
     ):
         assert before_rounding(line) != line.unrounded
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("division by zero", "division by one"), ('"newRevenue":333', '"newRevenue":332'), ('"order":10', '"order":11')],
+)
+async def test_records_of_rules_are_worked_out_again(make_world: MakeWorld, old: str, new: str) -> None:
+    def rules(s: Shop) -> list[PricingRule]:
+        fails = add("fails", 40, {"/": [1, {"-": [s.var("usage seconds"), "7.5"]}]})
+        return [*RULES["in their order, not as they were given"][0](s), fails]
+
+    shop = await Shop(await make_world(at(2024, 6, 10))).open(rules)
+    await bill(shop.world.db, shop.world.caller)
+    assert await problems(shop.world) == []
+    again = next(check for check in CHECKS if "give every invoice again" in check.name)
+
+    class Undone(Exception):
+        pass
+
+    async def tamper() -> None:
+        async with shop.world.db.transaction(None) as connection:
+            await connection.execute("set local session_replication_role = replica")
+            statement = "update invoice_document set content = replace(content, $2, $3) where workspace = $1"
+            await connection.execute(statement, shop.world.caller.workspace, old, new)
+            raise Undone(*await again.run(connection))
+
+    with pytest.raises(Undone) as undone:
+        await tamper()
+    assert len(undone.value.args) == 1

@@ -16,6 +16,8 @@ RULES_LIMIT = 50
 """Of a plan."""
 RULE_LIMIT = 5_000
 """Characters of a condition or a computation."""
+RULES_LENGTH = 50_000
+"""Characters of all of them together: every invoice keeps them."""
 PATH = "pricingRules"
 
 
@@ -31,6 +33,8 @@ def check_rules(plan: PlanDetails) -> None:
     """Raise `Invalid` for rules of one name or order, and for those that do not compile or concern no card."""
     if len(plan.rules) > RULES_LIMIT:
         raise Invalid(PATH, f"must be at most {RULES_LIMIT}")
+    if sum(len(rule.condition or "") + len(rule.computation) for rule in plan.rules) > RULES_LENGTH:
+        raise Invalid(PATH, f"must have at most {RULES_LENGTH} characters of logic together")
     for index, rule in enumerate(plan.rules):
         path, others = f"{PATH}[{index}]", plan.rules[:index]
         if not rule.name.strip():
