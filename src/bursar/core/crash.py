@@ -27,6 +27,7 @@ POINTS: dict[str, str] = {
     "job begun": "a job is in progress, none of its entries is done",
     "job entry done": "the work on one object is done and its entry settled, nothing is committed",
     "job finished": "a job has its last state, nothing is committed",
+    "services renewed": "services are renewed and charged, nothing is committed",
     "customer erased": "a customer's profile is overwritten, nothing is committed",
 }
 """Every point, and how things stand there."""

@@ -36,10 +36,10 @@ from unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::date[])
     as t (key, cause, cause_key, description, accounting_date);
 
 -- name: insert_postings
--- All postings of these transactions in one statement, as the balance trigger demands.
+-- All postings of these transactions in one statement, as the balance trigger demands; $5 are places in $6.
 insert into posting (transaction, line, workspace, ledger_account, currency, amount)
-select transaction, line, $1, ledger_account, currency, amount
-from unnest($2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text[], $6::text::numeric[])
+select transaction, line, $1, ledger_account, ($6::text[])[currency], amount
+from unnest($2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text::int[], $7::text::numeric[])
     as p (transaction, line, ledger_account, currency, amount);
 
 -- name: add_to_balances
