@@ -48,14 +48,14 @@ order by i.key desc limit $8;
 -- name: list_invoices
 -- Invoices by key with all that their documents say of parties and terms, and the frozen document of issued ones.
 -- In two parts, each of which PostgreSQL plans by itself: all the orders in which so many tables can be joined take it fifty
--- times as long to weigh as the statement takes to run.
+-- times as long to weigh as the statement takes to run. How many keys there are is kept from it, lest it plan anew each time.
 with found as materialized (
     select i.key, i.wire_id, i.workspace, i.account, i.type, i.class, i.status, i.starts_at, i.ends_at, i.due_at,
         i.paid_amount, i.updated_at, s.calendar, s.price_plan_version, h.wire_id as schedule_id, h.starts_at as anchor,
         d.content, d.parties, d.issued_at, n.number as credit_note
     from invoice i join schedule_segment s on s.key = i.segment join schedule h on h.key = i.schedule
     left join invoice_document d on d.invoice = i.key left join credit_note n on n.invoice = i.key
-    where i.workspace = $1 and i.key = any($2::bigint[])
+    where i.workspace = $1 and i.key = any(array(select unnest($2::bigint[])))
 )
 select f.*, o.*, w.name as workspace_name, w.seller, coalesce(o.own_net_term_days, w.net_term_days) as net_term_days
 from found f join workspace w on w.key = f.workspace
