@@ -181,6 +181,7 @@ create table customer_profile (
     phones text,
     secret bytea
 );
+create index customer_profile_name on customer_profile (workspace, name);
 comment on column customer_profile.secret is 'what frozen documents hold of the customer is sealed under it; null: erased';
 
 create table account (
@@ -216,6 +217,8 @@ create table account_profile (
     address jsonb,
     billing_information jsonb
 );
+
+create index account_profile_name on account_profile (workspace, name);
 
 -- What a carrier agrees with an account: limits of its balance, capacities, whom to tell. Every account has the row.
 create table account_terms (
