@@ -16,9 +16,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bursar.accounts.invoice_terms import set_invoice_period
 from bursar.accounts.model import Setting
 from bursar.accounts.settings import create_setting
+from bursar.accounts.terms import update_agreed
 from bursar.core import crash
 from bursar.core.errors import NotFound, Rejected, WrongState
 from bursar.core.invoice_periods import InvoicePeriod
@@ -71,9 +71,10 @@ async def state(world: World, account: int, start: str | None, end: str | None) 
         return await create_statement(connection, world.caller, values)
 
 
-async def periodic(world: World, account: int, kind: InvoicePeriod | None, now: datetime, zone: str = "UTC") -> None:
+async def periodic(world: World, account: int, kind: InvoicePeriod, now: datetime, zone: str = "UTC") -> None:
+    values = {"invoice_period_id": kind, "timezone": zone}
     async with world.db.transaction(world.caller.workspace) as connection:
-        await set_invoice_period(connection, world.at(now), account, kind, zone)
+        await update_agreed(connection, world.at(now), await number_of(world, account), values)
 
 
 async def statements(world: World, *conditions: Condition) -> list[Any]:
@@ -230,8 +231,7 @@ async def test_approving_and_deleting(make_world: MakeWorld) -> None:
 
 async def test_periods_that_were_missed_are_caught_up_in_order(make_world: MakeWorld) -> None:
     world = await make_world(at(2024, 1, 1))
-    account, split = [await world.account(name) for name in ("acme", "split")]
-    zoned = await world.account("zoned", zone="America/New_York")
+    account, zoned, split = [await world.account(name) for name in ("acme", "zoned", "split")]
     await periodic(world, account, InvoicePeriod.MONTHLY, at(2024, 1, 15))
     await periodic(world, zoned, InvoicePeriod.SEMIMONTHLY, at(2024, 1, 10), "America/New_York")
     await periodic(world, split, InvoicePeriod.WEEKLY_SPLIT, at(2024, 2, 28))
@@ -265,10 +265,10 @@ async def test_periods_that_were_missed_are_caught_up_in_order(make_world: MakeW
     assert [r["created_at"] for r in rows] == [at(2024, 1, 16, 7)] + [at(2024, 3, 5, 3)] * (len(rows) - 1)
     following = await world.rows(
         "select next_invoice_at, next_invoice_type from account_terms where account = any($1) order by account",
-        [account, split, zoned],
+        [account, zoned, split],
     )
     assert [tuple(row) for row in following] == [
-        (at(2024, 4, 1), 2), (at(2024, 3, 11), 2), (at(2024, 3, 16, 4), 2),
+        (at(2024, 4, 1), 2), (at(2024, 3, 16, 4), 2), (at(2024, 3, 11), 2),
     ]  # fmt: skip
     await holds(world)
 
@@ -366,7 +366,11 @@ async def test_no_charge_falls_between_two_statements(make_world: MakeWorld) -> 
     async with world.db.transaction(world.caller.workspace) as connection:
         late = await make_transaction(connection, world.at(noon), MakeTransaction(number, dec(4)))
         on_time = await make_transaction(connection, world.at(at(2024, 1, 2, 1)), MakeTransaction(number, dec(5)))
-    assert [late.created_at, on_time.created_at] == [at(2024, 1, 2), at(2024, 1, 2, 1)]
+    dated = await world.rows(
+        "select created_at from charge where workspace = $1 and yeti_id = any($2) order by key",
+        world.caller.workspace, [late, on_time],
+    )  # fmt: skip
+    assert [row["created_at"] for row in dated] == [at(2024, 1, 2), at(2024, 1, 2, 1)]
     await state(replace(world, caller=world.at(at(2024, 1, 3))), account, "2024-01-02", "2024-01-03")
     await run_statements(world.db, world.caller)
     assert [row["amount_total"] for row in await statements(world)] == [3, 9]
