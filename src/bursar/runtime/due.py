@@ -13,6 +13,7 @@ from bursar.db.database import Database
 from bursar.db.idempotency import PURGE_BATCH, purge
 from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
+from bursar.invoicing.stating import run_statements
 from bursar.purchases.renewals import renew_services
 from bursar.usage import bodies
 
@@ -21,6 +22,7 @@ async def run_due(db: Database, caller: Caller) -> None:
     """Run what is due in one workspace at its present."""
     await renew_services(db, caller)
     await bill(db, caller)
+    await run_statements(db, caller)
 
 
 async def run_everything_due(db: Database, wall: datetime) -> None:
