@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bursar.accounts import gate, names, settings
+from bursar.accounts.api_accesses import delete_accesses_of
 from bursar.accounts.model import (
     ERASED,
     SECRET_BYTES,
@@ -109,8 +110,8 @@ async def erase_customer(connection: Connection, caller: Caller, identifier: str
     """Forget who a customer is, for good; returns whether there was anything to forget. Archives it first.
 
     Its ids and aliases, which are names that its operator chose for it, stay, and so do its usage and all amounts.
-    Names, e-mails, addresses, billing information, contacts, metadata and tags go; what frozen documents hold of them
-    can no longer be read.
+    Names, e-mails, addresses, billing information, contacts, logins, metadata and tags go; what frozen documents hold
+    of them can no longer be read.
     """
     customer = await get_customer(connection, caller.workspace, identifier)
     if customer.status != "ARCHIVED":
@@ -121,6 +122,7 @@ async def erase_customer(connection: Connection, caller: Caller, identifier: str
     crash.point("customer erased")
     await connection.execute(queries.erase_accounts, caller.workspace, customer.key, caller.wall, ERASED)
     await connection.execute(queries.delete_contacts, caller.workspace, customer.key)
+    await delete_accesses_of(connection, caller, customer.key)
     await audit.record(connection, caller, "erase", "customer", identifier)
     return True
 

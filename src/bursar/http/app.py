@@ -20,6 +20,7 @@ from bursar.http.native.door import door as native_door
 from bursar.http.observe import REQUESTS, SECONDS, operator_routes
 from bursar.http.routing import Table, path_of, routes, unknown_path
 from bursar.http.togai.door import door as togai_door
+from bursar.http.yeti.authentication import Doorkeeper
 from bursar.http.yeti.door import ADMIN, CUSTOMER
 from bursar.http.yeti.door import customer_door as yeti_customer_door
 from bursar.http.yeti.door import door as yeti_door
@@ -46,8 +47,9 @@ class Application:
     def __init__(self, db: Database, pipeline: Pipeline, services: Mapping[type, Any]) -> None:
         doors = load_doors()
         togai_table, native_table, admin_table, customer_table = doors
-        shared = {**services, Pipeline: pipeline}
+        shared = {**services, Database: db, Pipeline: pipeline}
         shared.setdefault(Limiter, Limiter())
+        shared.setdefault(Doorkeeper, Doorkeeper(db))
         self._ingest = IngestRoutes(db, pipeline, shared[Limiter])
         self._tables = {
             f"{ADMIN}/": Table(admin_table, db, shared),

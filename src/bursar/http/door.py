@@ -97,8 +97,8 @@ class Door:
     refuse_unknown_query: bool = False
     hide_methods: bool = False
     """Whether a method that a path does not have is answered as an unknown path."""
-    admit: Callable[[Database, Request, str, datetime], Awaitable[Access]] = auth.admit
-    """The access of a request, which must have a scope, at a wall time."""
+    admit: Callable[[Mapping[type, Any], Request, str, datetime], Awaitable[Access]] = auth.admit
+    """The access of a request, which must have a scope, at a wall time; from what the process keeps, by type."""
     refuse: Callable[[Exception], Response | None] = lambda _: None
     """The answer for errors that the dialect has forms of its own for; None: `failure` answers."""
     finish: Callable[[Request, Response, float], Response] = lambda _, response, __: response

@@ -156,7 +156,7 @@ async def _perform(
     """Answer one request; puts into `headers` what belongs to its answer however it ends."""
     arguments: dict[str, Any] = {}
     wall = datetime.now(UTC)
-    access = await door.admit(db, request, operation.scope, wall) if operation.scope else None
+    access = await door.admit(services, request, operation.scope, wall) if operation.scope else None
     if access is not None:
         headers.update(count(services[Limiter], access))
     path = {name: value.replace(_SLASH, "/") for name, value in request.path_params.items()}

@@ -15,6 +15,7 @@ _UsageError = typer.BadParameter.__bases__[0]
 """Everything that is wrong with how a command was called; typer exports only this one kind of it."""
 
 MODULES = {
+    "cli_admins": ("admin",),
     "cli_audit": ("audit",),
     "cli_billing": ("bill", "demo", "verify", "worker"),
     "cli_clock": ("clock",),

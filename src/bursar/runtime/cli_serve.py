@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from bursar.http.limits import PER_MINUTE
+from bursar.http.yeti import lifetimes
+from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, note, show
 from bursar.runtime.serve import Parent
 
@@ -35,10 +37,29 @@ def serve(
             envvar="BURSAR_RATE_LIMIT",
         ),
     ] = PER_MINUTE,
+    admin_token_lifetime: Annotated[
+        int,
+        typer.Option(
+            help="Seconds for which the token of a user who logged in works; 0: for ever.",
+            min=0,
+            max=lifetimes.LONGEST,
+            envvar="BURSAR_ADMIN_TOKEN_LIFETIME",
+        ),
+    ] = lifetimes.SECONDS,
+    customer_token_lifetime: Annotated[
+        int,
+        typer.Option(
+            help="The same for tokens of a carrier's customers.",
+            min=0,
+            max=lifetimes.LONGEST,
+            envvar="BURSAR_CUSTOMER_TOKEN_LIFETIME",
+        ),
+    ] = lifetimes.SECONDS,
     worker: Annotated[bool, typer.Option(help="Run what time brings (billing and the like) too.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Start the server: it migrates by itself and prints one line when it is ready."""
     say = (lambda text: show({"message": text}, text, as_json=True)) if as_json else note
     processes = workers or min(2, os.cpu_count() or 1)
-    Parent(host, port, data_dir, database_url, processes, rate_limit, worker, say).run()
+    lives = Lifetimes(admin_token_lifetime, customer_token_lifetime)
+    Parent(host, port, data_dir, database_url, processes, rate_limit, lives, worker, say).run()

@@ -9,9 +9,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bursar.accounts.logins import Issued
 from bursar.http.door import Failure
 from bursar.http.encode import answer
-from bursar.http.yeti.admission import admit, admit_customer
+from bursar.http.yeti.authentication import admit, admit_customer, set_cookie
 from bursar.http.yeti.jsonapi_errors import MEDIA_TYPE, fault, plain, refusal
 from bursar.http.yeti.jsonapi_openapi import ErrorDocument, document
 from bursar.http.yeti.jsonapi_routes import ResourceDoor
@@ -49,6 +50,15 @@ def _finish(request: Request, response: Response, started: float) -> Response:
     asked = request.headers.get("x-request-id", "")
     response.headers["x-request-id"] = asked if _REQUEST_ID.fullmatch(asked) else str(uuid.uuid4())
     response.headers["x-runtime"] = f"{time.perf_counter() - started:.6f}"
+    return response
+
+
+def _finish_customer(request: Request, response: Response, started: float) -> Response:
+    """As at the other door; and whoever came by cookie gets a fresh one: a session ends when it is not used."""
+    response = _finish(request, response, started)
+    session: Issued | None = getattr(request.state, "session", None)
+    if session is not None:
+        set_cookie(request, response, session.text, session.expires_at)
     return response
 
 
@@ -98,6 +108,6 @@ customer_door = ResourceDoor(
     hide_methods=True,
     admit=admit_customer,
     refuse=refusal,
-    finish=_finish,
+    finish=_finish_customer,
     document=document,
 )

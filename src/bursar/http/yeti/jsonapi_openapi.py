@@ -121,7 +121,9 @@ def _plain_entry(operation: Operation, shape: dict[str, Any], error: dict[str, A
         success["content"] = {"application/json": {"schema": shape[repr(operation.answer)]}}
     responses = {str(operation.status): success, "401": {"description": "Not admitted"}}
     for status in ("400", "404", "413", "422", "429", "503"):
-        responses[status] = {"description": "Error", "content": {MEDIA_TYPE: {"schema": error}}}
+        # Who logs in does not speak JSON:API yet.
+        errors = {MEDIA_TYPE: {"schema": error}} if operation.scope else {"application/json": {}}
+        responses[status] = {"description": "Error", "content": errors}
     entry: dict[str, Any] = {
         "operationId": operation.id,
         "tags": [operation.tag],

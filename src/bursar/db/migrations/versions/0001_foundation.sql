@@ -163,10 +163,11 @@ create table customer (
     updated_at timestamptz not null,
     unique (workspace, togai_id),
     unique (workspace, yeti_id),
-    unique (workspace, wire_id)
+    unique (wire_id)
 );
 create index customer_recent on customer (workspace, key);
 create unique index customer_external on customer (workspace, external_id) where hidden_at is null;
+comment on column customer.wire_id is 'unique on the server: tokens for its portal name it before a workspace is known';
 comment on column customer.enabled is 'this and the next four are what a carrier says of a contractor; calls of one that is not enabled are dropped';
 comment on column customer.hidden_at is 'when a carrier deleted it: gone at its door from then on, archived at the other';
 
@@ -351,6 +352,40 @@ create table stored_file (
 );
 alter table stored_file alter column content set storage external;
 create index stored_file_workspace on stored_file (workspace) include (size);
+
+-- Who may log in at the carrier's door. A JWT names its user by `subject`, drawn by chance and anew with each password.
+create table admin_user (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    username text collate "C" not null unique,
+    subject bigint not null unique,
+    password_hash text not null,
+    enabled boolean not null default true,
+    allowed_ips inet[],
+    created_at timestamptz not null,
+    updated_at timestamptz not null
+);
+create index admin_user_workspace on admin_user (workspace);
+comment on column admin_user.username is 'unique on the server: it is looked up before a workspace is known';
+comment on column admin_user.allowed_ips is 'networks from which the user is served; null: from everywhere';
+
+-- Who may log in at the door of a carrier's customers.
+create table api_access (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    customer bigint not null references customer,
+    yeti_id bigint not null,
+    subject bigint not null unique,
+    login text collate "C" not null unique,
+    password_hash text not null,
+    account_ids bigint[] not null,
+    allowed_ips inet[] not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, yeti_id)
+);
+create index api_access_customer on api_access (customer);
+comment on column api_access.account_ids is 'numbers of the accounts that it shows; none: all of the customer';
 
 -- jobs -------------------------------------------------------------------------------------------------------------
 
