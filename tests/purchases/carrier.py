@@ -4,19 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 from bursar.accounts.model import Address, NewCustomer
 from bursar.accounts.service import create_customer
 from bursar.core.caller import Caller
-from bursar.db.database import Database
+from bursar.core.errors import NotFound
+from bursar.db.database import Connection, Database
+from bursar.db.listing import Condition, Listing
 from bursar.ledger.model import Kind, LedgerAccount
 from bursar.ledger.store import balance
 from bursar.purchases import service_types, services
 from bursar.purchases.charges import MakeTransaction, make_transaction
 from bursar.purchases.renewals import renew_services
-from bursar.purchases.service_model import Service, ServiceType
-from bursar.purchases.service_store import Charge, get_service
+from bursar.purchases.service_store import list_charges, list_service_types, list_services
 from bursar.purchases.service_types import ServiceTypeValues
 from bursar.purchases.services import CreateService
 from bursar.purchases.verify import CHECKS
@@ -55,14 +57,18 @@ class Carrier:
             number: int = await connection.fetchval("select yeti_id from account where key = $1", made.key)
             return number
 
-    async def type(self, name: str, *, force: bool = False, kind: str = LOGGING, variables: Any = None) -> ServiceType:
+    async def type(
+        self, name: str, *, force: bool = False, kind: str = LOGGING, variables: Any = None
+    ) -> SimpleNamespace:
         values = ServiceTypeValues(name, kind, force, variables)
         async with self.db.transaction(self.caller.workspace) as connection:
-            return await service_types.create_service_type(connection, self.caller, values)
+            made = await service_types.create_service_type(connection, self.caller, values)
+            return await self._shown(connection, list_service_types, made)
 
-    async def change_type(self, number: int, **changes: Any) -> ServiceType:
+    async def change_type(self, number: int, **changes: Any) -> SimpleNamespace:
         async with self.db.transaction(self.caller.workspace) as connection:
-            return await service_types.update_service_type(connection, self.caller, number, changes)
+            await service_types.update_service_type(connection, self.caller, number, changes)
+            return await self._shown(connection, list_service_types, number)
 
     async def delete_type(self, number: int) -> None:
         async with self.db.transaction(self.caller.workspace) as connection:
@@ -70,29 +76,40 @@ class Carrier:
 
     async def service(
         self, account: int | None, kind: int | None, initial: Any = 0, renew: Any = 0, **more: Any
-    ) -> Service:
+    ) -> SimpleNamespace:
         prices = [None if price is None else Decimal(price) for price in (initial, renew)]
         async with self.db.transaction(self.caller.workspace) as connection:
             command = CreateService(account, kind, prices[0], prices[1], **more)
-            return await services.create_service(connection, self.caller, command)
+            made = await services.create_service(connection, self.caller, command)
+            return await self._shown(connection, list_services, made)
 
-    async def change(self, number: int, **changes: Any) -> Service:
+    async def change(self, number: int, **changes: Any) -> SimpleNamespace:
         async with self.db.transaction(self.caller.workspace) as connection:
-            return await services.update_service(connection, self.caller, number, changes)
+            await services.update_service(connection, self.caller, number, changes)
+            return await self._shown(connection, list_services, number)
 
-    async def charge(self, account: int | None, amount: Any, **more: Any) -> Charge:
+    async def charge(self, account: int | None, amount: Any, **more: Any) -> SimpleNamespace:
         command = MakeTransaction(account, None if amount is None else Decimal(amount), **more)
         async with self.db.transaction(self.caller.workspace) as connection:
-            return await make_transaction(connection, self.caller, command)
+            made = await make_transaction(connection, self.caller, command)
+            return await self._shown(connection, list_charges, made)
 
     async def renew(self, now: datetime | None = None) -> int:
         if now is not None:
             self.at(now)
         return await renew_services(self.db, self.caller)
 
-    async def seen(self, number: int) -> Service:
+    async def seen(self, number: int) -> SimpleNamespace:
         async with self.db.transaction(self.caller.workspace) as connection:
-            return await get_service(connection, self.caller.workspace, number)
+            return await self._shown(connection, list_services, number)
+
+    async def _shown(self, connection: Connection, listed: Any, number: int) -> SimpleNamespace:
+        """What a list shows of one object."""
+        found = await listed(connection, self.caller.workspace, Listing((Condition("id", "eq", (number,)),)))
+        if not found.rows:
+            raise NotFound("object", str(number))
+        assert found.total == 1
+        return SimpleNamespace(**found.rows[0])
 
     async def balance(self, account: int) -> Decimal:
         async with self.db.transaction(self.caller.workspace) as connection:

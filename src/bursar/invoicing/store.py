@@ -1,7 +1,6 @@
 """Invoices and their documents as rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -23,8 +22,7 @@ from bursar.purchases.store import decode_calendar
 queries = Queries("bursar.invoicing")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """An invoice as a row, with the parties and terms that its document names."""
 
     key: int

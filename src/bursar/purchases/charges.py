@@ -12,7 +12,7 @@ from bursar.db.database import Connection
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
 from bursar.ledger.service import post_all
 from bursar.purchases.service_model import BLANK, MUST_EXIST, Problem
-from bursar.purchases.service_store import Charge, get_charge, queries
+from bursar.purchases.service_store import queries
 
 CAUSE = "charge"
 BY_HAND = "transactions"
@@ -40,8 +40,8 @@ class MakeTransaction:
     service: int | None = None
 
 
-async def make_transaction(connection: Connection, caller: Caller, command: MakeTransaction) -> Charge:
-    """Charge an account, whatever its balance. Raises `Rejected`."""
+async def make_transaction(connection: Connection, caller: Caller, command: MakeTransaction) -> int:
+    """Charge an account, whatever its balance; returns the number of the charge. Raises `Rejected`."""
     problems: list[Problem] = []
     account = await connection.fetchrow(queries.find_charged, caller.workspace, command.account)
     if account is None:
@@ -68,7 +68,7 @@ async def make_transaction(connection: Connection, caller: Caller, command: Make
     )
     number = (await charge_all(connection, caller, [new]))[0]
     await audit.record(connection, caller, "create", "transaction", str(number))
-    return await get_charge(connection, caller.workspace, number)
+    return number
 
 
 async def charge_all(connection: Connection, caller: Caller, charges: Sequence[NewCharge]) -> list[int]:

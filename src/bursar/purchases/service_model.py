@@ -4,12 +4,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
-from uuid import UUID
 
 from bursar.core.cycles import local_date, local_midnight
 from bursar.core.period import FIRST, FOREVER
-from bursar.purchases.provisioning import Provisioning
 
 RETRY = timedelta(hours=1)
 """How long after a renewal that could not be paid it is tried again."""
@@ -21,49 +18,11 @@ Problem = tuple[str, str]
 """A field and the rule that it breaks."""
 
 
-class State(StrEnum):
-    """Whether a service is paid for."""
-
-    ACTIVE = "Active"
-    SUSPENDED = "Suspended"
-
-
 class RenewPeriod(StrEnum):
     """How long a renewal lasts."""
 
     DAY = "Day"
     MONTH = "Month"
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceType:
-    """A kind of services."""
-
-    key: int
-    number: int
-    name: str
-    force_renew: bool
-    provisioning: Provisioning
-    variables: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service of an account. `account` and `type` are their numbers at the carrier's door."""
-
-    key: int
-    number: int
-    uuid: UUID
-    account: int
-    type: int
-    name: str | None
-    variables: dict[str, Any] | None
-    state: State
-    initial_price: Decimal
-    renew_price: Decimal
-    renew_period: RenewPeriod | None
-    renew_at: datetime | None
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

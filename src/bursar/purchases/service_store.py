@@ -1,19 +1,15 @@
 """Services, their types, their free minutes and charges as rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
-from bursar.core.errors import NotFound
 from bursar.db.database import Connection, Row
+from bursar.db.listing import BIGINT, BOOLEAN, MOMENT, NUMERIC, TEXT, UUID, Column, Lister, Listing, Slice
 from bursar.db.queries import Queries
-from bursar.purchases.provisioning import Counter, Provisioning
-from bursar.purchases.service_model import RenewPeriod, Service, ServiceType, State
+from bursar.purchases.provisioning import Counter
 
 queries = Queries("bursar.purchases", "services.sql")
 
@@ -21,17 +17,56 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What a balance went down by; negative: up. `account` and `service` are numbers of the carrier's door."""
-
-    number: int
-    uuid: UUID
-    account: int
-    service: int | None
-    amount: Decimal
-    description: str | None
-    created_at: datetime
+_BOTH = {"account_id": Column("a.yeti_id", BIGINT), "service_id": Column("s.yeti_id", BIGINT)}
+TYPES = Lister(
+    queries,
+    "list_service_types",
+    {
+        "id": Column("y.yeti_id", BIGINT),
+        "name": Column("y.name", TEXT),
+        "force_renew": Column("y.force_renew", BOOLEAN),
+        "provisioning_class": Column("y.provisioning_class", TEXT),
+    },
+)
+SERVICES = Lister(
+    queries,
+    "list_services",
+    {
+        "id": Column("s.yeti_id", BIGINT),
+        "name": Column("s.name", TEXT),
+        "initial_price": Column("s.initial_price", NUMERIC),
+        "renew_price": Column("s.renew_price", NUMERIC),
+        "created_at": Column("s.created_at", MOMENT),
+        "renew_at": Column("s.renew_at", MOMENT),
+        "renew_period": Column("s.renew_period", TEXT),
+        "uuid": Column("s.uuid", UUID),
+        "account_id": Column("a.yeti_id", BIGINT),
+        "type_id": Column("y.yeti_id", BIGINT),
+    },
+)
+COUNTERS = Lister(
+    queries,
+    "list_package_counters",
+    {
+        "id": Column("c.yeti_id", BIGINT),
+        "duration": Column("c.duration", BIGINT),
+        "exclude": Column("c.exclude", BOOLEAN),
+        "prefix": Column("c.prefix", TEXT),
+        **_BOTH,
+    },
+)
+CHARGES = Lister(
+    queries,
+    "list_charges",
+    {
+        "id": Column("c.yeti_id", BIGINT),
+        "description": Column("c.description", TEXT),
+        "amount": Column("c.amount", NUMERIC),
+        "created_at": Column("c.created_at", MOMENT),
+        "uuid": Column("c.uuid", UUID),
+        **_BOTH,
+    },
+)
 
 
 def to_text(variables: Mapping[str, Any] | None) -> str | None:
@@ -47,64 +82,31 @@ def from_text(text: str | None) -> dict[str, Any] | None:
     return variables
 
 
-def type_of(row: Row) -> ServiceType:
-    """The type of services of a row."""
-    return ServiceType(
-        key=row["key"],
-        number=row["yeti_id"],
-        name=row["name"],
-        force_renew=row["force_renew"],
-        provisioning=Provisioning(row["provisioning_class"]),
-        variables=from_text(row["variables"]),
-    )
+async def list_service_types(connection: Connection, workspace: int, listing: Listing) -> Slice[Mapping[str, Any]]:
+    """Types of services; rows have `id`, the carrier's number, and what `ServiceTypeValues` has."""
+    return _with_variables(await TYPES.fetch(connection, listing, workspace))
 
 
-def service_of(row: Row) -> Service:
-    """The service of a row that has the numbers of its account and type."""
-    return Service(
-        key=row["key"],
-        number=row["yeti_id"],
-        uuid=row["uuid"],
-        account=row["account_number"],
-        type=row["type_number"],
-        name=row["name"],
-        variables=from_text(row["variables"]),
-        state=State(row["state"]),
-        initial_price=row["initial_price"],
-        renew_price=row["renew_price"],
-        renew_period=None if row["renew_period"] is None else RenewPeriod(row["renew_period"]),
-        renew_at=row["renew_at"],
-        created_at=row["created_at"],
-    )
+async def list_services(connection: Connection, workspace: int, listing: Listing) -> Slice[Mapping[str, Any]]:
+    """Services; rows have `id`, `account_id` and `service_type_id`, all numbers of the carrier's, and the rest.
+
+    The period of one that is not renewed is `Disabled`. Conditions know the type as `type_id`.
+    """
+    return _with_variables(await SERVICES.fetch(connection, listing, workspace))
 
 
-def charge_of(row: Row) -> Charge:
-    """The charge of a row that has the numbers of its account and service."""
-    return Charge(
-        number=row["yeti_id"],
-        uuid=row["uuid"],
-        account=row["account_number"],
-        service=row["service_number"],
-        amount=row["amount"],
-        description=row["description"],
-        created_at=row["created_at"],
-    )
+async def list_package_counters(connection: Connection, workspace: int, listing: Listing) -> Slice[Row]:
+    """Free minutes; rows have `id`, `account_id` and `service_id`, numbers of the carrier's, and the rest."""
+    return await COUNTERS.fetch(connection, listing, workspace)
 
 
-async def get_service(connection: Connection, workspace: int, number: int) -> Service:
-    """The service of a number. Raises `NotFound`."""
-    row = await connection.fetchrow(queries.find_service, workspace, number)
-    if row is None:
-        raise NotFound("service", str(number))
-    return service_of(row)
+async def list_charges(connection: Connection, workspace: int, listing: Listing) -> Slice[Row]:
+    """Charges; rows have `id`, `account_id` and `service_id`, numbers of the carrier's, and the rest."""
+    return await CHARGES.fetch(connection, listing, workspace)
 
 
-async def get_charge(connection: Connection, workspace: int, number: int) -> Charge:
-    """The charge of a number. Raises `NotFound`."""
-    row = await connection.fetchrow(queries.find_charge, workspace, number)
-    if row is None:
-        raise NotFound("transaction", str(number))
-    return charge_of(row)
+def _with_variables(found: Slice[Row]) -> Slice[Mapping[str, Any]]:
+    return Slice([{**row, "variables": from_text(row["variables"])} for row in found.rows], found.total)
 
 
 async def set_counters(

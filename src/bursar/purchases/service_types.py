@@ -1,5 +1,6 @@
 """Commands on types of services. Each runs in the transaction of its connection."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ from bursar.core.errors import NotFound, Rejected
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.purchases.provisioning import Provisioning, verified
-from bursar.purchases.service_model import BLANK, Problem, ServiceType
-from bursar.purchases.service_store import from_text, queries, to_text, type_of
+from bursar.purchases.service_model import BLANK, Problem
+from bursar.purchases.service_store import from_text, queries, to_text
 
 TAKEN = "has already been taken"
+NAME_LIMIT = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +24,30 @@ class ServiceTypeValues:
 
     name: str | None
     provisioning_class: str | None
-    force_renew: bool = False
+    force_renew: bool | None = False
+    """None: no."""
     variables: object = None
     """An object of JSON, exact decimals in it; anything else is refused."""
 
 
-async def create_service_type(connection: Connection, caller: Caller, values: ServiceTypeValues) -> ServiceType:
-    """A new type of services. Raises `Rejected`."""
+async def create_service_type(connection: Connection, caller: Caller, values: ServiceTypeValues) -> int:
+    """A new type of services; returns its number. Raises `Rejected`."""
     taken = await _is_taken(connection, caller, values.name, 0)
     name, provisioning, variables = _checked(values, [("name", TAKEN)] if taken else [])
-    row = await connection.fetchrow(
-        queries.insert_service_type, caller.workspace, name, values.force_renew, provisioning, to_text(variables)
+    number: int | None = await connection.fetchval(
+        queries.insert_service_type, caller.workspace, name, bool(values.force_renew), provisioning, to_text(variables)
     )
-    if row is None:
+    if number is None:
         raise Rejected([("name", TAKEN)])
-    await audit.record(connection, caller, "create", "service type", str(row["yeti_id"]))
-    return type_of(row)
+    await audit.record(connection, caller, "create", "service type", str(number))
+    return number
 
 
-async def update_service_type(
-    connection: Connection, caller: Caller, number: int, changes: dict[str, Any]
-) -> ServiceType:
-    """Change members of `ServiceTypeValues`; the class stays while the type has services. Raises `Rejected`."""
+async def update_service_type(connection: Connection, caller: Caller, number: int, changes: Mapping[str, Any]) -> int:
+    """Change members of `ServiceTypeValues`; the class stays while the type has services.
+
+    Returns its number. Raises `Rejected`, and `NotFound` for the type.
+    """
     row = await _lock(connection, caller, number)
     before = ServiceTypeValues(row["name"], row["provisioning_class"], row["force_renew"], from_text(row["variables"]))
     values = ServiceTypeValues(**{name: changes.get(name, getattr(before, name)) for name in before.__slots__})
@@ -54,20 +58,19 @@ async def update_service_type(
         problems.append(("provisioning_class", "can't be changed because have linked services"))
     name, provisioning, variables = _checked(values, problems)
     try:
-        changed = await connection.fetchrow(
+        await connection.execute(
             queries.update_service_type,
             caller.workspace,
             row["key"],
             name,
-            values.force_renew,
+            bool(values.force_renew),
             provisioning,
             to_text(variables),
         )
     except asyncpg.UniqueViolationError:
         raise Rejected([("name", TAKEN)]) from None
-    assert changed is not None
     await audit.record(connection, caller, "update", "service type", str(number))
-    return type_of(changed)
+    return number
 
 
 async def delete_service_type(connection: Connection, caller: Caller, number: int) -> None:
@@ -96,7 +99,9 @@ async def _has_services(connection: Connection, caller: Caller, row: Row) -> boo
 
 def _checked(values: ServiceTypeValues, known: list[Problem]) -> tuple[str, Provisioning, dict[str, Any] | None]:
     """Name, class and variables that can be kept. Raises `Rejected` with `known` problems and those found here."""
-    problems: list[Problem] = [] if values.name else [("name", BLANK)]
+    problems: list[Problem] = [] if values.name and values.name.strip() else [("name", BLANK)]
+    if values.name and len(values.name) > NAME_LIMIT:
+        problems.append(("name", f"is too long (maximum is {NAME_LIMIT} characters)"))
     problems += known
     provisioning = None
     if not values.provisioning_class:
@@ -107,6 +112,6 @@ def _checked(values: ServiceTypeValues, known: list[Problem]) -> tuple[str, Prov
         provisioning = Provisioning(values.provisioning_class)
     variables, broken = verified(provisioning or Provisioning.LOGGING, values.variables, of_type=True)
     problems += [("variables", rule) for rule in broken]
-    if problems or not values.name or provisioning is None:
+    if problems or values.name is None or provisioning is None:
         raise Rejected(problems)
     return values.name, provisioning, variables

@@ -1,5 +1,6 @@
 """Commands on services of accounts. Each runs in the transaction of its connection."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,8 +12,8 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.purchases.charges import NewCharge, charge_all
 from bursar.purchases.provisioning import Provisioning, counters, verified
-from bursar.purchases.service_model import BLANK, MUST_EXIST, Problem, Service, schedule_problems
-from bursar.purchases.service_store import from_text, get_service, queries, set_counters, to_text
+from bursar.purchases.service_model import BLANK, MUST_EXIST, Problem, schedule_problems
+from bursar.purchases.service_store import from_text, queries, set_counters, to_text
 
 CREATION = "Service creation"
 
@@ -34,8 +35,8 @@ class CreateService:
     """An object of JSON, exact decimals in it; anything else is refused."""
 
 
-async def create_service(connection: Connection, caller: Caller, command: CreateService) -> Service:
-    """Make a service, charge its initial price and give its free minutes. Raises `Rejected`."""
+async def create_service(connection: Connection, caller: Caller, command: CreateService) -> int:
+    """Make a service, charge its initial price and give its free minutes; returns its number. Raises `Rejected`."""
     account = await connection.fetchrow(queries.find_charged, caller.workspace, command.account)
     kind = await connection.fetchrow(queries.keep_service_type, caller.workspace, command.service_type)
     problems: list[Problem] = [] if account else [("account", MUST_EXIST)]
@@ -71,19 +72,20 @@ async def create_service(connection: Connection, caller: Caller, command: Create
         free = counters(from_text(kind["variables"]), variables)
         await set_counters(connection, caller.workspace, [(made["key"], account["key"], free)])
     await audit.record(connection, caller, "create", "service", str(made["yeti_id"]))
-    return await get_service(connection, caller.workspace, made["yeti_id"])
+    number: int = made["yeti_id"]
+    return number
 
 
-async def update_service(connection: Connection, caller: Caller, number: int, changes: dict[str, Any]) -> Service:
+async def update_service(connection: Connection, caller: Caller, number: int, changes: Mapping[str, Any]) -> int:
     """Change `name`, `renew_price` or `variables`. Prices and free minutes follow with the next renewal.
 
-    Raises `Rejected`, and `NotFound` for the service.
+    Returns its number. Raises `Rejected`, and `NotFound` for the service.
     """
     row = await connection.fetchrow(queries.lock_service, caller.workspace, number)
     if row is None:
         raise NotFound("service", str(number))
-    before = await get_service(connection, caller.workspace, number)
-    wanted = {name: changes.get(name, getattr(before, name)) for name in ("name", "renew_price", "variables")}
+    before = {"name": row["name"], "renew_price": row["renew_price"], "variables": from_text(row["variables"])}
+    wanted = {name: changes.get(name, value) for name, value in before.items()}
     problems: list[Problem] = [] if wanted["renew_price"] is not None else [("renew_price", BLANK)]
     variables, broken = verified(Provisioning(row["provisioning_class"]), wanted["variables"], of_type=False)
     problems += [("variables", rule) for rule in broken]
@@ -93,4 +95,4 @@ async def update_service(connection: Connection, caller: Caller, number: int, ch
         queries.update_service, caller.workspace, row["key"], wanted["name"], wanted["renew_price"], to_text(variables)
     )
     await audit.record(connection, caller, "update", "service", str(number))
-    return await get_service(connection, caller.workspace, number)
+    return number

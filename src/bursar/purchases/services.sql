@@ -1,8 +1,13 @@
+-- name: list_service_types
+-- Types of services that are not deleted.
+select y.yeti_id as id, y.name, y.force_renew, y.provisioning_class, y.variables
+from service_type y where y.workspace = $1 and y.hidden_at is null;
+
 -- name: insert_service_type
 -- Add a type of services; nothing where the name is taken.
 insert into service_type (workspace, yeti_id, name, force_renew, provisioning_class, variables)
 values ($1, nextval(format('yeti_object_%s', $1::int)::regclass), $2, $3, $4, $5::jsonb)
-on conflict (workspace, name) where hidden_at is null do nothing returning *;
+on conflict (workspace, name) where hidden_at is null do nothing returning yeti_id;
 
 -- name: lock_service_type
 -- A type of services by its number, no service being made of it meanwhile.
@@ -24,7 +29,7 @@ select exists (select from service_type where workspace = $1 and name = $2 and k
 -- name: update_service_type
 -- Change a type of services.
 update service_type set name = $3, force_renew = $4, provisioning_class = $5, variables = $6::jsonb
-where workspace = $1 and key = $2 returning *;
+where workspace = $1 and key = $2;
 
 -- name: hide_service_type
 -- A type of services is deleted.
@@ -57,16 +62,17 @@ values ($1, nextval(format('yeti_object_%s', $1::int)::regclass), $2, $3, $4, $5
     $8, $9, $9, $10)
 returning key, yeti_id;
 
--- name: find_service
--- A service by its number.
-select s.*, a.yeti_id as account_number, y.yeti_id as type_number
+-- name: list_services
+-- Services as a carrier sees them, those of deleted accounts apart.
+select s.yeti_id as id, s.name, s.variables, s.state, s.initial_price, s.renew_price, s.created_at, s.renew_at,
+    coalesce(s.renew_period, 'Disabled') as renew_period, s.uuid, a.yeti_id as account_id, y.yeti_id as service_type_id
 from service s join account a on a.key = s.account join account_terms t on t.account = s.account
 join service_type y on y.key = s.service_type
-where s.workspace = $1 and s.yeti_id = $2 and t.hidden_at is null;
+where s.workspace = $1 and t.hidden_at is null;
 
 -- name: lock_service
--- Keep other changes and renewals of a service waiting; which class provisions it.
-select s.key, y.provisioning_class from service s join service_type y on y.key = s.service_type
+-- What of a service may be changed, and its class; other changes and renewals wait.
+select s.key, s.name, s.renew_price, s.variables, y.provisioning_class from service s join service_type y on y.key = s.service_type
 join account_terms t on t.account = s.account
 where s.workspace = $1 and s.yeti_id = $2 and t.hidden_at is null for no key update of s;
 
@@ -129,12 +135,19 @@ with wanted as materialized (
 )
 select key, number from wanted order by place;
 
--- name: find_charge
--- A charge by its number.
-select c.*, a.yeti_id as account_number, s.yeti_id as service_number
+-- name: list_charges
+-- Charges as a carrier sees them, as transactions; those of deleted accounts apart.
+select c.yeti_id as id, c.description, c.amount, c.created_at, c.uuid, a.yeti_id as account_id, s.yeti_id as service_id
 from charge c join account a on a.key = c.account join account_terms t on t.account = c.account
 left join service s on s.key = c.service
-where c.workspace = $1 and c.yeti_id = $2 and t.hidden_at is null;
+where c.workspace = $1 and t.hidden_at is null;
+
+-- name: list_package_counters
+-- Free minutes as a carrier sees them, those of deleted accounts apart.
+select c.yeti_id as id, c.duration, c.exclude, c.prefix, a.yeti_id as account_id, s.yeti_id as service_id
+from package_counter c join account a on a.key = c.account join account_terms t on t.account = c.account
+join service s on s.key = c.service
+where c.workspace = $1 and t.hidden_at is null;
 
 -- name: charges_without_posting
 -- Charges whose postings do not take exactly their amount from the wallet of their account.
