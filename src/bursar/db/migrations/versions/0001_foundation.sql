@@ -181,6 +181,7 @@ create table customer_profile (
     phones text,
     secret bytea
 );
+create index customer_profile_name on customer_profile (workspace, name);
 comment on column customer_profile.secret is 'what frozen documents hold of the customer is sealed under it; null: erased';
 
 create table account (
@@ -217,6 +218,8 @@ create table account_profile (
     billing_information jsonb
 );
 
+create index account_profile_name on account_profile (workspace, name);
+
 -- What a carrier agrees with an account: limits of its balance, capacities, whom to tell. Every account has the row.
 create table account_terms (
     account bigint primary key references account,
@@ -238,6 +241,7 @@ create table account_terms (
     invoice_period smallint check (invoice_period between 1 and 7),
     next_invoice_at timestamptz,
     next_invoice_type smallint,
+    stated_until timestamptz,
     invoice_template bigint,
     hidden_at timestamptz,
     check (balance_low_threshold < balance_high_threshold),
@@ -246,6 +250,7 @@ create table account_terms (
 );
 create unique index account_terms_external on account_terms (workspace, external_id) where hidden_at is null;
 create index account_terms_invoice on account_terms (workspace, next_invoice_at) where next_invoice_at is not null;
+comment on column account_terms.stated_until is 'statements up to here are filled: what is charged from then on is dated no earlier';
 comment on column account_terms.send_invoices_to is 'numbers of contacts as the carrier''s door shows them; they need not exist';
 comment on column account_terms.hidden_at is 'when a carrier deleted it: gone at its door from then on, archived at the other';
 
