@@ -1,5 +1,7 @@
 """Business errors: facts about an object, ignorant of HTTP. `http.errors` maps them to answers as data."""
 
+from collections.abc import Sequence
+
 
 class BursarError(Exception):
     """Something about the request or the state of the business does not permit it."""
@@ -16,6 +18,14 @@ class Invalid(BursarError):
         self.field = field
         self.rule = rule
         super().__init__(f"{field}: {rule}" if field else rule)
+
+
+class Rejected(BursarError):
+    """Several values break rules, told at once. `problems` are fields and rules; the field "" is the whole object."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{field}: {rule}" if field else rule for field, rule in self.problems))
 
 
 class NotFound(BursarError):

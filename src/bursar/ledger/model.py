@@ -25,6 +25,7 @@ class Kind(StrEnum):
     BREAKAGE = "breakage"
     WRITE_OFF = "write_off"
     PAYABLE = "payable"
+    ADJUSTMENT = "adjustment"
 
 
 OF_CUSTOMERS = frozenset({Kind.WALLET, Kind.RECEIVABLE, Kind.DEFERRED, Kind.CREDIT})
@@ -35,7 +36,7 @@ DETAIL_LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class LedgerAccount:
-    """The name of a ledger account within its workspace. It comes into being with its first posting."""
+    """The name of a ledger account within its workspace. It comes into being when it is first needed."""
 
     kind: Kind
     currency: str

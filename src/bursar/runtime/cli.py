@@ -57,12 +57,20 @@ def serve(
         ),
     ] = PER_MINUTE,
     worker: Annotated[bool, typer.Option(help="Run what time brings (billing and the like) too.")] = True,
+    allow_private_callbacks: Annotated[
+        bool,
+        typer.Option(
+            "--allow-private-callbacks",
+            help="Let requests to subscribers go to private and local addresses too.",
+            envvar="BURSAR_ALLOW_PRIVATE_CALLBACKS",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start the server: it migrates by itself and prints one line when it is ready."""
     say = (lambda text: show({"message": text}, text, as_json=True)) if as_json else note
     processes = workers or min(2, os.cpu_count() or 1)
-    Parent(host, port, data_dir, database_url, processes, rate_limit, worker, say).run()
+    Parent(host, port, data_dir, database_url, processes, rate_limit, worker, allow_private_callbacks, say).run()
 
 
 @app.command(epilog="Example: bursar version --json")

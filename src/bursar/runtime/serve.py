@@ -19,7 +19,7 @@ from bursar import __version__
 from bursar.accounts.workspaces import DEFAULT
 from bursar.core.errors import BursarError
 from bursar.runtime import witness
-from bursar.runtime.child import die_with_parent
+from bursar.runtime.child import PRIVATE_CALLBACKS, die_with_parent
 from bursar.runtime.connect import bring_up_to_date, first_start
 from bursar.runtime.datadir import DataDir, default_data_dir
 from bursar.runtime.farewell import Farewell
@@ -54,6 +54,8 @@ class Parent:
     rate_limit: int
     """Requests per minute and token; 0: no limit."""
     worker: bool
+    private_callbacks: bool
+    """Whether requests to subscribers may go to private addresses."""
     say: Say
     _stopping: bool = False
     _cluster: Cluster | None = None
@@ -121,8 +123,9 @@ class Parent:
         module, _, number = kind.partition(" ")
         handles = [self._listeners[int(number) - 1].fileno()] if number else []
         arguments = list(map(str, [*handles, self.rate_limit, self.workers] if handles else []))
-        if module == "worker" and self._heads is not None:
-            arguments.append(str(self._heads))
+        if module == "worker":
+            arguments += [str(self._heads)] if self._heads is not None else []
+            arguments += [PRIVATE_CALLBACKS] if self.private_callbacks else []
         self._children[kind] = subprocess.Popen(
             [sys.executable, "-m", f"bursar.runtime.{module}", dsn, *arguments],
             stdin=subprocess.DEVNULL,

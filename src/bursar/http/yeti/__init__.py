@@ -1,0 +1,3 @@
+"""The Yeti dialect: a carrier's admin JSON:API and the door of its customers."""
+
+OWNS: tuple[str, ...] = ()
