@@ -17,6 +17,9 @@ from bursar.db.queries import Queries
 from bursar.http.app import load_doors
 from bursar.http.openapi import document
 from bursar.invoicing.statements import create_statement
+from bursar.notify.deliveries import list_deliveries, make
+from bursar.notify.model import Channel, Message
+from bursar.notify.outbox import Entry
 from tests.conftest import Server, Tenant, _in_thread
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
 
@@ -100,6 +103,13 @@ async def _statement(db: Database, owner: Tenant, name: str) -> int:
         return await create_statement(connection, owner.caller, values)
 
 
+async def _delivery(db: Database, owner: Tenant) -> str:
+    async with db.transaction(owner.caller.workspace) as connection:
+        message = Message(Channel.HTTP, f"https://{MARK}.example", MARK, MARK)
+        await make(connection, Entry(1, owner.caller.workspace, "balance", {}), [message], owner.caller.wall)
+        return (await list_deliveries(connection, owner.caller.workspace, None, None, 1)).items[0].id
+
+
 @pytest.fixture(scope="module")
 def two(server: Server) -> Two:
     owner = server.workspace(clock=datetime(2024, 5, 1, tzinfo=UTC))
@@ -119,10 +129,14 @@ def two(server: Server) -> Two:
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
     invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
+    delivery = _in_thread(lambda: server.run(lambda db: _delivery(db, owner)))
+    told = {"event": "AccountLowThesholdReached", "url": f"https://{MARK}.example"}
+    expect(owner.http.put("/bursar/v1/event_subscriptions", json={"subscriptions": [told]}), 200)
     expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
     ids = {
         "job_id": expect(owner.http.get("/jobs"), 200)["data"][0]["id"],
         "account_id": name,
+        "delivery_id": delivery,
         "file_id": file,
         "customer_id": name,
         "alias": f"alias-{MARK}",
@@ -234,6 +248,7 @@ FREE = {
     "createEventSchema",
     "createInvoiceBillRun",
     "createToken",
+    "replaceEventSubscriptions",
     "setClock",
 }
 """Operations whose bodies name nothing that exists before."""

@@ -31,6 +31,9 @@ POINTS: dict[str, str] = {
     "job entry done": "the work on one object is done and its entry settled, nothing is committed",
     "job finished": "a job has its last state, nothing is committed",
     "services renewed": "services are renewed and charged, nothing is committed",
+    "outbox entry done": "the deliveries of an entry of the outbox are made, nothing is committed",
+    "delivery taken": "a worker has taken deliveries upon itself, nothing is sent",
+    "delivery sent": "a receiver has a delivery, which is not recorded",
     "customer erased": "a customer's profile is overwritten, nothing is committed",
 }
 """Every point, and how things stand there."""

@@ -8,7 +8,7 @@ import zstandard
 
 from bursar.db.database import Connection, Row
 from bursar.db.verify import Check
-from bursar.invoicing import credit_note, store
+from bursar.invoicing import credit_note, payments, store
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.document import Document, digest, from_text, unpack
 from bursar.invoicing.model import in_advance, same_charges, sequence_id
@@ -182,6 +182,19 @@ def _read(row: Row) -> Document | None:
         return None
 
 
+async def _paid(connection: Connection) -> list[str]:
+    wrong = await connection.fetch(payments.queries.wrong_payments)
+    stray = await connection.fetch(payments.queries.stray_movements)
+    return [
+        *(
+            f"payment {r['yeti_id']} of workspace {r['workspace']} is {r['status']} over {r['amount']:f} where its"
+            f" wallet moved by {r['paid']:f} and back by {r['returned']:f}"
+            for r in wrong
+        ),
+        *(f"{r['found']} movements have the cause {r['cause']} {r['cause_key']}" for r in stray),
+    ]
+
+
 CHECKS: list[Check] = [
     Check("I5", "one invoice per cycle, and cycles tile what is associated", _one_per_cycle),
     Check("I5", "numbers are gapless per series", _gapless),
@@ -193,4 +206,5 @@ CHECKS: list[Check] = [
     Check("I7", "credit notes never change, and take back the whole of what is void", _credited),
     Check("I6", "what is deferred of an invoice in advance is what its days to come are worth", _deferred),
     Check("I7", "issued documents never change", _unchanged),
+    Check("I3", "every payment moved its wallet once, by what it says", _paid),
 ]
