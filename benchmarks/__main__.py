@@ -1,11 +1,12 @@
 """`make bench`: every benchmark, its figures as JSON on standard output."""
 
-import asyncio
 import json
 import os
 import platform
 import sys
 from datetime import UTC, datetime
+
+import uvloop
 
 from benchmarks import billing, ingest, reads
 from benchmarks.world import folder, postgres
@@ -26,7 +27,7 @@ def machine() -> dict[str, object]:
 def billed(rounds: int) -> dict[str, object]:
     """The bill run on a PostgreSQL of its own."""
     with folder() as path, postgres(path) as dsn:
-        return asyncio.run(billing.measure(dsn, rounds))
+        return uvloop.run(billing.measure(dsn, rounds))
 
 
 def read(rounds: int) -> dict[str, object]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ingest import serving
+from benchmarks.stored import store_events
 from benchmarks.world import TOKEN, fill, postgres, say
 from bursar.accounts.store import get_account
 from bursar.db.database import Database
@@ -22,13 +23,17 @@ from bursar.db.database import Database
 NAME = "reads"
 ACCOUNTS = 10_000
 REQUESTS = 400
+EVENTS = 10_000_000
+"""Stored, and added up in rollups."""
 
 
-def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS, requests: int = REQUESTS) -> dict[str, Any]:
+def measure(
+    folder: Path, rounds: int, accounts: int = ACCOUNTS, requests: int = REQUESTS, events: int = EVENTS
+) -> dict[str, Any]:
     """p50 and p99 in milliseconds of every kind of request, over `rounds` interleaved rounds."""
-    say(f"reads: {accounts} accounts")
+    say(f"reads: {accounts} accounts, {events:,} events")
     with postgres(folder) as dsn:
-        walls = asyncio.run(_prepare(dsn, accounts))
+        walls = asyncio.run(_prepare(dsn, accounts, events))
     marks: dict[str, list[float]] = {}
     with serving(folder) as url:
         client = _Client(url)
@@ -43,6 +48,7 @@ def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS, requests: int =
                     marks.setdefault(name, []).append(1000 * (time.perf_counter() - began))
     return {
         "accounts": accounts,
+        "events": events,
         **{name: _spread(found) for name, found in marks.items()},
         "row_level_security": walls,
     }
@@ -89,11 +95,12 @@ class _Client:
         return [invoice["id"] for invoice in listed["data"]]
 
 
-async def _prepare(dsn: str, accounts: int) -> dict[str, float]:
+async def _prepare(dsn: str, accounts: int, events: int) -> dict[str, float]:
     """Fill the workspace; what a read of an account costs as the role of requests, and as the owner."""
-    db = await Database.open(dsn, size=1, timeout=300)
+    db = await Database.open(dsn, size=1, timeout=1800)
     try:
         caller = await fill(db, NAME, accounts, wall=datetime.now(UTC))
+        await store_events(db, caller, events)
         chance = random.Random(2)
         marks: dict[str, list[float]] = {
             "requests_role_p50_ms": [],

@@ -28,7 +28,7 @@ App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 def recorded(app: App) -> App:
     """The application, with the requests counted that the tests of this dialect send."""
-    togai, _ = load_doors()
+    togai, *_ = load_doors()
     table = [
         (operation.method, re.compile(re.sub(r"{\w+}", "[^/]+", operation.path) + "$"), operation.id)
         for operation in sorted(togai.operations, key=lambda operation: "{" in operation.path)
@@ -59,7 +59,7 @@ def contract() -> list[tuple[str, str, str, str]]:
 
 def implemented() -> dict[tuple[str, str], str]:
     """Ids of our operations by method and path without names of parameters."""
-    togai, _ = load_doors()
+    togai, *_ = load_doors()
     return {(operation.method, _nameless(operation.path)): operation.id for operation in togai.operations}
 
 

@@ -13,7 +13,7 @@ from bursar.catalog.definitions import CycleDefinition
 from bursar.core.errors import Invalid, NotFound, WrongState
 from bursar.db.verify import Check
 from bursar.invoicing.billing import BillReport, bill
-from bursar.invoicing.document import from_text
+from bursar.invoicing.document import frozen, pack, unpack
 from bursar.invoicing.service import Filters, Invoice, explain_line, get_invoice, list_invoices
 from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
@@ -299,12 +299,14 @@ async def test_readers_billers_and_changes_at_once(make_world: MakeWorld) -> Non
     assert issued >= 12
     assert await problems(world) == []
     rows = await world.rows("select content from invoice_document where workspace = $1", world.caller.workspace)
-    december = [d for d in (from_text(r["content"]) for r in rows) if d.start_date == at(2023, 12, 1)]
+    december = [d for d in (frozen(r["content"]) for r in rows) if d.start_date == at(2023, 12, 1)]
     assert sorted(d.account.id for d in december) == sorted(f"a{n}" for n in range(12))
 
 
 TAMPERING = [
-    ("update invoice_document set content = replace(content, '\"total\":12.34', '\"total\":12.35')", "I7"),
+    ("update invoice_document set content = ''", "I7"),
+    ("update invoice_document set content = parties", "I7"),
+    (f"update invoice_document set content = '\\x{pack([b'{}'])[0].hex()}'", "I7"),
     ("update invoice_document set number = number + 1", "I5"),
     ("delete from invoice_document", "I5"),
     ("update invoice_document set total = 1", "I6"),
@@ -319,6 +321,28 @@ TAMPERING = [
     ("update usage_rollup set quantity = quantity * 2", "I6"),
     ("update invoice_series set next = next + 1", "I5"),
 ]
+
+
+async def test_the_checks_find_a_document_whose_text_was_edited(make_world: MakeWorld) -> None:
+    world, _ = await shop(make_world)
+    await bill(world.db, world.caller)
+    async with world.db.transaction(None) as connection:
+        kept = await connection.fetch(
+            "select invoice, content from invoice_document where workspace = $1", world.caller.workspace
+        )
+        for key, content in kept:
+            text = unpack(content)
+            edited = text.replace(b'"total":12.34', b'"total":12.35')
+            await connection.execute("set local session_replication_role = replica")
+            await connection.execute(
+                "update invoice_document set content = $2 where invoice = $1", key, *pack([edited])
+            )
+            found = {check.invariant for check in CHECKS if await check.run(connection)}
+            assert ("I7" in found) is (edited != text)
+            await connection.execute("update invoice_document set content = $2 where invoice = $1", key, *pack([text]))
+            await connection.execute("set local session_replication_role = origin")
+    assert any(b'"total":12.34' in unpack(content) for _, content in kept)
+    assert await problems(world) == []
 
 
 @pytest.mark.parametrize(("statement", "invariant"), TAMPERING)

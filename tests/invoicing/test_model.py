@@ -294,8 +294,8 @@ def test_a_document_has_one_text() -> None:
     assert from_text(text) == document(content)
     assert to_text(from_text(text)) == text
     assert len(digest(text, b"")) == 32
-    assert digest("a", b"b") != digest("ba", b"") != digest("", b"ba")
-    assert '"quantity":51,' in text
+    assert digest(b"a", b"b") != digest(b"ba", b"") != digest(b"", b"ba")
+    assert b'"quantity":51,' in text
     other = draw_up(facts([usage_card(1, "VOLUME", FLAT_THEN_UNIT)], {1: 51}, commitment=40))
     assert to_text(document(other)) == text
 

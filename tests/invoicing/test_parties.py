@@ -29,7 +29,7 @@ def issued():  # type: ignore[no-untyped-def]
 
 def test_what_is_frozen_names_nobody_and_comes_back_whole(issued) -> None:  # type: ignore[no-untyped-def]
     text, sealed = conceal(issued, SECRET, to_text)
-    assert not [needle for needle in NEEDLES if needle in text or needle.encode() in sealed]
+    assert not [needle for needle in NEEDLES if needle.encode() in text + sealed]
     assert reveal(from_text(text), sealed, SECRET) == issued
     assert conceal(issued, SECRET, to_text) == (text, sealed)  # the same invoice always freezes the same
 
@@ -65,6 +65,6 @@ def test_an_invoice_of_somebody_erased_names_nobody(issued) -> None:  # type: ig
 def test_a_credit_note_hides_them_as_its_invoice_does(issued) -> None:  # type: ignore[no-untyped-def]
     note = credit_note.of_voided(issued, "cn.1", "CN-1", datetime(2024, 6, 1, tzinfo=UTC))
     text, sealed = conceal(note, SECRET, credit_note.to_text)
-    assert not [needle for needle in NEEDLES if needle in text or needle.encode() in sealed]
+    assert not [needle for needle in NEEDLES if needle.encode() in text + sealed]
     assert reveal(credit_note.from_text(text), sealed, SECRET) == note
     assert reveal(credit_note.from_text(text), sealed, None).account.name == ERASED

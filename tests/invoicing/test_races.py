@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from bursar.invoicing.billing import bill
-from bursar.invoicing.document import from_text
+from bursar.invoicing.document import frozen
 from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
 from tests.invoicing.conftest import MakeWorld
@@ -49,7 +49,7 @@ async def check(world: World, cycles: int) -> None:
         "select number, content from invoice_document where workspace = $1 order by number", world.caller.workspace
     )
     assert [row["number"] for row in rows] == list(range(1, ACCOUNTS * cycles + 1)), "no number missing, none twice"
-    documents = [from_text(row["content"]) for row in rows]
+    documents = [frozen(row["content"]) for row in rows]
     per_cycle = Counter((d.account.id, d.start_date) for d in documents)
     assert set(per_cycle.values()) == {1}
     assert len(per_cycle) == ACCOUNTS * cycles

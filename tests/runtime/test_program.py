@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import typer
 
-from bursar.runtime.cli import app
+from bursar.runtime.cli import MODULES
+from bursar.runtime.cli import program as command_line
 from bursar.runtime.datadir import DataDir, DataDirRefused
 from bursar.runtime.postgres import Cluster
 from tests.postgres import open_folder
@@ -210,11 +211,19 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
             yield (*path, name)
 
 
-COMMANDS = sorted(commands(typer.main.get_command(app)))
+COMMANDS = sorted(commands(typer.main.get_command(command_line())))
 
 
 def test_the_commands_are_found() -> None:
     assert {("serve",), ("token", "rotate"), ("audit", "head"), ("erase", "customer"), ("restore",)} <= {*COMMANDS}
+
+
+def test_a_command_is_found_without_the_modules_of_others() -> None:
+    for name, words in MODULES.items():
+        for word in words:
+            found = {path[0] for path in commands(typer.main.get_command(command_line(word)))}
+            assert found == {*words, "version"}, name
+    assert {path[0] for path in COMMANDS} == {"version", *(word for words in MODULES.values() for word in words)}
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)

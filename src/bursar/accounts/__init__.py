@@ -1,8 +1,8 @@
 """Who uses Bursar and whom it bills.
 
-Owns: workspaces with their clocks and currencies, tokens, customers, accounts, their aliases, contacts and settings,
-and what admission must know of an account (names, calendar, what is closed); the gate that such changes pass; files
-that were made for a workspace.
+Owns: workspaces with their clocks and currencies, tokens and logins, customers, accounts, their aliases, contacts and
+settings, and what admission must know of an account (names, calendar, what is closed); the gate that such changes
+pass; files that were made for a workspace.
 Does not own: what an account uses, buys or owes.
 """
 
@@ -21,6 +21,8 @@ OWNS: tuple[str, ...] = (
     "alias",
     "account_calendar",
     "contact",
+    "admin_user",
+    "api_access",
     "setting",
     "setting_version",
     "stored_file",

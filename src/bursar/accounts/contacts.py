@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from argon2 import PasswordHasher
-
 from bursar.accounts.model import may_change
 from bursar.accounts.store import get_customer, queries
 from bursar.core.caller import Caller
@@ -25,11 +23,6 @@ class NewContact:
     password_hash: str | None = None
     login_access: bool = False
     verified: bool = False
-
-
-def hash_password(password: str) -> str:
-    """The Argon2id hash of a password, with its own salt."""
-    return PasswordHasher().hash(password)
 
 
 async def create_contact(

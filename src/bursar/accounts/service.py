@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bursar.accounts import gate, names, settings
+from bursar.accounts.api_accesses import delete_accesses_of
 from bursar.accounts.model import (
     ERASED,
     SECRET_BYTES,
@@ -39,7 +40,7 @@ async def create_customer(connection: Connection, caller: Caller, new: NewCustom
     check_address(new.address, "address")
     first = new.account or NewAccount(id=new.id, name=new.name)
     known = await _reserve(connection, caller, first)
-    number = await _number(connection, caller, "customer", queries.next_customer_number)
+    number = await customer_number(connection, caller)
     key = await connection.fetchval(
         queries.insert_customer,
         caller.workspace,
@@ -110,8 +111,8 @@ async def erase_customer(connection: Connection, caller: Caller, identifier: str
     """Forget who a customer is, for good; returns whether there was anything to forget. Archives it first.
 
     Its ids and aliases, which are names that its operator chose for it, stay, and so do its usage and all amounts.
-    Names, e-mails, addresses, billing information, contacts, metadata and tags go; what frozen documents hold of them
-    can no longer be read.
+    Names, e-mails, addresses, billing information, contacts, logins, metadata and tags go; what frozen documents hold
+    of them can no longer be read.
     """
     customer = await get_customer(connection, caller.workspace, identifier)
     if customer.status != "ARCHIVED":
@@ -123,6 +124,7 @@ async def erase_customer(connection: Connection, caller: Caller, identifier: str
     await connection.execute(queries.erase_accounts, caller.workspace, customer.key, caller.wall, ERASED)
     await connection.execute(queries.delete_contacts, caller.workspace, customer.key)
     await deliveries.erase(connection, caller, customer.key)
+    await delete_accesses_of(connection, caller, customer.key)
     await audit.record(connection, caller, "erase", "customer", identifier)
     return True
 
@@ -266,6 +268,11 @@ async def _make_account(
 async def _check_currency(connection: Connection, caller: Caller, code: str) -> None:
     if await connection.fetchval(queries.currency, caller.workspace, code) is None:
         raise Invalid("invoiceCurrency", f"{code!r} is not a currency of this workspace")
+
+
+async def customer_number(connection: Connection, caller: Caller) -> int:
+    """A new customer's number at the carrier's door, the text of which is no customer's id."""
+    return await _number(connection, caller, "customer", queries.next_customer_number)
 
 
 async def _number(connection: Connection, caller: Caller, kind: str, statement: str) -> int:

@@ -64,3 +64,20 @@ join setting s on s.workspace = $1 and s.entity_type = e.type and s.entity_id = 
 join setting_version v on v.setting = s.key
 where a.workspace = $1 and a.key = any($2::bigint[])
 order by v.catalog_version;
+
+-- name: wrong_settings
+-- Settings that do not say what their newest version says.
+select s.workspace, s.namespace, s.setting_id, s.entity_type, s.entity_id from setting s
+left join lateral (select value, data_type from setting_version v where v.setting = s.key
+    order by catalog_version desc limit 1) newest on true
+where newest.value is distinct from s.value or newest.data_type is distinct from s.data_type
+order by s.key limit 20;
+
+-- name: without_profile
+-- Customers and accounts of which half is missing.
+(select 'customer' as kind, c.workspace, c.togai_id from customer c
+    where not exists (select from customer_profile p where p.customer = c.key) limit 20)
+union all
+(select 'account', a.workspace, a.togai_id from account a
+    where not exists (select from account_profile p where p.account = a.key)
+        or not exists (select from account_terms t where t.account = a.key) limit 20);

@@ -30,6 +30,7 @@ POINTS: dict[str, str] = {
     "outbox entry done": "the deliveries of an entry of the outbox are made, nothing is committed",
     "delivery taken": "a worker has taken deliveries upon itself, nothing is sent",
     "delivery sent": "a receiver has a delivery, which is not recorded",
+    "services renewed": "services are renewed and charged, nothing is committed",
     "customer erased": "a customer's profile is overwritten, nothing is committed",
 }
 """Every point, and how things stand there."""

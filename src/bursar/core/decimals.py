@@ -22,6 +22,9 @@ _CONTEXT = decimal.Context(
     rounding=ROUND_HALF_EVEN,
     traps=[decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
 )
+_ZERO, _ONE = Decimal(0), Decimal(1)
+_UNITS = tuple(_ONE.scaleb(-exponent) for exponent in range(SCALE + 1))
+"""The smallest units of currencies by their number of decimals."""
 
 
 def install() -> None:
@@ -47,9 +50,7 @@ def divide(numerator: Decimal, denominator: Decimal) -> Decimal:
 
 def fits(value: Decimal) -> bool:
     """Whether `value` can be stored exactly: finite, below 10^26 in magnitude, at most 12 decimals."""
-    if not value.is_finite() or abs(value.adjusted()) > 60:
-        return bool(value.is_finite() and not value)
-    return abs(value) < LIMIT and value == to_scale(value)
+    return value.is_finite() and -LIMIT < value < LIMIT and value == value.quantize(UNIT, ROUND_HALF_EVEN, _CONTEXT)
 
 
 def round_line(amount: Decimal, exponent: int) -> Decimal:
@@ -57,7 +58,7 @@ def round_line(amount: Decimal, exponent: int) -> Decimal:
 
     A small negative amount becomes a zero without a sign.
     """
-    return _unsigned_zero(amount.quantize(Decimal(1).scaleb(-exponent), ROUND_DOWN, _CONTEXT))
+    return _unsigned_zero(amount.quantize(_UNITS[exponent], ROUND_DOWN, _CONTEXT))
 
 
 def allocate(total: Decimal, weights: list[Decimal], exponent: int) -> list[Decimal]:
@@ -102,14 +103,18 @@ def _integers(values: list[Decimal]) -> list[int]:
 def plain(value: Decimal) -> Decimal:
     """The same number without trailing zeros, for answers: 1.500 -> 1.5, 1E+3 -> 1000. For text use `show`."""
     if not value:
-        return Decimal(0)
-    trimmed = value.normalize(_CONTEXT)
-    return trimmed.quantize(Decimal(1), context=_CONTEXT) if trimmed == trimmed.to_integral_value() else trimmed
+        return _ZERO
+    whole = value.to_integral_value()
+    if whole != value:
+        return value.normalize(_CONTEXT)
+    return whole if whole.same_quantum(_ONE) else whole.quantize(_ONE, ROUND_HALF_EVEN, _CONTEXT)
 
 
 def show(value: Decimal) -> str:
     """The number as people write it, without trailing zeros and never with an exponent: 0.0000001, 1000, 1.5."""
     if not value:
         return "0"
-    text = format(value, "f")
+    text = str(value)
+    if "E" in text:
+        text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -76,3 +76,7 @@ where a.workspace = $1 and ($2::bigint is null or a.key < $2)
     and ($5::text is null or a.kind = $5) and ($6::text is null or a.object = $6)
     and ($7::timestamptz is null or a.recorded_at >= $7) and ($8::timestamptz is null or a.recorded_at < $8)
 order by a.key desc limit $9;
+
+-- name: count_listed
+-- How many rows a list has in all; its statement is put in by the builder of lists.
+select count(*) from ({listing}) as listed;

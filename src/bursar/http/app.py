@@ -12,14 +12,18 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from bursar.db.database import Database
-from bursar.http import native, togai
+from bursar.http import native, togai, yeti
 from bursar.http.door import Door, Failure
 from bursar.http.ingest import IngestRoutes
 from bursar.http.limits import Limiter
 from bursar.http.native.door import door as native_door
 from bursar.http.observe import REQUESTS, SECONDS, operator_routes
-from bursar.http.routing import path_of, routes, unknown_path
+from bursar.http.routing import Table, path_of, routes, unknown_path
 from bursar.http.togai.door import door as togai_door
+from bursar.http.yeti.authentication import Doorkeeper
+from bursar.http.yeti.door import ADMIN, CUSTOMER
+from bursar.http.yeti.door import customer_door as yeti_customer_door
+from bursar.http.yeti.door import door as yeti_door
 from bursar.usage.pipeline import Pipeline
 
 Scope = MutableMapping[str, Any]
@@ -29,25 +33,31 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 NATIVE = "/bursar/v1"
 
 
-def load_doors() -> tuple[Door, Door]:
+def load_doors() -> tuple[Door, Door, Door, Door]:
     """The doors with their tables filled: importing a dialect's modules is what registers its operations."""
-    for package in (togai, native):
+    for package in (togai, native, yeti):
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
-    return togai_door, native_door
+    return togai_door, native_door, yeti_door, yeti_customer_door
 
 
 class Application:
     """The ASGI application of one server process."""
 
     def __init__(self, db: Database, pipeline: Pipeline, services: Mapping[type, Any]) -> None:
-        togai_table, native_table = load_doors()
-        shared = {**services, Pipeline: pipeline}
+        doors = load_doors()
+        togai_table, native_table, admin_table, customer_table = doors
+        shared = {**services, Database: db, Pipeline: pipeline}
         shared.setdefault(Limiter, Limiter())
+        shared.setdefault(Doorkeeper, Doorkeeper(db))
         self._ingest = IngestRoutes(db, pipeline, shared[Limiter])
+        self._tables = {
+            f"{ADMIN}/": Table(admin_table, db, shared),
+            f"{CUSTOMER}/": Table(customer_table, db, shared),
+        }
         self._router = Router(
             routes=[
-                *operator_routes(db, [togai_table, native_table]),
+                *operator_routes(db, doors),
                 *routes(native_table, db, shared),
                 Route(NATIVE + "/{rest:path}", unknown_path(native_table)),
                 *routes(togai_table, db, shared),
@@ -88,6 +98,10 @@ class Application:
         if path is None:
             await self._refusal(Failure(404, "the path cannot name anything"))(scope, receive, send)
             return
+        for start, table in self._tables.items():
+            if path.startswith(start):
+                await table({**scope, "path": path, "root_path": ""}, receive, send)
+                return
         # Starlette matches `path`; the decoded form keeps encoded slashes apart from real ones.
         await self._router({**scope, "path": path, "root_path": ""}, receive, send)
 

@@ -1,7 +1,9 @@
 """Who sends a request: a bearer token, or the same token as `X-API-Key`."""
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from starlette.requests import Request
 
@@ -23,9 +25,9 @@ def bearer(request: Request) -> str:
     return token
 
 
-async def admit(db: Database, request: Request, scope: str, wall: datetime) -> Access:
+async def admit(services: Mapping[type, Any], request: Request, scope: str, wall: datetime) -> Access:
     """The access of a request's token, which must have `scope`."""
-    access = await authenticate(db, bearer(request), wall)
+    access = await authenticate(services[Database], bearer(request), wall)
     if not access.allows(scope):
         raise Forbidden(f"the token lacks the scope '{scope}'")
     return access

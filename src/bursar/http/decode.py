@@ -22,7 +22,10 @@ _INT_LIMIT = 2**63
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
-    """The whole body. Raises `TooLarge` as soon as more than `limit` bytes have come."""
+    """The whole body, however often it is asked for. Raises `TooLarge` as soon as more than `limit` bytes have come."""
+    kept: bytes | None = getattr(request.state, "content", None)
+    if kept is not None:
+        return kept
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge(f"the body is larger than {limit} bytes")
@@ -33,7 +36,8 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
         if size > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
         parts.append(part)
-    return b"".join(parts)
+    request.state.content = b"".join(parts)
+    return bytes(request.state.content)
 
 
 def decode_body(content: bytes, kind: type[T]) -> T:

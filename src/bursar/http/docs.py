@@ -47,8 +47,8 @@ def _door(door: Door) -> str:
 
 def _operation(path: str, method: str, entry: dict[str, Any]) -> str:
     success = next(iter(entry["responses"]))
-    body = entry.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-    reply = entry["responses"][success].get("content", {}).get("application/json", {}).get("schema")
+    body = _schema(entry.get("requestBody", {}))
+    reply = _schema(entry["responses"][success])
     rows = "".join(
         f"<tr><td><code>{escape(p['name'])}</code></td><td class=muted>{p['in']}</td><td>{_type(p['schema'])}</td></tr>"
         for p in entry["parameters"]
@@ -59,6 +59,11 @@ def _operation(path: str, method: str, entry: dict[str, Any]) -> str:
         f"<p>Takes {_type(body) if body else 'no body'}; answers <code>{success}</code> "
         f"{_type(reply) if reply else ''}; scope <code>{escape(entry.get('x-scope', 'none'))}</code>.</p></details>"
     )
+
+
+def _schema(part: dict[str, Any]) -> Any:
+    """The schema of a body or an answer, whatever its media type; None where it has none."""
+    return next((content["schema"] for content in part.get("content", {}).values()), None)
 
 
 def _fields(schema: dict[str, Any], door: Door) -> str:
@@ -79,6 +84,8 @@ def _type(schema: Any) -> str:
         return " | ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
+    if "const" in schema:
+        return f"<code>{escape(str(schema['const']))}</code>"
     limits = [f"{key} {schema[key]}" for key in ("minLength", "maxLength", "minimum", "maximum") if key in schema]
     suffix = f" <span class=muted>({escape(', '.join(limits))})</span>" if limits else ""
     return escape(str(schema.get("format") or schema.get("type") or "any")) + suffix

@@ -6,14 +6,17 @@ The table is the single source for routing, decoding and the OpenAPI document.
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bursar.accounts.tokens import Access
 from bursar.core.caller import Caller
 from bursar.db.database import Database
+from bursar.http import auth
 
 Handler = Callable[..., Awaitable[object]]
 H = TypeVar("H", bound=Handler)
@@ -45,11 +48,13 @@ class Call:
     request: Request
     services: Mapping[type, Any]
     """What the process keeps running for its requests (the ingest pipeline ...), by type."""
+    access: Access | None = None
+    """What the request's token opens; None where the operation is open to everyone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row of a door's table."""
+    """One row of a door's table. A body of type `bytes` is handed over as it came."""
 
     method: str
     path: str
@@ -90,6 +95,16 @@ class Door:
     error_type: str = "application/json"
     """The media type of an error answer."""
     refuse_unknown_query: bool = False
+    hide_methods: bool = False
+    """Whether a method that a path does not have is answered as an unknown path."""
+    admit: Callable[[Mapping[type, Any], Request, str, datetime], Awaitable[Access]] = auth.admit
+    """The access of a request, which must have a scope, at a wall time; from what the process keeps, by type."""
+    refuse: Callable[[Exception], Response | None] = lambda _: None
+    """The answer for errors that the dialect has forms of its own for; None: `failure` answers."""
+    finish: Callable[[Request, Response, float], Response] = lambda _, response, __: response
+    """Puts the last touch on each answer, headers for instance; the third is when the request came (`perf_counter`)."""
+    document: Callable[["Door"], dict[str, Any]] | None = None
+    """Makes the OpenAPI document where the types of bodies and answers do not tell it."""
     operations: list[Operation] = dataclasses.field(default_factory=list)
 
     def operation(

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+
+import msgspec
 
 from bursar.catalog import add_ons, plans
 from bursar.core.cycles import add_days, days_in, local_date
@@ -22,8 +23,7 @@ _STRETCH = 20
 _INSTANT = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawn(msgspec.Struct, frozen=True):
     """An invoice with its content, whether frozen or computed just now."""
 
     header: Header

@@ -76,11 +76,11 @@ def of_voided(document: Document, identifier: str, sequence_id: str, now: dateti
     )
 
 
-def to_text(note: CreditNote) -> str:
-    """The canonical JSON text: one note has one text."""
-    return _encoder.encode(note).decode()
+def to_text(note: CreditNote) -> bytes:
+    """The canonical JSON text in UTF-8: one note has one text."""
+    return _encoder.encode(note)
 
 
-def from_text(text: str) -> CreditNote:
+def from_text(text: str | bytes) -> CreditNote:
     """The note of a text that `to_text` made."""
     return _decoder.decode(text)

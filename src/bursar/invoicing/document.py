@@ -5,15 +5,19 @@ It is a published format: the doors show its lines as they are. All amounts are 
 """
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
+import zstandard
 
 from bursar.accounts.model import Address
 
 FORMAT = 1
+_LEVEL = 3
+"""Of compression. A level less costs as much and keeps more; five takes three times as long."""
 
 
 class Part(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -188,16 +192,32 @@ _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _decoder = msgspec.json.Decoder(Document)
 
 
-def to_text(document: Document) -> str:
-    """The canonical JSON text: one document has one text."""
-    return _encoder.encode(document).decode()
+def to_text(document: Document) -> bytes:
+    """The canonical JSON text in UTF-8: one document has one text."""
+    return _encoder.encode(document)
 
 
-def from_text(text: str) -> Document:
+def from_text(text: bytes) -> Document:
     """The document of a text that `to_text` made."""
     return _decoder.decode(text)
 
 
-def digest(text: str, parties: bytes) -> bytes:
-    """SHA-256 of the sealed parties behind their length in eight bytes, and of the text in UTF-8."""
-    return hashlib.sha256(len(parties).to_bytes(8, "big") + parties + text.encode()).digest()
+def digest(text: bytes, parties: bytes) -> bytes:
+    """SHA-256 of the sealed parties behind their length in eight bytes, and of the text."""
+    return hashlib.sha256(len(parties).to_bytes(8, "big") + parties + text).digest()
+
+
+def pack(texts: Iterable[bytes]) -> list[bytes]:
+    """Texts as they are kept: an eighth of their size, most of an explanation being the same from line to line."""
+    compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    return [compressor.compress(text) for text in texts]
+
+
+def unpack(content: bytes) -> bytes:
+    """The text of what is kept. Raises `zstandard.ZstdError` for what `pack` did not make."""
+    return zstandard.ZstdDecompressor().decompress(content)
+
+
+def frozen(content: bytes) -> Document:
+    """The document of what is kept."""
+    return from_text(unpack(content))

@@ -39,6 +39,8 @@ _MODEL = {"TIERED": Model.GRADUATED, "VOLUME": Model.VOLUME}
 _PRICE_TYPE = {"FLAT": PriceType.FLAT, "PER_UNIT": PriceType.PER_UNIT, "PACKAGE": PriceType.PACKAGE}
 _PRICE_TYPE_NAME = {price_type: name for name, price_type in _PRICE_TYPE.items()}
 _ZERO = Decimal(0)
+_known = lru_cache(maxsize=4096)(plain)
+"""For what stands in price plans, of which there is little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,10 +299,10 @@ def _slab_line(entry: SlabCharge) -> SlabLine:
     slab = entry.slab
     return SlabLine(
         order=slab.order,
-        start_after=plain(slab.start_after),
-        up_to=_plain(entry.end),
+        start_after=_known(slab.start_after),
+        up_to=None if entry.end is None else _known(entry.end),
         price_type=_PRICE_TYPE_NAME[slab.price_type],  # type: ignore[arg-type]  # the keys are its three names
-        rate=plain(slab.rate),
+        rate=_known(slab.rate),
         package_size=_plain(slab.package_size),
         packages=_plain(entry.packages),
         quantity=plain(entry.quantity),

@@ -25,7 +25,7 @@ class _Parties(msgspec.Struct, array_like=True):
     account: Party
 
 
-def conceal(document: Frozen, secret: bytes | None, to_text: Callable[[Frozen], str]) -> tuple[str, bytes]:
+def conceal(document: Frozen, secret: bytes | None, to_text: Callable[[Frozen], bytes]) -> tuple[bytes, bytes]:
     """The text to freeze, and the parties sealed; of a customer that is erased there is nothing to seal."""
     text = to_text(_for(document, _named(document.customer, ""), _named(document.account, "")))
     if secret is None:

@@ -156,7 +156,7 @@ returning next - 1 as last;
 insert into invoice_document
     (workspace, series, issued_at, invoice, number, currency, total, content, parties, hash, invoice_date, pay_by)
 select $1, $2, $3, invoice, number, currency, total, content, parties, hash, invoice_date, pay_by
-from unnest($4::bigint[], $5::bigint[], $6::text[], $7::numeric[], $8::text[], $9::bytea[], $10::bytea[], $11::timestamptz[],
+from unnest($4::bigint[], $5::bigint[], $6::text[], $7::numeric[], $8::bytea[], $9::bytea[], $10::bytea[], $11::timestamptz[],
     $12::timestamptz[]) as d (invoice, number, currency, total, content, parties, hash, invoice_date, pay_by);
 
 -- name: set_statuses

@@ -11,7 +11,7 @@ from bursar.core.decimals import divide
 from bursar.core.period import Period
 from bursar.db import audit
 from bursar.db.database import Connection, Database
-from bursar.invoicing.document import Document, Line, from_text
+from bursar.invoicing.document import Document, Line, frozen
 from bursar.invoicing.model import in_advance, plan_line
 from bursar.invoicing.store import queries
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
@@ -109,7 +109,7 @@ async def _release_some(connection: Connection, caller: Caller, now: datetime) -
     transactions: list[Transaction] = []
     following: list[datetime | None] = []
     for row in rows:
-        deferred = Deferred(row["key"], row["account"], from_text(row["content"]), row["release_at"])
+        deferred = Deferred(row["key"], row["account"], frozen(row["content"]), row["release_at"])
         some, point = releases(deferred, now)
         transactions += some
         following.append(point)

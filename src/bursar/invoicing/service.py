@@ -11,7 +11,7 @@ from bursar.core.page import Page, key_of
 from bursar.db.database import Connection, Database
 from bursar.invoicing import store
 from bursar.invoicing.content import draw_up_all
-from bursar.invoicing.document import Document, Line, from_text
+from bursar.invoicing.document import Document, Line, frozen
 from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.parties import reveal
 from bursar.invoicing.store import Header, queries
@@ -131,7 +131,7 @@ async def _read(connection: Connection, caller: Caller, keys: Sequence[int]) -> 
             header,
             computed[header.key]
             if header.content is None
-            else reveal(from_text(header.content), header.parties, header.secret),
+            else reveal(frozen(header.content), header.parties, header.secret),
         )
         for header in headers
     ]

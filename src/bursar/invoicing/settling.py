@@ -12,7 +12,7 @@ from bursar.core.errors import NotFound, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.invoicing import credit_note, store
-from bursar.invoicing.document import Document, digest, from_text
+from bursar.invoicing.document import Document, digest, frozen
 from bursar.invoicing.model import CREDIT_SERIES, in_advance, plan_line, sequence_id
 from bursar.invoicing.parties import conceal, reveal
 from bursar.invoicing.release import still_deferred
@@ -92,7 +92,7 @@ async def change_status(connection: Connection, caller: Caller, identifier: str,
         raise WrongState(refusal(identifier, header.status, wanted))
     if header.status == wanted:
         return
-    document = reveal(from_text(header.content), header.parties, header.secret)
+    document = reveal(frozen(header.content), header.parties, header.secret)
     day = local_date(caller.now, header.calendar.zone)
     release_at, paid = row["release_at"], header.paid_amount
     if wanted == "VOID":
@@ -124,7 +124,7 @@ async def _credit(connection: Connection, caller: Caller, header: Header, docume
         number,
         note.currency,
         note.total,
-        text,
+        text.decode(),
         parties,
         digest(text, parties),
         caller.now,

@@ -1,7 +1,6 @@
 """Invoices and their documents as rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -15,7 +14,7 @@ from bursar.core.cycles import Calendar
 from bursar.core.period import Period
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
-from bursar.invoicing.document import Document, Filter, Meter, Party, Seller, digest, to_text
+from bursar.invoicing.document import Document, Filter, Meter, Party, Seller, digest, pack, to_text
 from bursar.invoicing.model import SERIES
 from bursar.invoicing.parties import conceal
 from bursar.purchases.store import decode_calendar
@@ -23,8 +22,7 @@ from bursar.purchases.store import decode_calendar
 queries = Queries("bursar.invoicing")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """An invoice as a row, with the parties and terms that its document names."""
 
     key: int
@@ -49,8 +47,8 @@ class Header:
     account_party: Party
     customer: Party
     seller: Seller
-    content: str | None
-    """The frozen document; None on a draft."""
+    content: bytes | None
+    """The frozen document as it is kept; None on a draft."""
     parties: bytes
     """Sealed, who the frozen document is for."""
     secret: bytes | None
@@ -94,7 +92,7 @@ async def freeze(
         [number for _, number, _ in issued],
         [document.currency for _, _, document in issued],
         [document.total for _, _, document in issued],
-        [text for text, _ in concealed],
+        pack(text for text, _ in concealed),
         [parties for _, parties in concealed],
         hashes,
         [document.invoice_date for _, _, document in issued],

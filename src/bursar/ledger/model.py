@@ -7,6 +7,8 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
+
 from bursar.core import decimals
 
 
@@ -34,8 +36,7 @@ OF_CUSTOMERS = frozenset({Kind.WALLET, Kind.RECEIVABLE, Kind.DEFERRED, Kind.CRED
 DETAIL_LIMIT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerAccount:
+class LedgerAccount(msgspec.Struct, frozen=True, gc=False):
     """The name of a ledger account within its workspace. It comes into being when it is first needed."""
 
     kind: Kind
@@ -59,8 +60,7 @@ class LedgerAccount:
         return (self.kind, self.account or 0, self.detail, self.currency)
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(msgspec.Struct, frozen=True, gc=False):
     """One side of a movement: debit positive, credit negative, at most 12 decimals, never zero."""
 
     ledger_account: LedgerAccount
@@ -71,8 +71,7 @@ class Posting:
             raise ValueError(f"{self.amount} cannot be posted")
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(msgspec.Struct, frozen=True):
     """A movement of money: two postings or more that sum to zero in each currency. Raises `ValueError` otherwise."""
 
     cause: str

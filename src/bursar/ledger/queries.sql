@@ -36,10 +36,10 @@ from unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::date[])
     as t (key, cause, cause_key, description, accounting_date);
 
 -- name: insert_postings
--- All postings of these transactions in one statement, as the balance trigger demands.
+-- All postings of these transactions in one statement, as the balance trigger demands; $5 are places in $6.
 insert into posting (transaction, line, workspace, ledger_account, currency, amount)
-select transaction, line, $1, ledger_account, currency, amount
-from unnest($2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text[], $6::text::numeric[])
+select transaction, line, $1, ledger_account, ($6::text[])[currency], amount
+from unnest($2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text::int[], $7::text::numeric[])
     as p (transaction, line, ledger_account, currency, amount);
 
 -- name: add_to_balances
@@ -96,7 +96,7 @@ where n.workspace = $1 and n.key = $2;
 -- name: recipients
 -- Contacts by number: their addresses, whose they are, and over which connection they are written to; none: to nobody.
 select c.yeti_id, c.email, c.customer, coalesce(u.smtp_connection,
-    (select min(s.key) from smtp_connection s where s.workspace = $1 and s.global)) as sender
+    (select s.yeti_id from smtp_connection s where s.workspace = $1 and s.global order by s.key limit 1)) as sender
 from contact c join customer u on u.key = c.customer
 where c.workspace = $1 and c.yeti_id = any($2::bigint[]) order by c.yeti_id;
 

@@ -62,13 +62,16 @@ async def insert(
         [t.accounting_date for t in transactions],
     )
     postings = [posting for transaction in transactions for posting in transaction.postings]
+    currencies = list({posting.ledger_account.currency for posting in postings})
+    place_of = {currency: place for place, currency in enumerate(currencies, 1)}
     await connection.execute(
         queries.insert_postings,
         workspace,
         numbers(key for key, t in zip(keys, transactions, strict=True) for _ in t.postings),
         numbers(line for t in transactions for line in range(1, len(t.postings) + 1)),
         numbers(accounts[posting.ledger_account] for posting in postings),
-        [posting.ledger_account.currency for posting in postings],
+        numbers(place_of[posting.ledger_account.currency] for posting in postings),
+        currencies,
         numbers(posting.amount for posting in postings),
     )
     return keys

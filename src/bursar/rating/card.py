@@ -14,20 +14,21 @@ class Card:
 
     def __init__(self, model: Model, slabs: Sequence[Slab], bounds: Bounds = UNBOUNDED) -> None:
         self._model = model
+        self._graduated = model is Model.GRADUATED
         self._slabs = slabs
         self._bounds = bounds
         self._starts = [slab.start_after for slab in slabs]
         self.full: list[SlabCharge] = []
         """Graduated: the charge of each slab but the last, used up."""
         self._sums = [ZERO]
-        if model is Model.GRADUATED:
+        if self._graduated:
             for slab, end in zip(slabs, self._starts[1:], strict=False):
                 self.full.append(price(slab, end, end - slab.start_after))
                 self._sums.append(self._sums[-1] + self.full[-1].amount)
 
     def rate(self, quantity: Decimal) -> Charge:
         """What `quantity` costs: the same as `rate` says, sooner."""
-        if self._model is not Model.GRADUATED or quantity <= 0:
+        if not self._graduated or quantity <= 0:
             return rate(self._model, self._slabs, quantity, self._bounds)
         place = bisect_left(self._starts, quantity) - 1
         slab = self._slabs[place]

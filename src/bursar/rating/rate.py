@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 from bursar.core.decimals import SCALE, round_line, show, to_scale
 from bursar.rating.graduated import rate_graduated
@@ -11,6 +12,9 @@ from bursar.rating.volume import rate_volume
 _MODELS = {Model.GRADUATED: rate_graduated, Model.VOLUME: rate_volume}
 
 ZERO = Decimal(0)
+_FLAT, _PER_UNIT = PriceType.FLAT, PriceType.PER_UNIT
+_shown = lru_cache(maxsize=4096)(show)
+"""For rates, of which there are few."""
 
 
 def rate(model: Model, slabs: Sequence[Slab], quantity: Decimal, bounds: Bounds = UNBOUNDED) -> Charge:
@@ -45,10 +49,10 @@ def prorate(amount: Decimal, days: int, of_days: int) -> Decimal:
 def formula(charge: SlabCharge) -> str:
     """The arithmetic of one slab in words, `3 packages of 100 x 2.5 = 7.5`; says so where 12 decimals cut it short."""
     slab = charge.slab
-    rate_text, amount = show(slab.rate), show(charge.amount)
-    if slab.price_type is PriceType.FLAT:
+    rate_text, amount = _shown(slab.rate), show(charge.amount)
+    if slab.price_type is _FLAT:
         text = f"flat {rate_text}"
-    elif slab.price_type is PriceType.PER_UNIT:
+    elif slab.price_type is _PER_UNIT:
         text = f"{show(charge.quantity)} x {rate_text}"
         if charge.bound is None and charge.amount != charge.quantity * slab.rate:
             amount += f" (rounded to {SCALE} decimals)"

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
+
 
 class Model(StrEnum):
     """How slabs share a quantity."""
@@ -40,8 +42,7 @@ class Slab:
     """The most that the slab charges."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlabCharge:
+class SlabCharge(msgspec.Struct, frozen=True, gc=False):
     """What one slab charges, with 12 decimals."""
 
     slab: Slab
@@ -54,8 +55,7 @@ class SlabCharge:
     """`minimum` or `maximum` where that decided the amount."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True):
     """The least and the most that is charged, if anything is."""
 
     minimum: Decimal | None = None
@@ -73,8 +73,7 @@ class Bounds:
 UNBOUNDED = Bounds()
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """What a quantity costs."""
 
     quantity: Decimal

@@ -82,3 +82,8 @@ def _entry(entry: audit.Entry) -> dict[str, Any]:
         "detail": entry.detail,
         "hash": entry.hash.hex() if entry.hash else None,
     }
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(trail, name="audit")

@@ -121,3 +121,8 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
             raise Invalid(option, f"{text!r} is not NAME=COLUMN")
         pairs[name] = value
     return pairs
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(imports, name="import")

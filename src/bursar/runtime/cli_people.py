@@ -40,3 +40,8 @@ def customer(
     erased = on_database(data_dir, database_url, work)
     text = f"erased customer {identifier}" if erased else f"customer {identifier} was erased before"
     show({"customer": identifier, "erased": erased}, text, as_json=as_json)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(erase, name="erase")

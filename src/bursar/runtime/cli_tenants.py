@@ -1,4 +1,4 @@
-"""Commands on workspaces, their tokens and their clocks."""
+"""Commands on workspaces and their tokens."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -7,10 +7,7 @@ import typer
 
 from bursar.accounts import tokens as service
 from bursar.accounts import workspaces as tenants
-from bursar.core.caller import Caller
-from bursar.core.period import show_instant
 from bursar.db.database import Database
-from bursar.runtime.due import run_due
 from bursar.runtime.output import (
     WORKSPACE,
     DataDirOption,
@@ -26,7 +23,6 @@ from bursar.runtime.wall import wall
 
 tokens = typer.Typer(help="API tokens.", no_args_is_help=False, rich_markup_mode=None)
 workspaces = typer.Typer(help="Workspaces, the tenants.", no_args_is_help=False, rich_markup_mode=None)
-clock = typer.Typer(help="The clock of a sandbox.", no_args_is_help=False, rich_markup_mode=None)
 
 
 @tokens.command("create", epilog="Example: bursar token create --workspace default --scope ingest --name collector")
@@ -167,45 +163,6 @@ def list_workspaces(
     show(rows, table(rows, ["name", "sandbox", "currency", "timezone", "clock", "created_at"]), as_json=as_json)
 
 
-@clock.command("show", epilog="Example: bursar clock show --workspace trial")
-def show_clock(
-    workspace: WorkspaceOption = WORKSPACE,
-    data_dir: DataDirOption = None,
-    database_url: UrlOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what time it is in a workspace."""
-
-    async def work(db: Database) -> Caller:
-        return await caller_in(db, workspace)
-
-    caller = on_database(data_dir, database_url, work)
-    show({"workspace": workspace, "now": caller.now}, show_instant(caller.now), as_json=as_json)
-
-
-@clock.command("set", epilog="Example: bursar clock set 2024-06-01T00:00:00Z --workspace trial")
-def set_clock(
-    now: Annotated[str, typer.Argument(metavar="INSTANT", help="Where to put the clock, ISO 8601.")],
-    workspace: WorkspaceOption = WORKSPACE,
-    data_dir: DataDirOption = None,
-    database_url: UrlOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Move a sandbox's clock forward; what falls due on the way is run."""
-    moment = instant(now, "INSTANT")
-
-    async def work(db: Database) -> Caller:
-        caller = await caller_in(db, workspace)
-        async with db.transaction(caller.workspace) as connection:
-            await tenants.set_clock(connection, caller, moment)
-        moved = await caller_in(db, workspace)
-        await run_due(db, moved)
-        return moved
-
-    caller = on_database(data_dir, database_url, work)
-    show({"workspace": workspace, "now": caller.now}, show_instant(caller.now), as_json=as_json)
-
-
 def _token(token: service.Token) -> dict[str, Any]:
     return {
         "name": token.name,
@@ -228,3 +185,9 @@ def _workspace(workspace: tenants.Workspace) -> dict[str, Any]:
         "clock": workspace.clock_at,
         "created_at": workspace.created_at,
     }
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(tokens, name="token")
+    app.add_typer(workspaces, name="workspace")

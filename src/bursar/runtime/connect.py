@@ -10,10 +10,13 @@ from pathlib import Path
 
 import psycopg
 
+from bursar.accounts.admins import add_admin, list_admins
+from bursar.accounts.passwords import check_password, hash_password
 from bursar.accounts.tokens import create_token, list_tokens
 from bursar.accounts.workspaces import DEFAULT, caller_of, create_workspace, list_workspaces
-from bursar.core.errors import BursarError
-from bursar.db.database import Database
+from bursar.core.caller import Caller
+from bursar.core.errors import BursarError, Invalid
+from bursar.db.database import Connection, Database
 from bursar.db.standing import ready
 from bursar.runtime.datadir import DataDir, default_data_dir
 from bursar.runtime.postgres import Cluster, Say
@@ -37,7 +40,10 @@ def bring_up_to_date(dsn: str) -> None:
 
 
 async def first_start(dsn: str, wall: datetime) -> str | None:
-    """Make the default live workspace and its first token where there is none yet; returns a token that was drawn."""
+    """Make the default live workspace, its first token and its first user where there is none yet.
+
+    Returns a token that was drawn. A user is made where the environment names one.
+    """
     db = await Database.open(dsn, size=1)
     try:
         async with db.transaction(None) as connection:
@@ -46,6 +52,7 @@ async def first_start(dsn: str, wall: datetime) -> str | None:
                 connection, wall, "server", DEFAULT, sandbox=False, currency="USD", timezone="UTC"
             )
             caller = caller_of(workspace, wall, "server")
+            await _first_admin(connection, caller)
             if (await list_tokens(connection, caller, None, 1)).items:
                 return None
             given = os.environ.get("BURSAR_TOKEN")
@@ -53,6 +60,16 @@ async def first_start(dsn: str, wall: datetime) -> str | None:
             return None if given else text
     finally:
         await db.close()
+
+
+async def _first_admin(connection: Connection, caller: Caller) -> None:
+    username, password = os.environ.get("BURSAR_ADMIN_USERNAME"), os.environ.get("BURSAR_ADMIN_PASSWORD")
+    if not username or await list_admins(connection, caller):
+        return
+    if not password:
+        raise Invalid("BURSAR_ADMIN_USERNAME", "needs BURSAR_ADMIN_PASSWORD beside it")
+    check_password(password)
+    await add_admin(connection, caller, username, await hash_password(password))
 
 
 @contextmanager

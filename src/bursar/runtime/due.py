@@ -15,11 +15,13 @@ from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
 from bursar.invoicing.payments import Payments
 from bursar.notify import deliveries
+from bursar.purchases.renewals import renew_services
 from bursar.usage import bodies
 
 
 async def run_due(db: Database, caller: Caller) -> None:
     """Run what is due in one workspace at its present."""
+    await renew_services(db, caller)
     await bill(db, caller)
 
 

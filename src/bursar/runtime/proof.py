@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from bursar.accounts.verify import CHECKS as ACCOUNTS
 from bursar.accounts.workspaces import list_workspaces
 from bursar.db.database import Connection, Database
 from bursar.db.seal import CHECKS as SEAL
@@ -9,10 +10,11 @@ from bursar.db.seal import Head, seal_rest, unreached
 from bursar.db.verify import Check
 from bursar.invoicing.verify import CHECKS as INVOICING
 from bursar.ledger.verify import CHECKS as LEDGER
+from bursar.purchases.verify import CHECKS as PURCHASES
 from bursar.runtime.output import progress
 from bursar.usage.verify import CHECKS as USAGE
 
-CHECKS: list[Check] = [*USAGE, *LEDGER, *INVOICING, *SEAL]
+CHECKS: list[Check] = [*ACCOUNTS, *USAGE, *LEDGER, *PURCHASES, *INVOICING, *SEAL]
 
 
 async def prove(db: Database, *, kept: Mapping[str, Head] | None = None, quiet: bool = False) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from types import FrameType
 from bursar import __version__
 from bursar.accounts.workspaces import DEFAULT
 from bursar.core.errors import BursarError
+from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.runtime import witness
 from bursar.runtime.child import PRIVATE_CALLBACKS, die_with_parent
 from bursar.runtime.connect import bring_up_to_date, first_start
@@ -53,6 +54,8 @@ class Parent:
     """Server processes that share the port."""
     rate_limit: int
     """Requests per minute and token; 0: no limit."""
+    lifetimes: Lifetimes
+    """Of the tokens of people who log in."""
     worker: bool
     private_callbacks: bool
     """Whether requests to subscribers may go to private addresses."""
@@ -121,8 +124,10 @@ class Parent:
     def _spawn(self, kind: str, dsn: str) -> None:
         parent = os.getpid()
         module, _, number = kind.partition(" ")
+        life = self.lifetimes
         handles = [self._listeners[int(number) - 1].fileno()] if number else []
-        arguments = list(map(str, [*handles, self.rate_limit, self.workers] if handles else []))
+        settings = [*handles, self.rate_limit, self.workers, life.admin, life.customer]
+        arguments = list(map(str, settings if handles else []))
         if module == "worker":
             arguments += [str(self._heads)] if self._heads is not None else []
             arguments += [PRIVATE_CALLBACKS] if self.private_callbacks else []

@@ -15,6 +15,8 @@ from bursar.core import crash
 from bursar.db.database import Database
 from bursar.http.app import Application
 from bursar.http.limits import Limiter
+from bursar.http.yeti.authentication import Doorkeeper
+from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.runtime import logs
 from bursar.runtime.due import services
 from bursar.runtime.wall import wall
@@ -29,12 +31,15 @@ PATIENCE_SECONDS = 4.5
 
 
 @asynccontextmanager
-async def application(dsn: str, limiter: Limiter | None = None) -> AsyncIterator[Application]:
-    """The application over a database, with what it keeps running."""
+async def application(
+    dsn: str, limiter: Limiter | None = None, lifetimes: Lifetimes | None = None, processes: int = 1
+) -> AsyncIterator[Application]:
+    """The application over a database, with what it keeps running; `processes` of them share the work."""
     db = await Database.open(dsn, size=POOL)
     try:
         async with Pipeline(db, wall, patience=PATIENCE_SECONDS) as pipeline:
-            yield Application(db, pipeline, {**services(db), Limiter: limiter or Limiter()})
+            doorkeeper = Doorkeeper(db, lifetimes, processes)
+            yield Application(db, pipeline, {**services(db), Limiter: limiter or Limiter(), Doorkeeper: doorkeeper})
     finally:
         await db.close()
 
@@ -49,12 +54,12 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def serve(dsn: str, handle: int, limiter: Limiter) -> None:
+async def serve(dsn: str, handle: int, limiter: Limiter, lifetimes: Lifetimes, processes: int) -> None:
     """Answer requests on the listening socket `handle` until told to stop; then drain."""
     # A flush makes tens of thousands of short-lived rows without cycles: looking through them again and again is waste.
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-    async with application(dsn, limiter) as app:
+    async with application(dsn, limiter, lifetimes, processes) as app:
         config = uvicorn.Config(
             app,
             fd=handle,
@@ -71,4 +76,6 @@ async def serve(dsn: str, handle: int, limiter: Limiter) -> None:
 if __name__ == "__main__":
     logs.configure()
     crash.arm(os.environ.get("BURSAR_CRASH_DIR"))
-    uvloop.run(serve(sys.argv[1], int(sys.argv[2]), Limiter(int(sys.argv[3]), int(sys.argv[4]))))
+    handle, rate_limit, processes, admin_life, customer_life = map(int, sys.argv[2:])
+    lifetimes = Lifetimes(admin_life, customer_life)
+    uvloop.run(serve(sys.argv[1], handle, Limiter(rate_limit, processes), lifetimes, processes))

@@ -49,19 +49,24 @@ async def sums(connection: Connection, workspace: int, keys: Sequence[Key]) -> l
     """The quantity of every key, in order; exact at any boundary. One statement, whatever the number of keys."""
     if not keys:
         return []
-    bounds = {(start, end): (_ceiling(start), bucket_start(end)) for start, end in {key[2:] for key in keys}}
-    inner = [bounds[key[2:]] for key in keys]
+    periods = list(dict.fromkeys(key[2:] for key in keys))
+    inner = [(_ceiling(start), bucket_start(end)) for start, end in periods]
+    place_of = {period: place for place, period in enumerate(periods)}
     rows = await connection.fetch(
         queries.quantities,
         workspace,
         numbers(key[0] for key in keys),
         numbers(key[1] for key in keys),
-        [start for start, _ in inner],
-        [end for _, end in inner],
+        numbers(place_of[key[2:]] + 1 for key in keys),
+        [first for first, _ in inner],
+        [last for _, last in inner],
     )
     totals: list[Decimal] = [row["quantity"] for row in rows]
-    for index, ((account, meter, start, end), (first, last)) in enumerate(zip(keys, inner, strict=True)):
-        # Only a boundary off the 15-minute grid has an edge: zones of today never do.
+    # Only a boundary off the 15-minute grid has an edge: zones of today never do.
+    if periods == inner:
+        return totals
+    for index, (account, meter, start, end) in enumerate(keys):
+        first, last = inner[place_of[start, end]]
         if first >= last and (start != first or end != last):
             totals[index] = await _raw_sum(connection, workspace, account, meter, start, end)
             continue

@@ -89,12 +89,14 @@ from usage_counter where workspace = $1;
 
 -- name: quantities
 -- Quantities of many (account, meter, period) at once, from whole buckets.
-select k.place, coalesce(sum(r.quantity), 0) as quantity, coalesce(sum(r.events), 0)::bigint as events
-from unnest($2::text::bigint[], $3::text::int[], $4::timestamptz[], $5::timestamptz[]) with ordinality
-    as k (account, usage_meter, starts_at, ends_at, place)
+-- A key names its period by the place of that in $5 and $6. Buckets are summed up version by version: each is a walk along
+-- the key of the rollups, whatever the planner makes of the number of keys.
+select k.place, coalesce(sum((select sum(r.quantity) from usage_rollup r
+    where r.workspace = $1 and r.account = k.account and r.meter_version = v.key
+        and r.bucket >= ($5::timestamptz[])[k.period] and r.bucket < ($6::timestamptz[])[k.period])), 0) as quantity
+from unnest($2::text::bigint[], $3::text::int[], $4::text::int[]) with ordinality
+    as k (account, usage_meter, period, place)
 left join usage_meter_version v on v.usage_meter = k.usage_meter
-left join usage_rollup r on r.workspace = $1 and r.account = k.account and r.meter_version = v.key
-    and r.bucket >= k.starts_at and r.bucket < k.ends_at
 group by k.place order by k.place;
 
 -- name: series

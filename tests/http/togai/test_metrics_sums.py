@@ -330,7 +330,7 @@ def test_revenue(ready: Ready, group: str | None, config: str | None) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"name": "NAMED_LICENSE_USAGE"}, "name"),
+    ({"name": "NAMED_LICENSE_USAGE", "groupBy": "EVENT_STATUS"}, "groupBy"),
     ({"name": "SALES"}, "name"),
     ({"aggregationPeriod": "YEAR"}, "aggregationPeriod"),
     ({"groupBy": "RAW_EVENT_STATUS"}, "groupBy"),

@@ -1,6 +1,5 @@
 """Customers in the Togai dialect."""
 
-import asyncio
 from datetime import datetime
 from typing import Annotated
 
@@ -8,6 +7,7 @@ from msgspec import Meta
 
 from bursar.accounts import contacts, service, settings, store
 from bursar.accounts.model import Address, Customer, NewCustomer
+from bursar.accounts.passwords import hash_password
 from bursar.core.page import Page
 from bursar.http.door import Answer, Body, Call
 from bursar.http.togai.door import PageQuery, PaginationOptions, Success, door, open_token, seal_token
@@ -234,8 +234,7 @@ async def create_customer_contact(call: Call, body: CreateCustomerContactRequest
         email=body.email,
         preferred_username=body.preferred_username,
         phone=body.phone,
-        # Slow by intent: in a thread of its own it keeps nobody else waiting.
-        password_hash=None if body.password is None else await asyncio.to_thread(contacts.hash_password, body.password),
+        password_hash=None if body.password is None else await hash_password(body.password),
         login_access=body.login_access,
         verified=body.verified,
     )

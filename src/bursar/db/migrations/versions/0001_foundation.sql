@@ -6,6 +6,16 @@ begin
     raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'insufficient_privilege';
 end $$;
 
+-- How letters of all scripts are told from each other without regard to case: lists are searched by it. PostgreSQL
+-- brings the rules itself from 17 on, before that by ICU.
+do $$ begin
+    if current_setting('server_version_num')::int >= 170000 then
+        create collation letters (provider = builtin, locale = 'C.UTF-8');
+    else
+        create collation letters (provider = icu, locale = 'und');
+    end if;
+end $$;
+
 -- db ---------------------------------------------------------------------------------------------------------------
 
 create table audit (
@@ -153,10 +163,11 @@ create table customer (
     updated_at timestamptz not null,
     unique (workspace, togai_id),
     unique (workspace, yeti_id),
-    unique (workspace, wire_id)
+    unique (wire_id)
 );
 create index customer_recent on customer (workspace, key);
 create unique index customer_external on customer (workspace, external_id) where hidden_at is null;
+comment on column customer.wire_id is 'unique on the server: tokens for its portal name it before a workspace is known';
 comment on column customer.enabled is 'this and the next four are what a carrier says of a contractor; calls of one that is not enabled are dropped';
 comment on column customer.hidden_at is 'when a carrier deleted it: gone at its door from then on, archived at the other';
 
@@ -344,6 +355,40 @@ create table stored_file (
 alter table stored_file alter column content set storage external;
 create index stored_file_workspace on stored_file (workspace) include (size);
 
+-- Who may log in at the carrier's door. A JWT names its user by `subject`, drawn by chance and anew with each password.
+create table admin_user (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    username text collate "C" not null unique,
+    subject bigint not null unique,
+    password_hash text not null,
+    enabled boolean not null default true,
+    allowed_ips inet[],
+    created_at timestamptz not null,
+    updated_at timestamptz not null
+);
+create index admin_user_workspace on admin_user (workspace);
+comment on column admin_user.username is 'unique on the server: it is looked up before a workspace is known';
+comment on column admin_user.allowed_ips is 'networks from which the user is served; null: from everywhere';
+
+-- Who may log in at the door of a carrier's customers.
+create table api_access (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    customer bigint not null references customer,
+    yeti_id bigint not null,
+    subject bigint not null unique,
+    login text collate "C" not null unique,
+    password_hash text not null,
+    account_ids bigint[] not null,
+    allowed_ips inet[] not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, yeti_id)
+);
+create index api_access_customer on api_access (customer);
+comment on column api_access.account_ids is 'numbers of the accounts that it shows; none: all of the customer';
+
 -- notify -----------------------------------------------------------------------------------------------------------
 
 create table smtp_connection (
@@ -362,8 +407,10 @@ create table smtp_connection (
     unique (workspace, name)
 );
 comment on column smtp_connection.global is 'sends for every customer that has no connection of its own';
-alter table customer add constraint customer_smtp_connection foreign key (smtp_connection) references smtp_connection;
-create index customer_sender on customer (smtp_connection) where smtp_connection is not null;
+alter table customer add constraint customer_smtp_connection
+    foreign key (workspace, smtp_connection) references smtp_connection (workspace, yeti_id);
+create index customer_sender on customer (workspace, smtp_connection) where smtp_connection is not null;
+comment on column customer.smtp_connection is 'the number of the one over which its contacts are written to; null: of one for everybody';
 
 -- Whom to tell of what happens: one address for requests, and any contacts by e-mail.
 create table event_subscription (
@@ -705,8 +752,10 @@ comment on column posting.amount is 'debit positive, credit negative';
 -- One look at all rows of a statement: it balances, and each row belongs to a transaction and a ledger account of its
 -- workspace and currency. Foreign keys would say less, row by row; what they point to can never be removed.
 create function posting_balances() returns trigger language plpgsql
+    -- As the owner, whom no policy binds: a condition on the workspace invites to go through all of its rows.
+    security definer set search_path from current
     -- Its plans are kept for as long as a connection: made while the tables were empty, they would scan them for ever.
-    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+    set enable_seqscan = off as $$
 declare
     offender record;
 begin
@@ -716,16 +765,16 @@ begin
         raise exception 'transaction % does not balance: % % is left over', offender.transaction, offender.total, offender.currency
             using errcode = 'check_violation';
     end if;
+    -- Asked for by its key alone, each is one look at the key's index; a join might go through all of the workspace.
     select i.transaction, i.line into offender
     from (select transaction, workspace, min(line) as line from inserted group by transaction, workspace) i
-    left join ledger_transaction t on t.key = i.transaction and t.workspace = i.workspace
-    where t.key is null limit 1;
+    where (select t.workspace from ledger_transaction t where t.key = i.transaction) is distinct from i.workspace limit 1;
     if not found then
         select i.transaction, i.line into offender
         from (select ledger_account, workspace, currency, min(transaction) as transaction, min(line) as line
             from inserted group by ledger_account, workspace, currency) i
-        left join ledger_account a on a.key = i.ledger_account and a.workspace = i.workspace and a.currency = i.currency
-        where a.key is null limit 1;
+        where (select row(a.workspace, a.currency) from ledger_account a where a.key = i.ledger_account)
+            is distinct from row(i.workspace, i.currency) limit 1;
     end if;
     if found then
         raise exception 'line % of transaction % has no such transaction or ledger account in its workspace and currency',
@@ -802,6 +851,82 @@ create index schedule_segment_schedule on schedule_segment (schedule);
 create index schedule_segment_opens on schedule_segment (workspace, opens_at) where opens_at is not null;
 comment on column schedule_segment.opens_at is 'when invoicing looks at the segment next: as its next cycle opens, or at once where it was superseded after cycles had opened; null: never again';
 
+-- What a carrier sells beside calls: kinds of services, services of accounts, the free minutes that they give, and what was
+-- charged to balances for them or by hand. Words of states and periods are those of the carrier's door.
+create table service_type (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    name text not null,
+    force_renew boolean not null,
+    provisioning_class text not null,
+    variables jsonb,
+    hidden_at timestamptz,
+    unique (workspace, yeti_id)
+);
+create unique index service_type_name on service_type (workspace, name) where hidden_at is null;
+comment on column service_type.force_renew is 'its services renew whether or not the balance allows it';
+comment on column service_type.hidden_at is 'when a carrier deleted it; services of accounts that were deleted before may still be of it';
+
+create table service (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    uuid uuid not null unique default gen_random_uuid(),
+    account bigint not null references account,
+    service_type bigint not null references service_type,
+    name text,
+    variables jsonb,
+    state text not null check (state in ('Active', 'Suspended')),
+    initial_price numeric(38, 12) not null,
+    renew_price numeric(38, 12) not null,
+    renew_period text check (renew_period in ('Day', 'Month')),
+    renew_at timestamptz,
+    due_at timestamptz,
+    created_at timestamptz not null,
+    unique (workspace, yeti_id),
+    check ((renew_period is null) = (renew_at is null)),
+    check ((renew_period is null) = (due_at is null)),
+    check (due_at >= renew_at)
+);
+create index service_due on service (workspace, due_at, key) where due_at is not null;
+create index service_account on service (account);
+create index service_of_type on service (service_type);
+comment on column service.due_at is 'when renewal is tried next: at renew_at, and every hour while the balance does not allow it';
+
+create table package_counter (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    account bigint not null references account,
+    service bigint not null references service,
+    prefix text collate "C" not null,
+    duration int not null,
+    exclude boolean not null,
+    unique (workspace, yeti_id),
+    unique (service, prefix)
+);
+create index package_counter_account on package_counter (account, prefix);
+comment on column package_counter.duration is 'seconds left; calls may take it below zero';
+
+create table charge (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    uuid uuid not null unique default gen_random_uuid(),
+    account bigint not null references account,
+    service bigint references service,
+    amount numeric(38, 12) not null check (amount <> 0),
+    description text,
+    created_at timestamptz not null,
+    unique (workspace, yeti_id)
+);
+create index charge_account on charge (account, created_at);
+create index charge_service on charge (service) where service is not null;
+comment on column charge.amount is 'what the balance went down by; negative: what it went up by';
+create trigger charge_append_only before update or delete or truncate on charge
+    for each statement execute function append_only();
+
 -- invoicing --------------------------------------------------------------------------------------------------------
 
 create table invoice (
@@ -841,7 +966,7 @@ create table invoice_document (
     number bigint not null,
     currency text not null,
     total numeric(38, 12) not null,
-    content text not null,
+    content bytea not null,
     parties bytea not null,
     hash bytea not null,
     issued_at timestamptz not null,
@@ -849,6 +974,7 @@ create table invoice_document (
     pay_by timestamptz not null,
     unique (workspace, series, number)
 );
+comment on column invoice_document.content is 'the canonical JSON text, compressed by zstd; the hash is of the text';
 create trigger invoice_document_append_only before update or delete or truncate on invoice_document
     for each statement execute function append_only();
 
@@ -927,6 +1053,6 @@ end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
-revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, invoice_document, credit_note
-    from bursar_api;
+revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, charge, invoice_document,
+    credit_note from bursar_api;
 revoke insert, delete on workspace from bursar_api;

@@ -1,0 +1,113 @@
+"""The carrier's two doors: that of its own staff and programs, and that of its customers."""
+
+import hashlib
+import re
+import time
+import uuid
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bursar.accounts.logins import Issued
+from bursar.http.door import Failure
+from bursar.http.encode import answer
+from bursar.http.yeti.authentication import admit, admit_customer, set_cookie
+from bursar.http.yeti.jsonapi_errors import MEDIA_TYPE, REPLAYED, fault, plain, refusal
+from bursar.http.yeti.jsonapi_openapi import ErrorDocument, document
+from bursar.http.yeti.jsonapi_routes import ResourceDoor
+
+ADMIN = "/api/rest/admin"
+CUSTOMER = "/api/rest/customer/v1"
+
+_FRAME = {
+    "x-frame-options": "SAMEORIGIN",
+    "x-xss-protection": "0",
+    "x-permitted-cross-domain-policies": "none",
+    "referrer-policy": "strict-origin-when-cross-origin",
+    "vary": "Accept",
+}
+_REQUEST_ID = re.compile(r"[\w.@-]{1,255}", re.ASCII)
+_EXPIRED = fault(401, "401", "Authorization failed", "Authorization token expired or incorrect.")
+
+
+def _finish(request: Request, response: Response, started: float) -> Response:
+    """The headers of the original, and 304 for a body that the client has."""
+    response.headers.update(_FRAME)
+    if response.status_code == 201 and REPLAYED in response.headers and "location" not in response.headers:
+        location = _location(bytes(response.body))
+        if location:
+            response.headers["location"] = location
+    if response.status_code in (200, 201) and response.body:
+        tag = f'W/"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+        known = [entry.strip() for entry in request.headers.get("if-none-match", "").split(",")]
+        if request.method in ("GET", "HEAD") and response.status_code == 200 and (tag in known or "*" in known):
+            response = Response(status_code=304, headers=_kept(response))
+        response.headers["etag"] = tag
+        response.headers["cache-control"] = "max-age=0, private, must-revalidate"
+    else:
+        response.headers["cache-control"] = "no-cache"
+    asked = request.headers.get("x-request-id", "")
+    response.headers["x-request-id"] = asked if _REQUEST_ID.fullmatch(asked) else str(uuid.uuid4())
+    response.headers["x-runtime"] = f"{time.perf_counter() - started:.6f}"
+    return response
+
+
+def _finish_customer(request: Request, response: Response, started: float) -> Response:
+    """As at the other door; and whoever came by cookie gets a fresh one: a session ends when it is not used."""
+    response = _finish(request, response, started)
+    session: Issued | None = getattr(request.state, "session", None)
+    if session is not None:
+        set_cookie(request, response, session.text, session.expires_at)
+    return response
+
+
+def _kept(response: Response) -> dict[str, str]:
+    """The headers that an answer without its body keeps."""
+    return {name: value for name, value in response.headers.items() if name not in ("content-length", "content-type")}
+
+
+def _location(body: bytes) -> str | None:
+    """Where what a recorded answer shows is to be found."""
+    try:
+        return str(msgspec.json.decode(body)["data"]["links"]["self"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return None
+
+
+def _failure(reason: Failure) -> Response:
+    return Response(status_code=401) if reason.status == 401 else plain(reason)
+
+
+def _customer_failure(reason: Failure) -> Response:
+    return answer({"errors": [_EXPIRED]}, 401, MEDIA_TYPE) if reason.status == 401 else plain(reason)
+
+
+door = ResourceDoor(
+    name="yeti",
+    title="Bursar: Yeti admin API",
+    description="The admin JSON:API of the Yeti switch, its billing half, served by Bursar.",
+    base=ADMIN,
+    failure=_failure,
+    error=ErrorDocument,
+    error_type=MEDIA_TYPE,
+    hide_methods=True,
+    admit=admit,
+    refuse=refusal,
+    finish=_finish,
+    document=document,
+)
+customer_door = ResourceDoor(
+    name="yeti-customer",
+    title="Bursar: Yeti customer API",
+    description="What a carrier's customer sees of its own accounts, served by Bursar.",
+    base=CUSTOMER,
+    failure=_customer_failure,
+    error=ErrorDocument,
+    error_type=MEDIA_TYPE,
+    hide_methods=True,
+    admit=admit_customer,
+    refuse=refusal,
+    finish=_finish_customer,
+    document=document,
+)

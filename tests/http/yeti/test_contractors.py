@@ -1,0 +1,70 @@
+"""Contractors at the carrier's door."""
+
+import pytest
+
+from tests.conftest import Server, Tenant
+from tests.http.yeti.carrier import contractor, document, get, send
+
+
+@pytest.fixture(scope="module")
+def tenant(server: Server) -> Tenant:
+    return server.workspace()
+
+
+def test_a_life(tenant: Tenant) -> None:
+    number = contractor(tenant, "first", description="d", address="Street 1", phones="+1", **{"external-id": "77"})
+    data = get(tenant, f"contractors/{number}")["data"]
+    assert data == {
+        "id": number,
+        "type": "contractors",
+        "links": {"self": f"{tenant.url}/api/rest/admin/contractors/{number}"},
+        "attributes": {
+            "name": "first", "enabled": True, "vendor": True, "customer": True, "description": "d",
+            "address": "Street 1", "phones": "+1", "external-id": 77,
+        },
+        "relationships": {
+            "smtp-connection": {
+                "links": {
+                    "self": f"{tenant.url}/api/rest/admin/contractors/{number}/relationships/smtp-connection",
+                    "related": f"{tenant.url}/api/rest/admin/contractors/{number}/smtp-connection",
+                },
+                "data": None,
+            }
+        },
+    }  # fmt: skip
+    changed = send(tenant, "PATCH", f"contractors/{number}", document("contractors", {"phones": None}, number))
+    assert changed.status_code == 200, changed.text
+    assert changed.json()["data"]["attributes"]["phones"] is None
+    assert send(tenant, "DELETE", f"contractors/{number}").status_code == 204
+    assert send(tenant, "GET", f"contractors/{number}").status_code == 404
+    assert contractor(tenant, "first", **{"external-id": 77}) != number
+
+
+def test_everything_wrong_is_told_at_once(tenant: Tenant) -> None:
+    contractor(tenant, "taken", **{"external-id": 5})
+    sent = {"name": "taken", "vendor": False, "customer": False, "external-id": 5}
+    answer = send(tenant, "POST", "contractors", document("contractors", sent))
+    assert answer.status_code == 422
+    assert [error["detail"] for error in answer.json()["errors"]] == [
+        "name - has already been taken",
+        "vendor - Must be customer and/or vendor",
+        "customer - Must be customer and/or vendor",
+        "external-id - has already been taken",
+    ]
+
+
+def test_lists_are_cut_sorted_and_filtered(tenant: Tenant) -> None:
+    numbers = [contractor(tenant, f"List {letter}") for letter in "bca"]
+    found = get(tenant, "contractors?filter[name_start]=list&sort=-name&page[size]=2")
+    assert [row["attributes"]["name"] for row in found["data"]] == ["List c", "List b"]
+    assert found["meta"] == {"total-count": 3}
+    base = f"{tenant.url}/api/rest/admin/contractors?filter%5Bname_start%5D=list"
+    assert found["links"] == {
+        "first": f"{base}&page%5Bnumber%5D=1&page%5Bsize%5D=2&sort=-name",
+        "next": f"{base}&page%5Bnumber%5D=2&page%5Bsize%5D=2&sort=-name",
+        "last": f"{base}&page%5Bnumber%5D=2&page%5Bsize%5D=2&sort=-name",
+    }
+    assert [row["id"] for row in get(tenant, "contractors?filter[name]=List a,List b")["data"]] == [
+        numbers[0],
+        numbers[2],
+    ]
