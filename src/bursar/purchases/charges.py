@@ -103,12 +103,6 @@ async def _charge(connection: Connection, caller: Caller, charges: Sequence[NewC
     return [row["number"] for row in rows]
 
 
-async def hold_balances(connection: Connection, workspace: int, accounts: Sequence[int]) -> dict[int, Decimal]:
-    """The balances of accounts by key, which nobody else changes until the transaction ends."""
-    rows = await connection.fetch(queries.hold_wallets, workspace, list(accounts))
-    return dict.fromkeys(accounts, Decimal(0)) | {row["account"]: row["balance"] for row in rows}
-
-
 async def _move(connection: Connection, caller: Caller, charges: Sequence[tuple[int, int, NewCharge]]) -> None:
     """The movements of charges `(key, number, charge)`: from the wallet to revenue, or the other way round."""
     accounts = {charge.account for _, _, charge in charges}
