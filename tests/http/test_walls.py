@@ -16,6 +16,10 @@ from bursar.db.database import Database
 from bursar.db.queries import Queries
 from bursar.http.app import load_doors
 from bursar.http.openapi import document
+from bursar.invoicing.statements import create_statement
+from bursar.notify.deliveries import list_deliveries, make
+from bursar.notify.model import Channel, Message
+from bursar.notify.outbox import Entry
 from tests.conftest import Server, Tenant, _in_thread
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
 
@@ -36,8 +40,11 @@ OPERATIONS = list(operations())
 ADDRESSED = [entry for entry in OPERATIONS if "{" in entry[1]]
 LISTS = [entry for entry in OPERATIONS if "{" not in entry[1] and entry[0] == "GET" and entry[2] not in SAFE]
 
-COMMON = {"number", "currency_id"}
+COMMON = {"number", "currency_id", "statement_number"}
 """Parts of paths that are the same in every workspace."""
+
+NUMBERS = {"number", "statement_number"}
+"""Those that are counted: the stranger's first is another's first, too."""
 
 BODIES: dict[str, Any] = {
     "updateAccount": {"name": "Mine"},
@@ -81,12 +88,26 @@ class Two:
     @property
     def unknown(self) -> dict[str, str]:
         """Ids of the same form that nobody has."""
-        return {name: value if name == "number" else value[:-4] + "none" for name, value in self.ids.items()}
+        return {name: value if name in NUMBERS else value[:-4] + "none" for name, value in self.ids.items()}
 
 
 async def _file(db: Database, owner: Tenant) -> str:
     async with db.transaction(owner.caller.workspace) as connection:
         return (await files.keep(connection, owner.caller, f"{MARK}.txt", "text/plain", MARK.encode())).id
+
+
+async def _statement(db: Database, owner: Tenant, name: str) -> int:
+    async with db.transaction(owner.caller.workspace) as connection:
+        number = await connection.fetchval("select yeti_id from account where togai_id = $1", name)
+        values = {"account": number, "start_date": "2024-04-01", "end_date": "2024-04-02"}
+        return await create_statement(connection, owner.caller, values)
+
+
+async def _delivery(db: Database, owner: Tenant) -> str:
+    async with db.transaction(owner.caller.workspace) as connection:
+        message = Message(Channel.HTTP, f"https://{MARK}.example", MARK, MARK)
+        await make(connection, Entry(1, owner.caller.workspace, "balance", {}), [message], owner.caller.wall)
+        return (await list_deliveries(connection, owner.caller.workspace, None, None, 1)).items[0].id
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +129,14 @@ def two(server: Server) -> Two:
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
     invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
+    delivery = _in_thread(lambda: server.run(lambda db: _delivery(db, owner)))
+    told = {"event": "AccountLowThesholdReached", "url": f"https://{MARK}.example"}
+    expect(owner.http.put("/bursar/v1/event_subscriptions", json={"subscriptions": [told]}), 200)
     expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
     ids = {
         "job_id": expect(owner.http.get("/jobs"), 200)["data"][0]["id"],
         "account_id": name,
+        "delivery_id": delivery,
         "file_id": file,
         "customer_id": name,
         "alias": f"alias-{MARK}",
@@ -120,10 +145,12 @@ def two(server: Server) -> Two:
         "setting_id_str": f"setting.USER.threshold.ACCOUNT.{name}",
         "usage_meter_id": meter_id,
         "price_plan_id": plan_id,
+        "pricing_schedule_id": expect(owner.http.get(f"/price_plans/{plan_id}"), 200)["pricingSchedule"][0]["id"],
         "addon_id": add_on,
         "currency_id": "USD",
         "invoice_id": invoice,
         "number": "1",
+        "statement_number": str(_in_thread(lambda: server.run(lambda db: _statement(db, owner, name)))),
         "token": owner.token[:12],
     }
     return Two(owner, server.workspace(clock=datetime(2024, 6, 10, tzinfo=UTC)), ids)
@@ -221,6 +248,7 @@ FREE = {
     "createEventSchema",
     "createInvoiceBillRun",
     "createToken",
+    "replaceEventSubscriptions",
     "setClock",
 }
 """Operations whose bodies name nothing that exists before."""

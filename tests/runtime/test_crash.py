@@ -1,5 +1,6 @@
 """Every kill point in one story: wherever a process dies, all goes on by itself, and nothing is lost or doubled."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,15 +10,24 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import psycopg
 import pytest
 
 from bursar.core import crash
+from bursar.db.database import SESSION
+from bursar.ledger.wallets import THRESHOLDS
+from bursar.notify import outbox
+from bursar.runtime.datadir import DataDir
 from tests.http.togai.catalog import card, per_unit
+from tests.http.yeti.carrier import ADMIN, JSON_API
+from tests.notify.receivers import hearing
 from tests.postgres import open_folder
 from tests.runtime.program import BURSAR, TOKEN, Program
 
@@ -64,7 +74,7 @@ class Story:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             self.starts += 1
-            running = Program(self.folder, "--workers", "1", environment=self.environment)
+            running = Program(self.folder, "--workers", "1", "--allow-private-callbacks", environment=self.environment)
             with contextlib.suppress(AssertionError):  # it died under way: its next start goes on
                 running.ready()
                 return running
@@ -83,9 +93,11 @@ class Story:
             assert done.returncode == -9, done.stderr
         raise AssertionError("it is killed again and again")
 
-    def send(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
+    def send(
+        self, method: str, path: str, body: Any = None, key: str | None = None, media_type: str = "application/json"
+    ) -> Any:
         """The answer of a request that is sent until it has one."""
-        headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
+        headers = {"authorization": f"Bearer {self.token}", "content-type": media_type}
         if key is not None:
             headers["idempotency-key"] = key
         data = None if body is None else json.dumps(body).encode()
@@ -122,15 +134,22 @@ def test_every_point_recovers_by_itself(tmp_path: Path) -> None:
         plan = _catalogue(story)
         for number in range(ACCOUNTS):
             _account(story, number, plan)
+        service = _service(story)
+        told = _thresholds(story)
         for batch in range(4):
             events = [_event(f"{batch}-{n}", f"a{n % ACCOUNTS}") for n in range(30)]
             story.send("POST", "/ingestBatch", {"events": events}, f"batch {batch}")
+        _invoice_monthly(folder)
         for month in (6, 7):
             story.send("POST", "/bursar/v1/clock", {"now": f"2024-{month:02}-10T00:00:00Z"}, f"month {month}")
         _jobs(story, plan)
+        _until(lambda: {one["status"] for one in _deliveries(story)} == {"DELIVERED"})
         assert story.command("erase", "customer", "a0", "--workspace", "trial")["customer"] == "a0"
         story.command("bill", "--workspace", "trial")
         _until(lambda: {path.name for path in marks.iterdir()} == {*crash.POINTS})
+        assert sorted({json.loads(body)["event_data"]["id"] for _, body in told}) == [1, 2, 3]
+        assert len({name for name, _ in told}) == ACCOUNTS == len(_deliveries(story)), "once for each account"
+        assert len(told) <= ACCOUNTS + 1, "twice where it was killed before it could note that it had been there"
         balance = story.send("GET", "/bursar/v1/ingest/balance")
         assert balance["metered"] == 120
         assert balance["received"] == balance["metered"] + balance["duplicate"]
@@ -140,11 +159,27 @@ def test_every_point_recovers_by_itself(tmp_path: Path) -> None:
         for invoice in may:
             document = story.send("GET", f"/bursar/v1/invoices/{invoice['id']}")["document"]
             assert Decimal(str(document["total"])) == 4  # 40 units at 0.1
+        charged = story.send("GET", f"{ADMIN}/services/{service}/transactions")["data"]
+        assert [row["attributes"]["amount"] for row in charged] == ["5.0", "3.0", "3.0"], (
+            "made, renewed in June and July"
+        )
         customers = story.send("GET", "/customers?pageSize=50")["data"]
         assert sorted(customer["id"] for customer in customers) == [f"a{n}" for n in range(1, ACCOUNTS)]
+        with psycopg.connect(DataDir(folder).dsn()) as connection:
+            months = connection.execute("select starts_at::date, count(*) from bursar.statement group by 1 order by 1")
+            assert [(str(day), count) for day, count in months] == [("2024-05-01", ACCOUNTS), ("2024-06-01", ACCOUNTS)]
         assert story.command("verify")["holds"] is True
         assert story.starts == 2, "the migration's point kills the parent itself; the others heal under it"
         story.running.terminate()
+
+
+def _invoice_monthly(folder: Path) -> None:
+    """Every account gets its statement of a month by itself."""
+    with psycopg.connect(DataDir(folder).dsn()) as connection:
+        connection.execute(
+            "update bursar.account_terms set invoice_period = 4, next_invoice_type = 2,"
+            " next_invoice_at = '2024-06-01T00:00:00Z'"
+        )
 
 
 def _jobs(story: Story, plan: str) -> None:
@@ -158,6 +193,33 @@ def _jobs(story: Story, plan: str) -> None:
         return [(job["type"], job["status"]) for job in story.send("GET", "/jobs")["data"]]
 
     _until(lambda: jobs() == [("BILL_RUN", "COMPLETED"), ("PRICE_PLAN", "COMPLETED")])
+
+
+def _thresholds(story: Story) -> list[tuple[str, str]]:
+    """Balances of nothing come to lie below thresholds, of which a subscriber hears; returns ids and bodies of that."""
+    told: list[tuple[str, str]] = []
+    url = hearing(told)
+    body = {"subscriptions": [{"event": "AccountLowThesholdReached", "url": url}]}
+    story.send("PUT", "/bursar/v1/event_subscriptions", body, "subscribe")
+    asyncio.run(_bound(DataDir(story.folder).dsn()))
+    return told
+
+
+async def _bound(dsn: str) -> None:
+    """Set a threshold for every account."""
+    connection = await asyncpg.connect(dsn, server_settings=SESSION)
+    async with connection.transaction():
+        rows = await connection.fetch(
+            "update account_terms set balance_low_threshold = 10 returning account, workspace"
+        )
+        for row in rows:
+            entry = (THRESHOLDS, {"account": row["account"]})
+            await outbox.add(connection, row["workspace"], datetime.now(UTC), [entry])
+    await connection.close()
+
+
+def _deliveries(story: Story) -> list[dict[str, Any]]:
+    return list(story.send("GET", "/bursar/v1/deliveries")["deliveries"])
 
 
 def _catalogue(story: Story) -> str:
@@ -192,6 +254,21 @@ def _account(story: Story, number: int, plan: str) -> None:
     assert story.send("POST", "/customers", customer, f"customer {number}")["id"] == name
     body = {"mode": "ASSOCIATE", "pricePlanId": plan, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
     story.send("POST", f"/accounts/{name}/price_plans", body, "associate")
+
+
+def _service(story: Story) -> str:
+    """A service that is renewed each month, of the second account: accounts are numbered from 1."""
+
+    def make(kind: str, attributes: dict[str, Any], **links: tuple[str, str]) -> str:
+        related = {name.replace("_", "-"): {"data": {"type": type_, "id": key}} for name, (type_, key) in links.items()}
+        document = {"data": {"type": kind, "attributes": attributes, "relationships": related}}
+        made = story.send("POST", f"{ADMIN}/{kind}", document, kind, JSON_API)
+        return str(made["data"]["id"])
+
+    logging = {"name": "numbers", "force-renew": True, "provisioning-class": "Billing::Provisioning::Logging"}
+    prices = {"initial-price": 5, "renew-price": 3, "renew-period": "Month", "renew-at": "2024-06-01T00:00:00Z"}
+    links = {"account": ("accounts", "2"), "service_type": ("service-types", make("service-types", logging))}
+    return make("services", prices, **links)
 
 
 def _event(identifier: str, account: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ MIGRATIONS = sorted((SOURCE / "db" / "migrations" / "versions").glob("*.sql"))
 ROOMS = (
     "core",
     "db",
+    "notify",
     "accounts",
     "jobs",
     "catalog",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -12,6 +13,7 @@ from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Rejected
 from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
+from bursar.db.listing import BIGINT, TEXT, Column, Lister, Listing, Slice
 from bursar.db.queries import Queries
 
 queries = Queries("bursar.accounts", "api_accesses.sql")
@@ -21,6 +23,17 @@ LOGIN_LIMIT = 255
 ACCOUNTS_LIMIT = 500
 """Accounts that a dynamic token can name."""
 Problems = list[tuple[str, str]]
+_LISTER = Lister(
+    queries,
+    "list_accesses",
+    {
+        "id": Column("x.yeti_id", BIGINT),
+        "customer_id": Column("c.yeti_id", BIGINT),
+        "login": Column("x.login", TEXT),
+        "account_ids": Column("x.account_ids", TEXT),
+        "allowed_ips": Column("x.allowed_ips", TEXT),
+    },
+)
 _TAKEN = "has already been taken"
 
 
@@ -63,6 +76,12 @@ class Portal:
     password_hash: str | None
     config: Config | None = None
     """What a dynamic token says."""
+
+
+async def list_accesses(connection: Connection, workspace: int, listing: Listing) -> Slice[Row]:
+    """Logins of customers that are there; rows have `id`, `customer_id`, its number, `login`, `account_ids`
+    and `allowed_ips`."""
+    return await _LISTER.fetch(connection, listing, workspace)
 
 
 async def create_access(
@@ -135,7 +154,7 @@ async def portal_config(
 ) -> Config:
     """What a dynamic token for a customer's number opens; raises `Rejected` with all that is wrong.
 
-    `config` has `allowed_ips` and `customer_portal_access_profile_id` where they were given.
+    `config` has `allowed_ips`, `customer_portal_access_profile_id` and `gateway` where they were given.
     """
     problems: Problems = []
     row = await _customer(connection, caller, customer)
@@ -144,6 +163,8 @@ async def portal_config(
     networks = _networks(config.get("allowed_ips", EVERYWHERE), problems)
     if config.get("customer_portal_access_profile_id", 1) != 1:
         problems.append(("customer_portal_access_profile", "can't be blank"))
+    if config.get("gateway") is not None:  # there are none here
+        problems.append(("provision_gateway", "can't be blank"))
     numbers = sorted(set(accounts))
     if len(numbers) > ACCOUNTS_LIMIT:
         problems.append(("accounts", f"is too long (maximum is {ACCOUNTS_LIMIT})"))
@@ -176,12 +197,12 @@ async def portal_by_config(db: Database, config: Config) -> Portal | None:
     )
 
 
-async def accounts_shown(connection: Connection, portal: Portal) -> list[int]:
-    """Keys of the accounts that a portal shows now."""
+async def accounts_shown(connection: Connection, portal: Portal) -> dict[int, UUID]:
+    """The accounts that a portal shows now: the uuid of each number."""
     rows = await connection.fetch(
         queries.accounts_shown, portal.workspace.key, portal.customer, list(portal.account_ids)
     )
-    return [row["key"] for row in rows]
+    return {row["number"]: row["uuid"] for row in rows}
 
 
 async def _check(

@@ -1,3 +1,9 @@
+-- name: list_accesses
+-- The logins of customers that the carrier has not deleted.
+select x.yeti_id as id, c.yeti_id as customer_id, x.login, x.account_ids, x.allowed_ips
+from api_access x join customer c on c.key = x.customer
+where x.workspace = $1 and c.hidden_at is null;
+
 -- name: insert_access
 -- Add a login; nothing where the name is taken on the server.
 insert into api_access (workspace, yeti_id, customer, subject, login, password_hash, account_ids, allowed_ips, created_at,
@@ -49,7 +55,7 @@ where workspace = $1 and $2 = any(account_ids) and cardinality(array_remove(acco
 
 -- name: accounts_shown
 -- The accounts that a customer's login shows: those of the numbers, or all.
-select a.key from account a join account_terms t on t.account = a.key
+select a.yeti_id as number, t.uuid from account a join account_terms t on t.account = a.key
 where a.workspace = $1 and a.customer = $2 and t.hidden_at is null
     and (cardinality($3::bigint[]) = 0 or a.yeti_id = any($3::bigint[]))
 order by a.key;

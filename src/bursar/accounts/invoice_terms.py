@@ -51,31 +51,9 @@ class StatementSettings:
     """Whether an automatic statement is approved as it is made."""
 
 
-def next_invoice(kind: InvoicePeriod | None, zone: str, instant: datetime) -> NextInvoice | None:
-    """The statement of the period that holds `instant`; none without a period."""
-    if kind is None:
-        return None
+def next_invoice(kind: InvoicePeriod, zone: str, instant: datetime) -> NextInvoice:
+    """The statement of the period that holds `instant`."""
     return NextInvoice(period_at(kind, instant, zone).end, type_of(kind, instant, zone))
-
-
-async def set_invoice_period(
-    connection: Connection, caller: Caller, account: int, kind: InvoicePeriod | None, zone: str
-) -> NextInvoice | None:
-    """Keep the period of an account (internal key) and when its next statement is, in its zone as from now on.
-
-    To be called where the period is set, cleared or changed, and where the zone changes while there is one. The audit
-    row of the account's change covers it.
-    """
-    following = next_invoice(kind, zone, caller.now)
-    await connection.execute(
-        queries.set_invoice_period,
-        caller.workspace,
-        account,
-        kind,
-        following.at if following else None,
-        following.type if following else None,
-    )
-    return following
 
 
 async def lock_invoice_terms(connection: Connection, workspace: int, accounts: Sequence[int]) -> list[InvoiceTerms]:
@@ -101,9 +79,9 @@ async def take_due(
 async def advance(connection: Connection, workspace: int, made: Sequence[InvoiceTerms]) -> None:
     """Move accounts on to the statement after the one that they had coming."""
     following = [
-        (terms.account, after)
+        (terms.account, next_invoice(terms.kind, terms.zone, terms.next.at))
         for terms in made
-        if terms.next and (after := next_invoice(terms.kind, terms.zone, terms.next.at))
+        if terms.kind and terms.next
     ]
     await connection.execute(
         queries.advance_invoices,

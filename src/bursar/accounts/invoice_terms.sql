@@ -13,11 +13,6 @@ where t.workspace = $1 and t.next_invoice_at <= $2::timestamptz and t.hidden_at 
     and t.account <> all($4::bigint[])
 order by t.next_invoice_at, t.account limit $5 for update of t skip locked;
 
--- name: set_invoice_period
--- How often an account is invoiced, and when next.
-update account_terms set invoice_period = $3, next_invoice_at = $4, next_invoice_type = $5
-where workspace = $1 and account = $2;
-
 -- name: advance_invoices
 -- Accounts were invoiced: when they are next.
 update account_terms t set next_invoice_at = n.at, next_invoice_type = n.type

@@ -207,5 +207,12 @@ from (select account, min(starts_at) as starts_at, max(ends_at) as ends_at
 where a.workspace = $1 and a.key = c.account;
 
 -- name: has_calendar
--- Whether an account has or had a plan.
-select exists (select from account_calendar where workspace = $1 and account = $2);
+-- Whether an account has or had a plan, or money in its wallet.
+select exists (select from account_calendar where workspace = $1 and account = $2)
+    or exists (select from account where workspace = $1 and key = $2 and has_money);
+
+-- name: fix_currencies
+-- Wallets are opened in these currencies, which their accounts keep from then on; nothing for another currency.
+update account a set has_money = true
+from unnest($2::bigint[], $3::text[]) as w (account, currency)
+where a.workspace = $1 and a.key = w.account and a.currency = w.currency returning a.key;

@@ -29,6 +29,7 @@ from bursar.core.errors import Invalid, Taken, WrongState
 from bursar.core.ids import draw
 from bursar.db import audit
 from bursar.db.database import Connection
+from bursar.notify import deliveries
 
 CalendarEntry = tuple[datetime, datetime, Calendar, int]
 """From, until, calendar and days of grace."""
@@ -123,6 +124,7 @@ async def erase_customer(connection: Connection, caller: Caller, identifier: str
     await connection.execute(queries.erase_accounts, caller.workspace, customer.key, caller.wall, ERASED)
     await connection.execute(queries.delete_contacts, caller.workspace, customer.key)
     await delete_accesses_of(connection, caller, customer.key)
+    await deliveries.erase(connection, caller, customer.key)
     await audit.record(connection, caller, "erase", "customer", identifier)
     return True
 
@@ -135,7 +137,7 @@ async def update_account(connection: Connection, caller: Caller, identifier: str
         await _check_currency(connection, caller, change.currency)
         planned = await connection.fetchval(queries.has_calendar, caller.workspace, account.key)
         if planned or account.closed_until is not None:
-            raise WrongState(f"the currency of account {identifier!r} is fixed since it has had a price plan")
+            raise WrongState(f"the currency of account {identifier!r} is fixed since it has had a price plan or money")
     await connection.execute(
         queries.update_account,
         caller.workspace,
@@ -215,6 +217,13 @@ async def close(connection: Connection, caller: Caller, periods: Sequence[tuple[
         [period[1] for period in periods],
         [period[2] for period in periods],
     )
+
+
+async def fix_currencies(connection: Connection, caller: Caller, currencies: Mapping[int, str]) -> None:
+    """Keep the currencies of accounts, by key, as they are: money is about to be there. Another one is `WrongState`."""
+    rows = await connection.fetch(queries.fix_currencies, caller.workspace, list(currencies), list(currencies.values()))
+    if len(rows) != len(currencies):
+        raise WrongState("the currency of an account has changed meanwhile; try again")
 
 
 async def _reserve(connection: Connection, caller: Caller, new: NewAccount) -> list[Name]:

@@ -54,7 +54,7 @@ select a.key, a.togai_id, a.status = 'ARCHIVED' as archived, a.closed_until is n
     t.send_invoices_to, t.invoice_period as invoice_period_id, t.next_invoice_at, t.next_invoice_type, t.invoice_template
 from account a join account_profile p on p.account = a.key join account_terms t on t.account = a.key
 join customer c on c.key = a.customer
-where a.workspace = $1 and a.yeti_id = $2 and t.hidden_at is null for no key update of a;
+where a.workspace = $1 and a.yeti_id = $2 and t.hidden_at is null for no key update of a, t;
 
 -- name: account_key
 -- The key of an account that the carrier has not deleted.

@@ -6,9 +6,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from bursar.accounts import invoice_terms
 from bursar.core import decimals
 from bursar.core.cycles import ZONES
-from bursar.core.invoice_periods import InvoicePeriod, InvoiceType, period_at, type_of
+from bursar.core.invoice_periods import InvoicePeriod, InvoiceType
 
 TEXT_LIMIT = 255
 BLANK = "can't be blank"
@@ -134,5 +135,5 @@ def next_invoice(
         return None, None
     if before is not None and all(before[field] == values[field] for field in ("invoice_period_id", "timezone")):
         return before["next_invoice_at"], before["next_invoice_type"]
-    period = InvoicePeriod(kind)
-    return period_at(period, now, values["timezone"]).end, type_of(period, now, values["timezone"])
+    following = invoice_terms.next_invoice(InvoicePeriod(kind), values["timezone"], now)
+    return following.at, following.type

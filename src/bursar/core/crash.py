@@ -21,6 +21,9 @@ POINTS: dict[str, str] = {
     "invoices frozen": "documents are frozen, the invoices are still drafts",
     "invoices issued": "a batch is issued whole, nothing is committed",
     "invoices committed": "a batch is issued and committed, the next one has not begun",
+    "statements made": "statements of accounts that were due are made, they are empty",
+    "statements advanced": "statements are filled and their accounts moved on, nothing is committed",
+    "statements committed": "a batch of statements is committed, the next one has not begun",
     "links made": "audit rows are linked, the head is the old one",
     "links committed": "a head is committed, the file beside the database is the old one",
     "heads written": "the new file of heads is whole, the old one still has its name",
@@ -28,6 +31,9 @@ POINTS: dict[str, str] = {
     "job entry done": "the work on one object is done and its entry settled, nothing is committed",
     "job finished": "a job has its last state, nothing is committed",
     "services renewed": "services are renewed and charged, nothing is committed",
+    "outbox entry done": "the deliveries of an entry of the outbox are made, nothing is committed",
+    "delivery taken": "a worker has taken deliveries upon itself, nothing is sent",
+    "delivery sent": "a receiver has a delivery, which is not recorded",
     "customer erased": "a customer's profile is overwritten, nothing is committed",
 }
 """Every point, and how things stand there."""

@@ -1,5 +1,6 @@
 """The trace of every write: who did what to which object, in the transaction that did it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,21 @@ async def record(
     await connection.execute(
         queries.insert_audit, caller.workspace, caller.wall, caller.actor, action, kind, object_id, text
     )
+
+
+async def record_all(connection: Connection, entries: Sequence[tuple[Caller, str, str, str, dict[str, Any]]]) -> None:
+    """Add one audit row for each `(caller, action, kind, object_id, detail)`, in one statement."""
+    if entries:
+        await connection.execute(
+            queries.insert_audits,
+            [entry[0].workspace for entry in entries],
+            [entry[0].wall for entry in entries],
+            [entry[0].actor for entry in entries],
+            [entry[1] for entry in entries],
+            [entry[2] for entry in entries],
+            [entry[3] for entry in entries],
+            [msgspec.json.encode(entry[4]).decode() for entry in entries],
+        )
 
 
 @dataclass(frozen=True, slots=True)

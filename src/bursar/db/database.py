@@ -44,6 +44,9 @@ class _Connection(asyncpg.Connection[Row] if TYPE_CHECKING else asyncpg.Connecti
 class Database:
     """A pool of connections to one PostgreSQL, and the transactions made with it."""
 
+    joined = False
+    """Whether all its transactions are one that somebody else ends."""
+
     def __init__(self, pool: "asyncpg.Pool[Row]", dsn: str) -> None:
         self._pool = pool
         self._dsn = dsn

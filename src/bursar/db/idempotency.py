@@ -175,6 +175,8 @@ def _secret(attempt: Attempt) -> bytes:
 class _Joined(Database):
     """A database of which all transactions are one that somebody else ends."""
 
+    joined = True
+
     def __init__(self, db: Database, connection: Connection) -> None:
         super().__init__(db._pool, db._dsn)
         self._joined = connection

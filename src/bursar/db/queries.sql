@@ -2,6 +2,14 @@
 -- One line of the audit trail.
 insert into audit (workspace, recorded_at, actor, action, kind, object, detail) values ($1, $2, $3, $4, $5, $6, $7::jsonb);
 
+-- name: insert_audits
+-- Many audit rows, in order.
+insert into audit (workspace, recorded_at, actor, action, kind, object, detail)
+select workspace, recorded_at, actor, action, kind, object, detail::jsonb
+from unnest($1::int[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) with ordinality
+    as a (workspace, recorded_at, actor, action, kind, object, detail, place)
+order by place;
+
 -- name: migration_version
 -- The migration that the database stands at.
 select version_num from alembic_version;

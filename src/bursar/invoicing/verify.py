@@ -8,11 +8,12 @@ import zstandard
 
 from bursar.db.database import Connection, Row
 from bursar.db.verify import Check
-from bursar.invoicing import credit_note, store
+from bursar.invoicing import credit_note, payments, store
 from bursar.invoicing.content import draw_up_all
-from bursar.invoicing.document import Document, Line, digest, from_text, unpack
+from bursar.invoicing.document import Document, digest, from_text, unpack
 from bursar.invoicing.model import in_advance, same_charges, sequence_id
 from bursar.invoicing.release import unearned
+from bursar.invoicing.ruled import before_rounding
 from bursar.invoicing.store import queries
 
 _PAGE = 200
@@ -71,17 +72,11 @@ async def _adds_up(connection: Connection) -> list[str]:
         if total != document.total:
             problems.append(f"the lines of invoice {row['wire_id']} sum to {total}, its total is {document.total}")
         problems += [
-            f"line {entry.number} of invoice {row['wire_id']} is not its slabs rounded once"
+            f"line {entry.number} of invoice {row['wire_id']} is not its slabs and rules rounded once"
             for entry in document.lines
-            if entry.amount + entry.rounding != entry.unrounded
-            or (entry.meter is not None and _before_rounding(entry) != entry.unrounded)
+            if entry.amount + entry.rounding != entry.unrounded or before_rounding(entry) not in (None, entry.unrounded)
         ]
     return problems[:_LIMIT]
-
-
-def _before_rounding(entry: Line) -> Decimal:
-    adjustment = entry.bounds.adjustment if entry.bounds else Decimal(0)
-    return sum((slab.amount for slab in entry.slabs), adjustment)
 
 
 async def _posted(connection: Connection) -> list[str]:
@@ -120,13 +115,13 @@ async def _recomputed(connection: Connection) -> list[str]:
             here = {row["invoice"]: row for row in rows if row["workspace"] == workspace}
             headers = await store.headers(connection, workspace, list(here))
             for drawn in await draw_up_all(connection, workspace, headers):
-                kept = _read(here[drawn.header.key])
+                kept, now = _read(here[drawn.header.key]), drawn.document
                 if kept is None:
                     continue
-                if not same_charges(kept.lines, drawn.document.lines) or kept.total != drawn.document.total:
+                same = same_charges(kept.lines, now.lines) and kept.rules == now.rules
+                if not same or kept.total != now.total:
                     problems.append(
-                        f"invoice {drawn.header.id} is of {kept.total}, its usage and prices give"
-                        f" {drawn.document.total}"
+                        f"invoice {drawn.header.id} is of {kept.total}, its usage and prices give {now.total}"
                     )
     return problems[:_LIMIT]
 
@@ -187,6 +182,19 @@ def _read(row: Row) -> Document | None:
         return None
 
 
+async def _paid(connection: Connection) -> list[str]:
+    wrong = await connection.fetch(payments.queries.wrong_payments)
+    stray = await connection.fetch(payments.queries.stray_movements)
+    return [
+        *(
+            f"payment {r['yeti_id']} of workspace {r['workspace']} is {r['status']} over {r['amount']:f} where its"
+            f" wallet moved by {r['paid']:f} and back by {r['returned']:f}"
+            for r in wrong
+        ),
+        *(f"{r['found']} movements have the cause {r['cause']} {r['cause_key']}" for r in stray),
+    ]
+
+
 CHECKS: list[Check] = [
     Check("I5", "one invoice per cycle, and cycles tile what is associated", _one_per_cycle),
     Check("I5", "numbers are gapless per series", _gapless),
@@ -198,4 +206,5 @@ CHECKS: list[Check] = [
     Check("I7", "credit notes never change, and take back the whole of what is void", _credited),
     Check("I6", "what is deferred of an invoice in advance is what its days to come are worth", _deferred),
     Check("I7", "issued documents never change", _unchanged),
+    Check("I3", "every payment moved its wallet once, by what it says", _paid),
 ]

@@ -1,7 +1,8 @@
-"""The money: balanced postings, never changed, and what they add up to.
+"""Double entry: every movement of money is a set of postings that sum to zero.
 
-Owns: ledger accounts, transactions with their postings, and the running balances of customer accounts.
-Does not own: why money moves (the room above names a cause), prices, invoices, payments.
+Owns: ledger accounts, transactions, postings, the running balances of customers' accounts, the watch over wallets and
+the record of thresholds that they passed.
+Does not own: why money moves (the rooms that post), prices, invoices, thresholds (accounts), telling of it (notify).
 """
 
-OWNS: tuple[str, ...] = ("ledger_account", "ledger_balance", "ledger_transaction", "posting")
+OWNS: tuple[str, ...] = ("ledger_account", "ledger_balance", "ledger_transaction", "posting", "balance_notification")

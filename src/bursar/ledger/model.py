@@ -27,6 +27,7 @@ class Kind(StrEnum):
     BREAKAGE = "breakage"
     WRITE_OFF = "write_off"
     PAYABLE = "payable"
+    ADJUSTMENT = "adjustment"
 
 
 OF_CUSTOMERS = frozenset({Kind.WALLET, Kind.RECEIVABLE, Kind.DEFERRED, Kind.CREDIT})
@@ -36,7 +37,7 @@ DETAIL_LIMIT = 200
 
 
 class LedgerAccount(msgspec.Struct, frozen=True, gc=False):
-    """The name of a ledger account within its workspace. It comes into being with its first posting."""
+    """The name of a ledger account within its workspace. It comes into being when it is first needed."""
 
     kind: Kind
     currency: str

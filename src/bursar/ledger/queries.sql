@@ -50,6 +50,74 @@ from unnest($2::bigint[], $3::numeric[]) with ordinality as b (ledger_account, a
 order by place
 on conflict (ledger_account) do update set balance = ledger_balance.balance + excluded.balance;
 
+-- name: hold_wallets
+-- Balances of wallets, which nobody else changes until the transaction ends; rows are taken in the order of their keys.
+select ledger_account, balance, watch from ledger_balance where workspace = $1 and ledger_account = any($2::bigint[])
+order by ledger_account for no key update;
+
+-- name: open_wallets
+-- Wallets begin with nothing in them.
+insert into ledger_balance (ledger_account, workspace, balance)
+select key, $1, 0 from unnest($2::bigint[]) as w (key) order by key on conflict do nothing;
+
+-- name: thresholds_of
+-- The thresholds of wallets whose accounts have any; read after the wallets are held, so that they are those in force.
+select a.key as ledger_account, t.balance_low_threshold as low, t.balance_high_threshold as high
+from ledger_account a join account_terms t on t.account = a.account
+where a.workspace = $1 and a.key = any($2::bigint[])
+    and (t.balance_low_threshold is not null or t.balance_high_threshold is not null);
+
+-- name: change_wallets
+-- Change balances that are held, from what they were found to be; rows are taken in the order given, that of their keys.
+update ledger_balance b set balance = b.balance + c.amount, watch = c.watch
+from (select * from unnest($2::bigint[], $3::numeric[], $4::numeric[], $5::smallint[]) with ordinality
+    as c (ledger_account, found, amount, watch, place) order by place) c
+where b.workspace = $1 and b.ledger_account = c.ledger_account and b.balance = c.found;
+
+-- name: insert_notifications
+-- Thresholds that wallets have passed.
+insert into balance_notification (workspace, account, event, balance, low, high, occurred_at)
+select $1, account, event, balance, low, high, $2
+from unnest($3::bigint[], $4::smallint[], $5::numeric[], $6::numeric[], $7::numeric[]) with ordinality
+    as n (account, event, balance, low, high, place)
+order by place returning key;
+
+-- name: notification_at
+-- A threshold that was passed, and the account as a carrier knows it.
+select n.event, n.balance, n.low, n.high, n.occurred_at, a.yeti_id as id, p.name, a.currency,
+    coalesce(a.timezone, w.timezone) as timezone, t.uuid, t.external_id, t.min_balance, t.max_balance, t.vat,
+    t.destination_rate_limit, t.max_call_duration, t.origination_capacity, t.termination_capacity, t.total_capacity,
+    t.invoice_period, t.next_invoice_at, t.next_invoice_type, t.send_invoices_to, t.send_balance_notifications_to,
+    a.customer, c.yeti_id as contractor
+from balance_notification n join account a on a.key = n.account join account_profile p on p.account = n.account
+join account_terms t on t.account = n.account join customer c on c.key = a.customer join workspace w on w.key = n.workspace
+where n.workspace = $1 and n.key = $2;
+
+-- name: recipients
+-- Contacts by number: their addresses, whose they are, and over which connection they are written to; none: to nobody.
+select c.yeti_id, c.email, c.customer, coalesce(u.smtp_connection,
+    (select s.yeti_id from smtp_connection s where s.workspace = $1 and s.global order by s.key limit 1)) as sender
+from contact c join customer u on u.key = c.customer
+where c.workspace = $1 and c.yeti_id = any($2::bigint[]) order by c.yeti_id;
+
+-- name: wallet_of_account
+-- What a wallet of an account would be called; nothing where there is no such account.
+select key, currency from account where workspace = $1 and key = $2;
+
+-- name: account_of_external_id
+-- An account as far as its balance goes, by the id that a carrier gave it.
+select a.key, a.yeti_id as id, t.external_id, p.name, a.currency, coalesce(a.timezone, w.timezone) as zone
+from account_terms t join account a on a.key = t.account join account_profile p on p.account = a.key
+join workspace w on w.key = a.workspace
+where t.workspace = $1 and t.external_id = $2 and t.hidden_at is null;
+
+-- name: account_of_number
+-- An account as far as its balance goes, by its number.
+select a.key, a.yeti_id as id, t.external_id, p.name, a.currency, coalesce(a.timezone, w.timezone) as zone
+from account_terms t join account a on a.key = t.account join account_profile p on p.account = a.key
+join workspace w on w.key = a.workspace
+where a.workspace = $1 and a.yeti_id = $2 and t.hidden_at is null;
+
 -- name: balance_of
 -- The running balance of one kind of a customer's account.
 select coalesce(sum(b.balance), 0) from ledger_account a join ledger_balance b on b.ledger_account = a.key
@@ -90,3 +158,22 @@ join ledger_account a on a.key = p.ledger_account
 join ledger_transaction t on t.key = p.transaction
 where (p.workspace, p.currency) <> (a.workspace, a.currency) or p.workspace <> t.workspace
 order by p.transaction limit 20;
+
+-- name: wrong_watches
+-- Wallets whose state does not follow from their balance and thresholds; not those whose thresholds are yet to be looked at.
+select a.account, b.watch, -b.balance as balance, t.balance_low_threshold as low, t.balance_high_threshold as high
+from ledger_balance b join ledger_account a on a.key = b.ledger_account join account_terms t on t.account = a.account
+where a.kind = 'wallet' and not coalesce(case b.watch
+        when 1 then -b.balance <= t.balance_low_threshold
+        when 2 then -b.balance >= t.balance_high_threshold
+        else (t.balance_low_threshold is null or -b.balance >= t.balance_low_threshold)
+            and (t.balance_high_threshold is null or -b.balance <= t.balance_high_threshold) end, false)
+    and not exists (select from outbox o where o.topic = 'thresholds' and (o.payload ->> 'account')::bigint = a.account)
+order by a.key limit 20;
+
+-- name: unnoted_watches
+-- Wallets whose state is not the one that the last threshold they passed led to.
+select a.account, b.watch, n.event from ledger_balance b join ledger_account a on a.key = b.ledger_account
+left join lateral (select event from balance_notification where account = a.account order by key desc limit 1) n on true
+where a.kind = 'wallet' and b.watch <> case n.event when 3 then 1 when 4 then 2 else 0 end
+order by a.key limit 20;

@@ -1,13 +1,32 @@
 """Posting. A caller names the cause and the postings; nothing else ever writes the ledger."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from bursar.core.caller import Caller
 from bursar.db.database import Connection
-from bursar.ledger import store
-from bursar.ledger.model import OF_CUSTOMERS, Transaction
+from bursar.ledger import store, wallets
+from bursar.ledger.model import OF_CUSTOMERS, Kind, LedgerAccount, Transaction
+from bursar.ledger.wallets import Change, WalletRefuses
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A transaction to post, and what it must leave in a wallet that it takes from; None: it may take any amount."""
+
+    transaction: Transaction
+    floor: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A transaction that was posted."""
+
+    key: int
+    wallets: Mapping[LedgerAccount, Change]
+    """The balances of the wallets that it moved, as customers see them."""
 
 
 async def post(connection: Connection, caller: Caller, transaction: Transaction) -> int:
@@ -18,17 +37,81 @@ async def post(connection: Connection, caller: Caller, transaction: Transaction)
 async def post_all(connection: Connection, caller: Caller, transactions: Sequence[Transaction]) -> list[int]:
     """Append many transactions with few statements; returns their keys in the same order.
 
-    The audit row of their cause covers them.
+    The audit row of their cause covers them. Raises `BalanceTooLarge`.
     """
-    if not transactions:
+    outcomes = await move_all(connection, caller, [Move(transaction) for transaction in transactions])
+    return [_moved(outcome).key for outcome in outcomes]
+
+
+async def move(connection: Connection, caller: Caller, transaction: Transaction, floor: Decimal | None = None) -> Moved:
+    """Append one transaction; where it takes from a wallet, `floor` must be left. Raises `WalletRefuses`."""
+    (outcome,) = await move_all(connection, caller, [Move(transaction, floor)])
+    return _moved(outcome)
+
+
+def _moved(outcome: Moved | WalletRefuses) -> Moved:
+    if isinstance(outcome, WalletRefuses):
+        raise outcome
+    return outcome
+
+
+async def move_all(connection: Connection, caller: Caller, moves: Sequence[Move]) -> list[Moved | WalletRefuses]:
+    """Append transactions one after the other, with as many statements as for one; those that a wallet refuses are not.
+
+    Each is decided on the balance that the ones before it left, and each is watched for thresholds: the outcome is that
+    of as many calls. Wallets are held first, in the order of their keys, then the other balances in that of theirs.
+    """
+    if not moves:
         return []
-    wanted = list(dict.fromkeys(p.ledger_account for t in transactions for p in t.postings))
-    keys = await store.ledger_accounts(connection, caller.workspace, wanted)
-    posted = await store.insert(connection, caller.workspace, caller.wall, transactions, keys)
+    names = list(dict.fromkeys(p.ledger_account for m in moves for p in m.transaction.postings))
+    keys = await store.ledger_accounts(connection, caller, names)
+    held = {name: keys[name] for name in names if name.kind is Kind.WALLET}
+    purse = await wallets.hold(connection, caller.workspace, held)
+    decided: list[dict[LedgerAccount, Change] | WalletRefuses] = []
+    for one in moves:
+        try:
+            decided.append(purse.move(one.transaction, one.floor))
+        except WalletRefuses as refused:
+            decided.append(refused)
+    accepted = [
+        one.transaction for one, outcome in zip(moves, decided, strict=True) if not isinstance(outcome, WalletRefuses)
+    ]
+    posted = iter(await store.insert(connection, caller.workspace, caller.wall, accepted, keys) if accepted else [])
+    await wallets.put_back(connection, caller, purse)
+    await store.add_to_balances(connection, caller.workspace, _others(accepted, keys))
+    return [outcome if isinstance(outcome, WalletRefuses) else Moved(next(posted), outcome) for outcome in decided]
+
+
+def _others(transactions: Sequence[Transaction], keys: Mapping[LedgerAccount, int]) -> dict[int, Decimal]:
+    """By how much running balances change that are not those of wallets."""
     changes: defaultdict[int, Decimal] = defaultdict(Decimal)
     for transaction in transactions:
         for posting in transaction.postings:
-            if posting.ledger_account.kind in OF_CUSTOMERS:
+            if posting.ledger_account.kind in OF_CUSTOMERS and posting.ledger_account.kind is not Kind.WALLET:
                 changes[keys[posting.ledger_account]] += posting.amount
-    await store.add_to_balances(connection, caller.workspace, changes)
-    return posted
+    return changes
+
+
+async def balance_held(connection: Connection, caller: Caller, account: int, currency: str) -> Decimal:
+    """What is in the wallet of an account, by key, which nobody else changes until the transaction ends."""
+    return (await balances_held(connection, caller, {account: currency}))[account]
+
+
+async def balances_held(connection: Connection, caller: Caller, currencies: Mapping[int, str]) -> dict[int, Decimal]:
+    """`balance_held` of many accounts, given with their currencies."""
+    names = [LedgerAccount(Kind.WALLET, currency, account) for account, currency in currencies.items()]
+    keys = await store.ledger_accounts(connection, caller, names)
+    held = (await wallets.hold(connection, caller.workspace, keys)).held.values()
+    return {wallet.account: wallet.balance for wallet in held}
+
+
+async def reconsider(connection: Connection, caller: Caller, account: int) -> None:
+    """Watch the wallet of an account, by key, after its thresholds were set; nothing where there is no such account."""
+    row = await connection.fetchrow(store.queries.wallet_of_account, caller.workspace, account)
+    if row is None:
+        return
+    name = LedgerAccount(Kind.WALLET, row["currency"], row["key"])
+    keys = await store.ledger_accounts(connection, caller, [name])
+    purse = await wallets.hold(connection, caller.workspace, keys)
+    purse.look()
+    await wallets.put_back(connection, caller, purse)

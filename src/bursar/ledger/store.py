@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from bursar.accounts.service import fix_currencies
+from bursar.core.caller import Caller
 from bursar.db.database import Connection
 from bursar.db.queries import Queries, numbers
 from bursar.ledger.model import Kind, LedgerAccount, Transaction, TrialLine
@@ -12,14 +14,17 @@ queries = Queries("bursar.ledger")
 
 
 async def ledger_accounts(
-    connection: Connection, workspace: int, wanted: Sequence[LedgerAccount]
+    connection: Connection, caller: Caller, wanted: Sequence[LedgerAccount]
 ) -> dict[LedgerAccount, int]:
-    """The keys of ledger accounts; those that do not exist yet are made."""
-    found = await _find(connection, workspace, wanted)
+    """The keys of ledger accounts; those that do not exist yet are made. A wallet fixes its account's currency."""
+    found = await _find(connection, caller.workspace, wanted)
     missing = sorted((name for name in wanted if name not in found), key=LedgerAccount.order)
     if missing:
-        await connection.execute(queries.insert_ledger_accounts, workspace, *_columns(missing))
-        found |= await _find(connection, workspace, missing)
+        opened = {name.account: name.currency for name in missing if name.account and name.kind is Kind.WALLET}
+        if opened:
+            await fix_currencies(connection, caller, opened)
+        await connection.execute(queries.insert_ledger_accounts, caller.workspace, *_columns(missing))
+        found |= await _find(connection, caller.workspace, missing)
     return found
 
 

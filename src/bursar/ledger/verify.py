@@ -3,6 +3,7 @@
 from bursar.db.database import Connection
 from bursar.db.verify import Check
 from bursar.ledger.store import queries
+from bursar.ledger.watch import State
 
 
 async def _balanced(connection: Connection) -> list[str]:
@@ -28,8 +29,25 @@ async def _places(connection: Connection) -> list[str]:
     return [f"line {r['line']} of transaction {r['transaction']} is in a wrong workspace or currency" for r in rows]
 
 
+async def _watched(connection: Connection) -> list[str]:
+    wrong = await connection.fetch(queries.wrong_watches)
+    unnoted = await connection.fetch(queries.unnoted_watches)
+    return [
+        *(
+            f"the wallet of account {r['account']} is watched as {State(r['watch']).name} at {r['balance']:f} where its"
+            f" thresholds are {r['low']} and {r['high']}"
+            for r in wrong
+        ),
+        *(
+            f"the wallet of account {r['account']} is watched as {State(r['watch']).name}, which was not told last"
+            for r in unnoted
+        ),
+    ]
+
+
 CHECKS: list[Check] = [
     Check("I3", "the postings of every transaction sum to zero per currency", _balanced),
     Check("I3", "every running balance is the sum of its postings", _balances),
     Check("I3", "every posting has the workspace and currency of its ledger account", _places),
+    Check("I3", "the state of every wallet follows from its balance and thresholds, and was told", _watched),
 ]

@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 
+PRIVATE_CALLBACKS = "--allow-private-callbacks"
+"""Argument of a worker that may send requests to private addresses."""
 _PR_SET_PDEATHSIG = 1
 
 

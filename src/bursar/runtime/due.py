@@ -13,6 +13,9 @@ from bursar.db.database import Database
 from bursar.db.idempotency import PURGE_BATCH, purge
 from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
+from bursar.invoicing.payments import Payments
+from bursar.invoicing.stating import run_statements
+from bursar.notify import deliveries
 from bursar.purchases.renewals import renew_services
 from bursar.usage import bodies
 
@@ -21,6 +24,7 @@ async def run_due(db: Database, caller: Caller) -> None:
     """Run what is due in one workspace at its present."""
     await renew_services(db, caller)
     await bill(db, caller)
+    await run_statements(db, caller)
 
 
 async def run_everything_due(db: Database, wall: datetime) -> None:
@@ -32,6 +36,8 @@ async def run_everything_due(db: Database, wall: datetime) -> None:
         workspaces = await list_workspaces(connection)
     while await _purged(db, wall) == PURGE_BATCH:
         pass
+    async with db.transaction(None) as connection:
+        await deliveries.purge(connection, wall)
     for workspace in workspaces:
         await run_due(db, caller_of(workspace, wall, "worker"))
 
@@ -47,4 +53,4 @@ def services(db: Database) -> Mapping[type, Any]:
     async def after_clock(caller: Caller) -> None:
         await run_due(db, caller)
 
-    return {AfterClock: after_clock}
+    return {AfterClock: after_clock, Payments: Payments()}

@@ -20,7 +20,7 @@ from bursar.accounts.workspaces import DEFAULT
 from bursar.core.errors import BursarError
 from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.runtime import witness
-from bursar.runtime.child import die_with_parent
+from bursar.runtime.child import PRIVATE_CALLBACKS, die_with_parent
 from bursar.runtime.connect import bring_up_to_date, first_start
 from bursar.runtime.datadir import DataDir, default_data_dir
 from bursar.runtime.farewell import Farewell
@@ -57,6 +57,8 @@ class Parent:
     lifetimes: Lifetimes
     """Of the tokens of people who log in."""
     worker: bool
+    private_callbacks: bool
+    """Whether requests to subscribers may go to private addresses."""
     say: Say
     _stopping: bool = False
     _cluster: Cluster | None = None
@@ -126,8 +128,9 @@ class Parent:
         handles = [self._listeners[int(number) - 1].fileno()] if number else []
         settings = [*handles, self.rate_limit, self.workers, life.admin, life.customer]
         arguments = list(map(str, settings if handles else []))
-        if module == "worker" and self._heads is not None:
-            arguments.append(str(self._heads))
+        if module == "worker":
+            arguments += [str(self._heads)] if self._heads is not None else []
+            arguments += [PRIVATE_CALLBACKS] if self.private_callbacks else []
         self._children[kind] = subprocess.Popen(
             [sys.executable, "-m", f"bursar.runtime.{module}", dsn, *arguments],
             stdin=subprocess.DEVNULL,

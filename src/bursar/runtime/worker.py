@@ -13,6 +13,8 @@ from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, outage
 from bursar.runtime import logs
+from bursar.runtime.child import PRIVATE_CALLBACKS
+from bursar.runtime.deliveries import keep_delivering
 from bursar.runtime.due import run_everything_due
 from bursar.runtime.jobs import keep_running
 from bursar.runtime.wall import wall
@@ -24,16 +26,22 @@ EVERY_SECONDS = 60.0
 RETRY_SECONDS = 2.0
 
 
-async def work(dsn: str, heads: Path | None = None) -> None:
-    """Run what is due every minute and jobs within seconds, and seal the audit trail all the time, until told to stop.
+async def work(dsn: str, heads: Path | None = None, *, private_callbacks: bool = False) -> None:
+    """Run what is due every minute, jobs and deliveries within seconds, and seal the audit trail, until told to stop.
 
-    The heads of the trail's chains are noted in the file `heads`. While PostgreSQL is away, it tries again shortly.
+    The heads of the trail's chains are noted in the file `heads`. `private_callbacks`: requests to subscribers may go
+    to private addresses. While PostgreSQL is away, it tries again shortly.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    await asyncio.gather(_run_due(dsn, stopping), keep_running(dsn, stopping), keep_sealing(dsn, heads, stopping))
+    await asyncio.gather(
+        _run_due(dsn, stopping),
+        keep_running(dsn, stopping),
+        keep_sealing(dsn, heads, stopping),
+        keep_delivering(dsn, stopping, private=private_callbacks),
+    )
 
 
 async def _run_due(dsn: str, stopping: asyncio.Event) -> None:
@@ -58,4 +66,6 @@ async def _run_due(dsn: str, stopping: asyncio.Event) -> None:
 if __name__ == "__main__":
     logs.configure()
     crash.arm(os.environ.get("BURSAR_CRASH_DIR"))
-    uvloop.run(work(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None))
+    options = [argument for argument in sys.argv[2:] if argument != PRIVATE_CALLBACKS]
+    heads = Path(options[0]) if options else None
+    uvloop.run(work(sys.argv[1], heads, private_callbacks=PRIVATE_CALLBACKS in sys.argv))

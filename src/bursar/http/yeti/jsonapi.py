@@ -107,6 +107,7 @@ class Turn:
 ListRows = Callable[[Turn, Listing], Awaitable[Slice[Any]]]
 ShowRow = Callable[[Turn, Any], Awaitable[Any]]
 Create = Callable[[Turn, Values], Awaitable[Any]]
+CreateApart = Callable[[Call, Values], Awaitable[Any]]
 Update = Callable[[Turn, Any, Values], Awaitable[Any]]
 Delete = Callable[[Turn, Any], Awaitable[None]]
 
@@ -143,6 +144,8 @@ class ToOne:
     """Where rows have the other's id; `<name>_id` unless given."""
     self_link: bool = True
     """Whether `links.self` is shown."""
+    readable: bool = True
+    """False: only taken, never shown."""
 
     @property
     def column(self) -> str:
@@ -163,6 +166,7 @@ class ToMany:
     writes: str = ""
     self_link: bool = True
     keys: Callable[[Turn, list[Any]], Awaitable[Mapping[Any, list[Any]]]] | None = None
+    readable: bool = True
 
 
 Relationship = ToOne | ToMany
@@ -197,6 +201,9 @@ class Resource:
     list: ListRows | None = None
     show: ShowRow | None = None
     create: Create | None = None
+    create_apart: CreateApart | None = None
+    """As `create`, with transactions of its own, for what many requests write together; it answers a row. `create` is
+    needed beside it: it takes what cannot be read whole."""
     update: Update | None = None
     delete: Delete | None = None
 

@@ -192,6 +192,7 @@ create table account (
     yeti_id bigint not null,
     wire_id text collate "C" not null,
     currency text not null,
+    has_money boolean not null default false,
     timezone text,
     net_term_days int check (net_term_days >= 0),
     status text not null check (status in ('ACTIVE', 'DRAFT', 'ARCHIVED')),
@@ -207,6 +208,7 @@ create table account (
 );
 create index account_recent on account (workspace, key);
 create index account_customer on account (customer);
+comment on column account.has_money is 'whether its wallet was opened, in its currency, which is fixed since then';
 comment on column account.closed_until is 'usage in [closed_from, closed_until) is invoiced: no event may enter it';
 
 create table account_profile (
@@ -391,6 +393,83 @@ create table api_access (
 );
 create index api_access_customer on api_access (customer);
 comment on column api_access.account_ids is 'numbers of the accounts that it shows; none: all of the customer';
+
+-- notify -----------------------------------------------------------------------------------------------------------
+
+create table smtp_connection (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    name text collate "C" not null,
+    host text not null,
+    port int not null check (port between 1 and 65535),
+    from_address text not null,
+    auth_user text,
+    auth_password text,
+    global boolean not null,
+    created_at timestamptz not null,
+    unique (workspace, yeti_id),
+    unique (workspace, name)
+);
+comment on column smtp_connection.global is 'sends for every customer that has no connection of its own';
+alter table customer add constraint customer_smtp_connection
+    foreign key (workspace, smtp_connection) references smtp_connection (workspace, yeti_id);
+create index customer_sender on customer (workspace, smtp_connection) where smtp_connection is not null;
+comment on column customer.smtp_connection is 'the number of the one over which its contacts are written to; null: of one for everybody';
+
+-- Whom to tell of what happens: one address for requests, and any contacts by e-mail.
+create table event_subscription (
+    workspace int not null references workspace,
+    event text collate "C" not null,
+    url text,
+    contacts bigint[] not null,
+    updated_at timestamptz not null,
+    primary key (workspace, event)
+);
+comment on column event_subscription.contacts is 'numbers of contacts as the carrier''s door shows them; they need not exist';
+
+-- What is to be told, written in the transaction in which it happened; gone once its deliveries are made.
+create table outbox (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    topic text not null,
+    payload jsonb not null,
+    created_at timestamptz not null,
+    attempts int not null default 0,
+    due_at timestamptz not null
+);
+create index outbox_due on outbox (due_at, key);
+
+-- One message to one receiver, until it is there or given up.
+create table delivery (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    event bigint not null,
+    channel text not null check (channel in ('HTTP', 'MAIL')),
+    receiver text collate "C" not null,
+    customers bigint[] not null,
+    sender bigint,
+    subject text not null,
+    body text not null,
+    status text not null check (status in ('PENDING', 'DELIVERED', 'GIVEN_UP', 'ERASED')),
+    attempts int not null default 0,
+    due_at timestamptz,
+    leased_until timestamptz,
+    reason text,
+    created_at timestamptz not null,
+    settled_at timestamptz,
+    unique (workspace, wire_id),
+    unique (workspace, event, channel, receiver),
+    check ((status = 'PENDING') = (due_at is not null)),
+    check ((status = 'PENDING') = (settled_at is null))
+);
+create index delivery_due on delivery (due_at) where status = 'PENDING';
+create index delivery_recent on delivery (workspace, status, key);
+create index delivery_settled on delivery (settled_at) where settled_at is not null;
+comment on column delivery.event is 'the key of the entry of the outbox that it was made from';
+comment on column delivery.customers is 'whose data it holds, to be erased with any of them';
+comment on column delivery.leased_until is 'until then a worker is at it, unless it has died';
 
 -- jobs -------------------------------------------------------------------------------------------------------------
 
@@ -636,7 +715,7 @@ create table ledger_account (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     kind text not null check (kind in ('wallet', 'receivable', 'deferred', 'credit', 'cash', 'revenue', 'tax',
-        'discount', 'rounding', 'breakage', 'write_off', 'payable')),
+        'discount', 'rounding', 'breakage', 'write_off', 'payable', 'adjustment')),
     account bigint references account,
     detail text collate "C" not null,
     currency text collate "C" not null,
@@ -647,8 +726,10 @@ comment on column ledger_account.detail is 'what sets apart accounts of one kind
 create table ledger_balance (
     ledger_account bigint primary key references ledger_account,
     workspace int not null references workspace,
-    balance numeric(38, 12) not null
+    balance numeric(38, 12) not null,
+    watch smallint not null default 0 check (watch between 0 and 2)
 ) with (fillfactor = 50);
+comment on column ledger_balance.watch is 'of a wallet: 1 fallen below the low threshold, 2 risen above the high one, 0 neither';
 
 create table ledger_transaction (
     key bigint generated always as identity primary key,
@@ -708,6 +789,22 @@ begin
 end $$;
 create trigger posting_balances after insert on posting
     referencing new table as inserted for each statement execute function posting_balances();
+
+-- Each time that a wallet passed a threshold of its account.
+create table balance_notification (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    account bigint not null references account,
+    event smallint not null check (event between 1 and 4),
+    balance numeric(38, 12) not null,
+    low numeric(38, 12),
+    high numeric(38, 12),
+    occurred_at timestamptz not null
+);
+create index balance_notification_account on balance_notification (account, key);
+comment on column balance_notification.event is '1 low cleared, 2 high cleared, 3 low reached, 4 high reached';
+create trigger balance_notification_append_only before update or delete or truncate on balance_notification
+    for each statement execute function append_only();
 
 create trigger posting_append_only before update or delete or truncate on posting
     for each statement execute function append_only();
@@ -913,6 +1010,159 @@ create table credit_note (
 create trigger credit_note_append_only before update or delete or truncate on credit_note
     for each statement execute function append_only();
 
+-- Statements: the invoices of a carrier's accounts. One sums up what happened within [starts_at, ends_at) and posts nothing.
+-- Words of states and types are those of the carrier's door. A statement is filled once, and has its breakdown from then on.
+create table invoice_template (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    name text not null,
+    html_template text not null,
+    unique (workspace, yeti_id),
+    unique (workspace, name)
+);
+
+create table statement (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    uuid uuid not null unique default gen_random_uuid(),
+    account bigint not null references account,
+    currency text not null,
+    reference text not null,
+    state text not null check (state in ('New', 'Pending', 'Approved')),
+    type text not null check (type in ('Manual', 'Auto Full', 'Auto Partial')),
+    starts_at timestamptz not null,
+    ends_at timestamptz not null,
+    originated_amount_spent numeric(38, 12) not null default 0,
+    originated_amount_earned numeric(38, 12) not null default 0,
+    originated_calls_count bigint not null default 0,
+    originated_successful_calls_count bigint not null default 0,
+    originated_calls_duration bigint not null default 0,
+    originated_billing_duration bigint not null default 0,
+    originated_first_call_at timestamptz,
+    originated_last_call_at timestamptz,
+    terminated_amount_spent numeric(38, 12) not null default 0,
+    terminated_amount_earned numeric(38, 12) not null default 0,
+    terminated_calls_count bigint not null default 0,
+    terminated_successful_calls_count bigint not null default 0,
+    terminated_calls_duration bigint not null default 0,
+    terminated_billing_duration bigint not null default 0,
+    terminated_first_call_at timestamptz,
+    terminated_last_call_at timestamptz,
+    services_amount_spent numeric(38, 12) not null default 0,
+    services_amount_earned numeric(38, 12) not null default 0,
+    service_transactions_count bigint not null default 0,
+    amount_spent numeric(38, 12) not null
+        generated always as (originated_amount_spent + terminated_amount_spent + services_amount_spent) stored,
+    amount_earned numeric(38, 12) not null
+        generated always as (originated_amount_earned + terminated_amount_earned + services_amount_earned) stored,
+    amount_total numeric(38, 12) not null
+        generated always as (originated_amount_spent + terminated_amount_spent + services_amount_spent
+            - originated_amount_earned - terminated_amount_earned - services_amount_earned) stored,
+    created_at timestamptz not null,
+    approved_at timestamptz,
+    unique (workspace, yeti_id),
+    check (starts_at < ends_at),
+    check ((state = 'Approved') = (approved_at is not null)),
+    constraint statement_one_at_a_time exclude using gist (account with =, tstzrange(starts_at, ends_at) with &&)
+);
+create index statement_account on statement (account, ends_at);
+create index statement_new on statement (workspace, key) where state = 'New';
+comment on column statement.originated_calls_duration is 'seconds, as all durations of statements';
+
+-- The calls of a statement by destination: those that the account made, and those that it took.
+create table statement_destination (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    statement bigint not null references statement,
+    side text not null check (side in ('originated', 'terminated')),
+    dst_prefix text,
+    country bigint,
+    network bigint,
+    rate numeric(38, 12),
+    spent boolean not null,
+    amount numeric(38, 12) not null,
+    calls_count bigint not null,
+    successful_calls_count bigint not null,
+    calls_duration bigint not null,
+    billing_duration bigint not null,
+    first_call_at timestamptz,
+    last_call_at timestamptz,
+    unique (workspace, yeti_id)
+);
+create index statement_destination_statement on statement_destination (statement);
+comment on column statement_destination.spent is 'whether the amount is the account''s cost, not its revenue';
+
+-- The same calls by network.
+create table statement_network (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    statement bigint not null references statement,
+    side text not null check (side in ('originated', 'terminated')),
+    country bigint,
+    network bigint,
+    rate numeric(38, 12),
+    spent boolean not null,
+    amount numeric(38, 12) not null,
+    calls_count bigint not null,
+    successful_calls_count bigint not null,
+    calls_duration bigint not null,
+    billing_duration bigint not null,
+    first_call_at timestamptz,
+    last_call_at timestamptz,
+    unique (workspace, yeti_id)
+);
+create index statement_network_statement on statement_network (statement);
+
+-- What was charged for services, or without one, in the window of a statement: sums without sign.
+create table statement_service (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    statement bigint not null references statement,
+    service bigint references service,
+    spent boolean not null,
+    amount numeric(38, 12) not null,
+    transactions_count bigint not null,
+    unique (workspace, yeti_id),
+    unique nulls not distinct (statement, service, spent)
+);
+create index statement_service_service on statement_service (service) where service is not null;
+
+-- Why an account's next statement could not be made; gone once it is.
+create table statement_failure (
+    account bigint primary key references account,
+    workspace int not null references workspace,
+    ends_at timestamptz not null,
+    error text not null,
+    recorded_at timestamptz not null
+);
+
+-- Money from and to customers outside of invoices; each is one movement of its account's wallet.
+create table payment (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    uuid uuid not null unique default gen_random_uuid(),
+    account bigint not null references account,
+    amount numeric(38, 12) not null check (amount <> 0),
+    currency text not null,
+    notes text,
+    private_notes text,
+    type text not null check (type in ('manual', 'cryptomus')),
+    status text not null check (status in ('canceled', 'completed', 'pending', 'rolled_back')),
+    balance_before numeric(38, 12),
+    created_at timestamptz not null,
+    rolled_back_at timestamptz,
+    unique (workspace, yeti_id),
+    check (balance_before is not null or status in ('canceled', 'pending')),
+    check ((rolled_back_at is null) = (status <> 'rolled_back'))
+);
+create index payment_account on payment (account, key);
+
 -- walls ------------------------------------------------------------------------------------------------------------
 
 -- Requests on behalf of a workspace run as bursar_api, which sees that workspace's rows and no others, whatever a
@@ -939,5 +1189,6 @@ end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
-revoke update, delete on audit, change_log, ledger_transaction, posting, charge, invoice_document, credit_note from bursar_api;
+revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, charge, invoice_document, credit_note
+    from bursar_api;
 revoke insert, delete on workspace from bursar_api;

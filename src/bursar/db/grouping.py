@@ -1,0 +1,122 @@
+"""Commands of many requests in one transaction: whatever came while the last one was written is the next.
+
+A row that everybody changes is locked once for all of them, and one commit makes all of them durable. Each is answered
+when its transaction has committed, as if it had been alone.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import asyncpg
+
+from bursar.core.caller import Caller
+from bursar.core.errors import BursarError, Unavailable
+from bursar.db.database import Connection, Database, outage
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+AT_MOST = 200
+"""Commands in one transaction."""
+WAITING = 5_000
+"""Commands of one workspace that may wait; more are told to come again."""
+HANDS = 2
+"""Transactions of one workspace at a time: while one waits for the disk, the other one works."""
+
+Work = Callable[[Connection, Sequence[tuple[Caller, C]]], Awaitable[list[R | BursarError]]]
+"""Carries out commands of one workspace in order; one outcome each. What it raises undoes all of them."""
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[C, R]):
+    caller: Caller
+    command: C
+    done: "asyncio.Future[R]"
+
+
+@dataclass(slots=True)
+class _Line(Generic[C, R]):
+    """The commands of one workspace that wait, and those who work on them."""
+
+    queue: deque[_Waiting[C, R]] = field(default_factory=deque)
+    hands: set["asyncio.Task[None]"] = field(default_factory=set)
+
+
+class Grouped(Generic[C, R]):
+    """One kind of command in one process."""
+
+    def __init__(self, work: Work[C, R], *, at_most: int = AT_MOST, hands: int = HANDS) -> None:
+        self._work = work
+        self._at_most = at_most
+        self._hands = hands
+        self._lines: dict[int, _Line[C, R]] = {}
+
+    async def submit(self, db: Database, caller: Caller, command: C) -> R:
+        """The outcome of a command, once it is on disk; raises the `BursarError` that it met instead.
+
+        Where the transactions of `db` are one of somebody else's, it is carried out in that one, alone.
+        """
+        if db.joined:
+            return _outcome(
+                (await db.run(caller.workspace, lambda connection: self._work(connection, [(caller, command)])))[0]
+            )
+        line = self._lines.setdefault(caller.workspace, _Line())
+        if len(line.queue) >= WAITING:
+            raise Unavailable("more is waiting than can be stored in time; try again shortly")
+        waiting = _Waiting[C, R](caller, command, asyncio.get_running_loop().create_future())
+        line.queue.append(waiting)
+        if len(line.hands) < self._hands:
+            task = asyncio.create_task(self._drain(db, caller.workspace, line))
+            line.hands.add(task)
+        return await waiting.done
+
+    async def _drain(self, db: Database, workspace: int, line: _Line[C, R]) -> None:
+        try:
+            while line.queue:
+                some = [line.queue.popleft() for _ in range(min(len(line.queue), self._at_most))]
+                await self._carry_out(db, workspace, some)
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            line.hands.discard(task)
+            if not line.hands and not line.queue and self._lines.get(workspace) is line:
+                del self._lines[workspace]
+
+    async def _carry_out(self, db: Database, workspace: int, some: list[_Waiting[C, R]]) -> None:
+        """Carry out commands together; where that fails on the content of one, by halves, so that it fails alone."""
+        commands = [(waiting.caller, waiting.command) for waiting in some]
+        try:
+            outcomes = await db.run(workspace, lambda connection: self._work(connection, commands))
+        except BaseException as error:
+            if len(some) > 1 and isinstance(error, (asyncpg.PostgresError, BursarError)) and not _away(error):
+                middle = len(some) // 2
+                await self._carry_out(db, workspace, some[:middle])
+                await self._carry_out(db, workspace, some[middle:])
+                return
+            reason = error if isinstance(error, Exception) else Unavailable()
+            for waiting in some:
+                if not waiting.done.done():
+                    waiting.done.set_exception(reason)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for waiting, outcome in zip(some, outcomes, strict=True):
+            if waiting.done.done():
+                continue
+            if isinstance(outcome, BursarError):
+                waiting.done.set_exception(outcome)
+            else:
+                waiting.done.set_result(outcome)
+
+
+def _away(error: BaseException) -> bool:
+    return isinstance(error, Unavailable) or outage(error)
+
+
+def _outcome(outcome: R | BursarError) -> R:
+    if isinstance(outcome, BursarError):
+        raise outcome
+    return outcome

@@ -1,0 +1,182 @@
+"""Wallets as they are held, moved and watched within one transaction.
+
+A wallet is money that we owe the customer: its balance, as customers see it, is what the ledger shows with the sign
+turned. `ledger.service` is the only caller of this module's writing part.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from bursar.core import decimals
+from bursar.core.caller import Caller
+from bursar.core.errors import BursarError
+from bursar.db.database import Connection
+from bursar.ledger import store
+from bursar.ledger.model import Kind, LedgerAccount, Transaction
+from bursar.ledger.watch import Crossing, State, Thresholds, step
+from bursar.notify import outbox
+
+PASSED = "balance"
+"""Topic of the outbox: a wallet has passed a threshold; `{notification}` is its key."""
+THRESHOLDS = "thresholds"
+"""Topic of the outbox: the thresholds of an account were set; `{account}` is its key."""
+
+
+class WalletRefuses(BursarError):
+    """A wallet cannot move so."""
+
+
+class BalanceTooLarge(WalletRefuses):
+    """The balance would have more than 26 digits before the point."""
+
+
+class InsufficientFunds(WalletRefuses):
+    """A wallet does not hold what is to be taken from it."""
+
+    def __init__(self, account: int, balance: Decimal, needed: Decimal, floor: Decimal) -> None:
+        self.account = account
+        """Internal key of the account."""
+        self.balance = balance
+        self.needed = needed
+        self.floor = floor
+        """What must be left."""
+        super().__init__(f"the balance of {balance:f} does not allow {needed:f} to be taken: {floor:f} must be left")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A balance before and after a movement, as the customer sees it."""
+
+    old: Decimal
+    new: Decimal
+
+
+@dataclass(slots=True)
+class Held:
+    """A wallet whose row is locked until the transaction ends."""
+
+    key: int
+    account: int
+    found: Decimal
+    """The balance in the row."""
+    bounds: Thresholds
+    was: State
+    balance: Decimal = field(init=False)
+    state: State = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.balance, self.state = self.found, self.was
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A threshold that a wallet has passed."""
+
+    held: Held
+    crossing: Crossing
+    balance: Decimal
+
+
+@dataclass(slots=True)
+class Purse:
+    """Wallets that are held by one transaction, and what has come over them in it."""
+
+    held: Mapping[LedgerAccount, Held]
+    passed: list[Passed] = field(default_factory=list)
+
+    def move(self, transaction: Transaction, floor: Decimal | None) -> dict[LedgerAccount, Change]:
+        """Let the wallets that a transaction names change by it, and watch them.
+
+        Raises `InsufficientFunds` where it takes from one and less than `floor` would be left, `BalanceTooLarge` where
+        more would be there than can be written; then nothing changes.
+        """
+        changes: dict[LedgerAccount, Change] = {}
+        for posting in transaction.postings:
+            name = posting.ledger_account
+            if name.kind is Kind.WALLET:
+                old = changes[name].old if name in changes else self.held[name].balance
+                new = changes[name].new if name in changes else old
+                changes[name] = Change(old, new - posting.amount)
+        for name, change in changes.items():
+            if not decimals.fits(change.new):
+                raise BalanceTooLarge
+            if floor is not None and change.new < change.old and change.new < floor:
+                raise InsufficientFunds(self.held[name].account, change.old, change.old - change.new, floor)
+        for name, change in changes.items():
+            self._come_to(self.held[name], change.new)
+        return changes
+
+    def look(self) -> None:
+        """Watch wallets where they are: their thresholds may have changed."""
+        for held in self.held.values():
+            self._come_to(held, held.balance)
+
+    def _come_to(self, held: Held, balance: Decimal) -> None:
+        held.balance = balance
+        held.state, crossings = step(held.state, balance, held.bounds)
+        self.passed += [Passed(held, crossing, balance) for crossing in crossings]
+
+
+async def hold(connection: Connection, workspace: int, wallets: Mapping[LedgerAccount, int]) -> Purse:
+    """Hold wallets, by name and key, until the transaction ends. Those of many are taken in the order of their keys."""
+    if not wallets:
+        return Purse({})
+    keys = list(wallets.values())
+    found = {row["ledger_account"]: row for row in await connection.fetch(store.queries.hold_wallets, workspace, keys)}
+    if len(found) < len(wallets):
+        await connection.execute(store.queries.open_wallets, workspace, [key for key in keys if key not in found])
+        rows = await connection.fetch(store.queries.hold_wallets, workspace, keys)
+        found = {row["ledger_account"]: row for row in rows}
+    # A second statement: it sees thresholds that were set while the first one waited for the rows.
+    bounds = {
+        row["ledger_account"]: Thresholds(row["low"], row["high"])
+        for row in await connection.fetch(store.queries.thresholds_of, workspace, keys)
+    }
+    return Purse({
+        name: Held(
+            key,
+            name.account or 0,
+            -found[key]["balance"] + 0,
+            bounds.get(key, Thresholds()),
+            State(found[key]["watch"]),
+        )
+        for name, key in wallets.items()
+    })  # fmt: skip
+
+
+async def put_back(connection: Connection, caller: Caller, purse: Purse) -> None:
+    """Store what has come over wallets, and leave in the outbox what is to be told of them."""
+    changed = sorted(
+        (held for held in purse.held.values() if held.balance != held.found or held.state is not held.was),
+        key=lambda held: held.key,
+    )
+    if changed:
+        done = await connection.execute(
+            store.queries.change_wallets,
+            caller.workspace,
+            [held.key for held in changed],
+            [-held.found for held in changed],
+            [held.found - held.balance for held in changed],
+            [int(held.state) for held in changed],
+        )
+        assert done == f"UPDATE {len(changed)}", "a wallet that was held has changed"
+    await _tell(connection, caller, purse.passed)
+
+
+async def _tell(connection: Connection, caller: Caller, passed: Iterable[Passed]) -> None:
+    entries = list(passed)
+    if not entries:
+        return
+    rows = await connection.fetch(
+        store.queries.insert_notifications,
+        caller.workspace,
+        caller.now,
+        [one.held.account for one in entries],
+        [int(one.crossing) for one in entries],
+        [one.balance for one in entries],
+        [one.held.bounds.low for one in entries],
+        [one.held.bounds.high for one in entries],
+    )
+    told = [(PASSED, {"notification": row["key"]}) for row in sorted(rows, key=lambda row: int(row["key"]))]
+    await outbox.add(connection, caller.workspace, caller.wall, told)
