@@ -16,6 +16,7 @@ from bursar.db.database import Database
 from bursar.db.queries import Queries
 from bursar.http.app import load_doors
 from bursar.http.openapi import document
+from bursar.invoicing.statements import create_statement
 from bursar.notify.deliveries import list_deliveries, make
 from bursar.notify.model import Channel, Message
 from bursar.notify.outbox import Entry
@@ -39,8 +40,11 @@ OPERATIONS = list(operations())
 ADDRESSED = [entry for entry in OPERATIONS if "{" in entry[1]]
 LISTS = [entry for entry in OPERATIONS if "{" not in entry[1] and entry[0] == "GET" and entry[2] not in SAFE]
 
-COMMON = {"number", "currency_id"}
+COMMON = {"number", "currency_id", "statement_number"}
 """Parts of paths that are the same in every workspace."""
+
+NUMBERS = {"number", "statement_number"}
+"""Those that are counted: the stranger's first is another's first, too."""
 
 BODIES: dict[str, Any] = {
     "updateAccount": {"name": "Mine"},
@@ -84,12 +88,19 @@ class Two:
     @property
     def unknown(self) -> dict[str, str]:
         """Ids of the same form that nobody has."""
-        return {name: value if name == "number" else value[:-4] + "none" for name, value in self.ids.items()}
+        return {name: value if name in NUMBERS else value[:-4] + "none" for name, value in self.ids.items()}
 
 
 async def _file(db: Database, owner: Tenant) -> str:
     async with db.transaction(owner.caller.workspace) as connection:
         return (await files.keep(connection, owner.caller, f"{MARK}.txt", "text/plain", MARK.encode())).id
+
+
+async def _statement(db: Database, owner: Tenant, name: str) -> int:
+    async with db.transaction(owner.caller.workspace) as connection:
+        number = await connection.fetchval("select yeti_id from account where togai_id = $1", name)
+        values = {"account": number, "start_date": "2024-04-01", "end_date": "2024-04-02"}
+        return await create_statement(connection, owner.caller, values)
 
 
 async def _delivery(db: Database, owner: Tenant) -> str:
@@ -134,10 +145,12 @@ def two(server: Server) -> Two:
         "setting_id_str": f"setting.USER.threshold.ACCOUNT.{name}",
         "usage_meter_id": meter_id,
         "price_plan_id": plan_id,
+        "pricing_schedule_id": expect(owner.http.get(f"/price_plans/{plan_id}"), 200)["pricingSchedule"][0]["id"],
         "addon_id": add_on,
         "currency_id": "USD",
         "invoice_id": invoice,
         "number": "1",
+        "statement_number": str(_in_thread(lambda: server.run(lambda db: _statement(db, owner, name)))),
         "token": owner.token[:12],
     }
     return Two(owner, server.workspace(clock=datetime(2024, 6, 10, tzinfo=UTC)), ids)

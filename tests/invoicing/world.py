@@ -1,5 +1,6 @@
 """A workspace to bill: made through the services, with usage written straight into the rollups."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -19,6 +20,8 @@ from bursar.catalog.definitions import (
     FeeCard,
     MeterDefinition,
     PlanDetails,
+    PricingRule,
+    RuleAction,
     SchemaDefinition,
     SlabDefinition,
     SlabRate,
@@ -63,6 +66,19 @@ def card(
     )
 
 
+def update(name: str, order: int, target: str, computation: Any, condition: Any = None, **more: Any) -> PricingRule:
+    """A rule that changes a figure; its logic as Python values."""
+    text = None if condition is None else json.dumps(condition)
+    return PricingRule(name, order, json.dumps(computation), RuleAction("UPDATE", target), text, **more)
+
+
+def add(name: str, order: int, computation: Any, condition: Any = None, **more: Any) -> PricingRule:
+    """A rule that adds a line, with its own name for an id."""
+    text = None if condition is None else json.dumps(condition)
+    action = RuleAction("ADD", id=name, description=f"Line {name}")
+    return PricingRule(name, order, json.dumps(computation), action, text, **more)
+
+
 @dataclass
 class World:
     db: Database
@@ -102,6 +118,7 @@ class World:
         currency: str = "USD",
         fees: Sequence[FeeCard] = (),
         ongoing_updates: bool = False,
+        rules: Sequence[PricingRule] = (),
     ) -> PlanVersion:
         details = PlanDetails(
             currencies=[currency],
@@ -110,6 +127,7 @@ class World:
             commitment=None if commitment is None else Commitment("Minimum", [CurrencyRate(currency, dec(commitment))]),
             fees=list(fees),
             ongoing_updates=ongoing_updates,
+            rules=list(rules),
         )
         async with self.db.transaction(self.caller.workspace) as connection:
             made = await create_plan(connection, self.caller, NewPlan(name, "BILLING", None, details))

@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psycopg
 import pytest
 
+from bursar.accounts.terms import THRESHOLDS
 from bursar.core import crash
 from bursar.db.database import SESSION
-from bursar.ledger.wallets import THRESHOLDS
 from bursar.notify import outbox
 from bursar.runtime.datadir import DataDir
 from tests.http.togai.catalog import card, per_unit
+from tests.http.yeti.carrier import ADMIN, JSON_API
 from tests.notify.receivers import hearing
 from tests.postgres import open_folder
 from tests.runtime.program import BURSAR, TOKEN, Program
@@ -91,9 +93,11 @@ class Story:
             assert done.returncode == -9, done.stderr
         raise AssertionError("it is killed again and again")
 
-    def send(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
+    def send(
+        self, method: str, path: str, body: Any = None, key: str | None = None, media_type: str = "application/json"
+    ) -> Any:
         """The answer of a request that is sent until it has one."""
-        headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
+        headers = {"authorization": f"Bearer {self.token}", "content-type": media_type}
         if key is not None:
             headers["idempotency-key"] = key
         data = None if body is None else json.dumps(body).encode()
@@ -130,10 +134,12 @@ def test_every_point_recovers_by_itself(tmp_path: Path) -> None:
         plan = _catalogue(story)
         for number in range(ACCOUNTS):
             _account(story, number, plan)
+        service = _service(story)
         told = _thresholds(story)
         for batch in range(4):
             events = [_event(f"{batch}-{n}", f"a{n % ACCOUNTS}") for n in range(30)]
             story.send("POST", "/ingestBatch", {"events": events}, f"batch {batch}")
+        _invoice_monthly(folder)
         for month in (6, 7):
             story.send("POST", "/bursar/v1/clock", {"now": f"2024-{month:02}-10T00:00:00Z"}, f"month {month}")
         _jobs(story, plan)
@@ -153,11 +159,27 @@ def test_every_point_recovers_by_itself(tmp_path: Path) -> None:
         for invoice in may:
             document = story.send("GET", f"/bursar/v1/invoices/{invoice['id']}")["document"]
             assert Decimal(str(document["total"])) == 4  # 40 units at 0.1
+        charged = story.send("GET", f"{ADMIN}/services/{service}/transactions")["data"]
+        assert [row["attributes"]["amount"] for row in charged] == ["5.0", "3.0", "3.0"], (
+            "made, renewed in June and July"
+        )
         customers = story.send("GET", "/customers?pageSize=50")["data"]
         assert sorted(customer["id"] for customer in customers) == [f"a{n}" for n in range(1, ACCOUNTS)]
+        with psycopg.connect(DataDir(folder).dsn()) as connection:
+            months = connection.execute("select starts_at::date, count(*) from bursar.statement group by 1 order by 1")
+            assert [(str(day), count) for day, count in months] == [("2024-05-01", ACCOUNTS), ("2024-06-01", ACCOUNTS)]
         assert story.command("verify")["holds"] is True
         assert story.starts == 2, "the migration's point kills the parent itself; the others heal under it"
         story.running.terminate()
+
+
+def _invoice_monthly(folder: Path) -> None:
+    """Every account gets its statement of a month by itself."""
+    with psycopg.connect(DataDir(folder).dsn()) as connection:
+        connection.execute(
+            "update bursar.account_terms set invoice_period = 4, next_invoice_type = 2,"
+            " next_invoice_at = '2024-06-01T00:00:00Z'"
+        )
 
 
 def _jobs(story: Story, plan: str) -> None:
@@ -232,6 +254,21 @@ def _account(story: Story, number: int, plan: str) -> None:
     assert story.send("POST", "/customers", customer, f"customer {number}")["id"] == name
     body = {"mode": "ASSOCIATE", "pricePlanId": plan, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
     story.send("POST", f"/accounts/{name}/price_plans", body, "associate")
+
+
+def _service(story: Story) -> str:
+    """A service that is renewed each month, of the second account: accounts are numbered from 1."""
+
+    def make(kind: str, attributes: dict[str, Any], **links: tuple[str, str]) -> str:
+        related = {name.replace("_", "-"): {"data": {"type": type_, "id": key}} for name, (type_, key) in links.items()}
+        document = {"data": {"type": kind, "attributes": attributes, "relationships": related}}
+        made = story.send("POST", f"{ADMIN}/{kind}", document, kind, JSON_API)
+        return str(made["data"]["id"])
+
+    logging = {"name": "numbers", "force-renew": True, "provisioning-class": "Billing::Provisioning::Logging"}
+    prices = {"initial-price": 5, "renew-price": 3, "renew-period": "Month", "renew-at": "2024-06-01T00:00:00Z"}
+    links = {"account": ("accounts", "2"), "service_type": ("service-types", make("service-types", logging))}
+    return make("services", prices, **links)
 
 
 def _event(identifier: str, account: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Rejected
 from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
+from bursar.db.listing import BIGINT, TEXT, Column, Lister, Listing, Slice
 from bursar.db.queries import Queries
 
 queries = Queries("bursar.accounts", "api_accesses.sql")
@@ -21,6 +22,17 @@ LOGIN_LIMIT = 255
 ACCOUNTS_LIMIT = 500
 """Accounts that a dynamic token can name."""
 Problems = list[tuple[str, str]]
+_LISTER = Lister(
+    queries,
+    "list_accesses",
+    {
+        "id": Column("x.yeti_id", BIGINT),
+        "customer_id": Column("c.yeti_id", BIGINT),
+        "login": Column("x.login", TEXT),
+        "account_ids": Column("x.account_ids", TEXT),
+        "allowed_ips": Column("x.allowed_ips", TEXT),
+    },
+)
 _TAKEN = "has already been taken"
 
 
@@ -63,6 +75,12 @@ class Portal:
     password_hash: str | None
     config: Config | None = None
     """What a dynamic token says."""
+
+
+async def list_accesses(connection: Connection, workspace: int, listing: Listing) -> Slice[Row]:
+    """Logins of customers that are there; rows have `id`, `customer_id`, its number, `login`, `account_ids`
+    and `allowed_ips`."""
+    return await _LISTER.fetch(connection, listing, workspace)
 
 
 async def create_access(
@@ -135,7 +153,7 @@ async def portal_config(
 ) -> Config:
     """What a dynamic token for a customer's number opens; raises `Rejected` with all that is wrong.
 
-    `config` has `allowed_ips` and `customer_portal_access_profile_id` where they were given.
+    `config` has `allowed_ips`, `customer_portal_access_profile_id` and `gateway` where they were given.
     """
     problems: Problems = []
     row = await _customer(connection, caller, customer)
@@ -144,6 +162,8 @@ async def portal_config(
     networks = _networks(config.get("allowed_ips", EVERYWHERE), problems)
     if config.get("customer_portal_access_profile_id", 1) != 1:
         problems.append(("customer_portal_access_profile", "can't be blank"))
+    if config.get("gateway") is not None:  # there are none here
+        problems.append(("provision_gateway", "can't be blank"))
     numbers = sorted(set(accounts))
     if len(numbers) > ACCOUNTS_LIMIT:
         problems.append(("accounts", f"is too long (maximum is {ACCOUNTS_LIMIT})"))

@@ -1,3 +1,9 @@
+-- name: list_accesses
+-- The logins of customers that the carrier has not deleted.
+select x.yeti_id as id, c.yeti_id as customer_id, x.login, x.account_ids, x.allowed_ips
+from api_access x join customer c on c.key = x.customer
+where x.workspace = $1 and c.hidden_at is null;
+
 -- name: insert_access
 -- Add a login; nothing where the name is taken on the server.
 insert into api_access (workspace, yeti_id, customer, subject, login, password_hash, account_ids, allowed_ips, created_at,

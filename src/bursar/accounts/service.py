@@ -123,8 +123,8 @@ async def erase_customer(connection: Connection, caller: Caller, identifier: str
     crash.point("customer erased")
     await connection.execute(queries.erase_accounts, caller.workspace, customer.key, caller.wall, ERASED)
     await connection.execute(queries.delete_contacts, caller.workspace, customer.key)
-    await deliveries.erase(connection, caller, customer.key)
     await delete_accesses_of(connection, caller, customer.key)
+    await deliveries.erase(connection, caller, customer.key)
     await audit.record(connection, caller, "erase", "customer", identifier)
     return True
 

@@ -180,6 +180,40 @@ class FeeCard(msgspec.Struct, omit_defaults=True):
         return next(rate.rate for rate in self.rates if rate.currency == currency)
 
 
+class RuleAction(msgspec.Struct, omit_defaults=True):
+    """What a pricing rule does with its number: ADD a line of so much, or UPDATE what a target says."""
+
+    type: Literal["ADD", "UPDATE"]
+    target: str | None = None
+    """Of UPDATE: `revenue.urc.<meter>`, `usage.urc.<meter>` or `revenue.ff.<add-on>`."""
+    id: str | None = None
+    description: str | None = None
+    metadata: dict[str, str] = {}
+
+
+class PricingRule(msgspec.Struct, omit_defaults=True):
+    """A rule that runs when the rate cards of an invoice are rated. Condition and computation are jsonLogic text."""
+
+    name: str
+    order: int
+    computation: str
+    action: RuleAction
+    condition: str | None = None
+    in_advance: bool = False
+    """Whether it is for the invoice of fees in advance; else for that of everything else."""
+    id: str = ""
+    """On the wire; empty until it is kept."""
+    version: int = 1
+    """Counts what the rule has said under its name."""
+
+    @property
+    def key(self) -> str:
+        """What it changes: `urc.<meter>`, `ff.<add-on>`, or the id of the line that it adds."""
+        if self.action.target is not None:
+            return self.action.target.partition(".")[2]
+        return self.action.id or self.id
+
+
 class PlanDetails(msgspec.Struct, omit_defaults=True):
     """One version of a price plan."""
 
@@ -190,6 +224,7 @@ class PlanDetails(msgspec.Struct, omit_defaults=True):
     ongoing_updates: bool = False
     """Whether a new version may take effect from the beginning of the cycle that is open."""
     fees: list[FeeCard] = []
+    rules: list[PricingRule] = []
 
 
 def to_text(definition: msgspec.Struct) -> str:

@@ -17,6 +17,7 @@ from bursar.catalog.definitions import (
 )
 from bursar.catalog.enrichments import check_enrichments, variables
 from bursar.catalog.id_templates import read_template
+from bursar.catalog.pricing_rules import check_rules
 from bursar.core.cycles import Calendar
 from bursar.core.decimals import NUMERAL
 from bursar.core.errors import Invalid
@@ -124,6 +125,7 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     _check_fees(plan.fees, names, plan.currencies, f"{path}.fixedFeeRateCards")
     if plan.commitment is not None:
         _check_commitment(plan.commitment, plan.currencies, f"{path}.minimumCommitment")
+    check_rules(plan)
 
 
 def check_card(card: UsageCard, currencies: Sequence[str], path: str) -> None:

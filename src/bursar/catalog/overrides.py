@@ -9,6 +9,8 @@ import msgspec
 from bursar.catalog.definitions import PlanDetails, to_text
 from bursar.catalog.model import check_plan
 from bursar.catalog.plans import PlanChange, PlanVersion
+from bursar.catalog.pricing_rules import PATH as RULES
+from bursar.catalog.pricing_rules import kept
 from bursar.catalog.schemas import queries
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid
@@ -42,7 +44,7 @@ def overridden(plan: PlanVersion, change: PlanChange) -> PlanVersion:
     try:
         check_plan(merged, plan.type)
     except Invalid as error:
-        raise Invalid(_PATH + error.field.removeprefix("pricePlanDetails"), error.rule) from None
+        raise Invalid(_field(error.field, own_rules=change.rules is not None), error.rule) from None
     active = tuple(currency for currency in plan.active_currencies if currency in merged.currencies)
     return replace(plan, details=merged, active_currencies=active, override=change)
 
@@ -50,8 +52,13 @@ def overridden(plan: PlanVersion, change: PlanChange) -> PlanVersion:
 async def keep(connection: Connection, caller: Caller, plan: PlanVersion) -> PlanVersion:
     """Keep what `overridden` made of a version, for an association to name."""
     assert plan.override is not None
+    said = plan.override
+    if said.rules is not None:
+        details = kept(plan.details)
+        said = replace(said, rules=details.rules)
+        plan = replace(plan, details=details, override=said)
     wire_id = draw("sch")
-    change = msgspec.json.Encoder(decimal_format="number").encode(_said(plan.override)).decode()
+    change = msgspec.json.Encoder(decimal_format="number").encode(_said(said)).decode()
     key = await connection.fetchval(
         queries.insert_plan_override,
         caller.workspace,
@@ -67,8 +74,15 @@ async def keep(connection: Connection, caller: Caller, plan: PlanVersion) -> Pla
     return replace(plan, version_key=key, version_id=wire_id)
 
 
+def _field(field: str, *, own_rules: bool) -> str:
+    """The field of an override that a rule of the whole plan is about. Rules of the plan itself fail for its cards."""
+    if field.startswith(RULES):
+        return f"{RULES}Override{field.removeprefix(RULES)}" if own_rules else _PATH
+    return _PATH + field.removeprefix("pricePlanDetails")
+
+
 def _said(change: PlanChange) -> dict[str, object]:
-    parts = {name: getattr(change, name) for name in ("currencies", "cycle", "usage", "fees", "commitment")}
+    parts = {name: getattr(change, name) for name in ("currencies", "cycle", "usage", "fees", "commitment", "rules")}
     return {name: part for name, part in parts.items() if part is not None}
 
 

@@ -11,11 +11,13 @@ from bursar.catalog.definitions import (
     CycleDefinition,
     FeeCard,
     PlanDetails,
+    PricingRule,
     UsageCard,
     from_text,
     to_text,
 )
 from bursar.catalog.model import check_plan
+from bursar.catalog.pricing_rules import kept
 from bursar.catalog.schemas import queries
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, WrongState
@@ -62,7 +64,7 @@ class NewPlan:
 
 @dataclass(frozen=True, slots=True)
 class PlanChange:
-    """What to change of a price plan; None leaves it as it is. A list of cards replaces the cards of its kind."""
+    """What to change of a price plan; None leaves it as it is. A list of cards or rules replaces those of its kind."""
 
     description: str | None = None
     currencies: list[str] | None = None
@@ -70,6 +72,7 @@ class PlanChange:
     usage: list[UsageCard] | None = None
     fees: list[FeeCard] | None = None
     commitment: Commitment | None = None
+    rules: list[PricingRule] | None = None
 
     def applied(self, details: PlanDetails) -> PlanDetails:
         """What a plan says with the change."""
@@ -79,6 +82,7 @@ class PlanChange:
             "usage": self.usage,
             "fees": self.fees,
             "commitment": self.commitment,
+            "rules": self.rules,
         }
         return msgspec.structs.replace(details, **{name: part for name, part in parts.items() if part is not None})
 
@@ -106,7 +110,7 @@ async def create_plan(connection: Connection, caller: Caller, new: NewPlan) -> P
     )
     if key is None:
         raise Taken("name", f"there is a price plan {new.name!r} already")
-    await _insert_version(connection, caller, key, draw("sch"), 1, 1, new.details)
+    await _insert_version(connection, caller, key, draw("sch"), 1, 1, kept(new.details))
     await audit.record(connection, caller, "create", "price_plan", identifier)
     return await find(connection, caller.workspace, identifier)
 
@@ -145,6 +149,7 @@ async def update_plan(
         if currency not in details.currencies:
             raise Invalid("pricePlanDetails.supportedCurrencies", f"{currency!r} is active and cannot be taken away")
     await _check_details(connection, caller, details, before.type)
+    details = kept(details, before.details)
     if details != before.details:
         if before.status == "DRAFT":
             version, revision, wire_id = before.version, before.revision + 1, before.version_id

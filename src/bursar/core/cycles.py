@@ -7,18 +7,19 @@ The rules of time zones come from the `tzdata` package alone, so that the same i
 operating system.
 """
 
+import re
 import zoneinfo
 from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Self
 from zoneinfo import ZoneInfo
 
 from bursar.core.errors import Invalid
-from bursar.core.period import FIRST, FOREVER, Period
+from bursar.core.period import FIRST, FOREVER, Period, parse_instant
 
 zoneinfo.reset_tzpath(to=())
 ZoneInfo.clear_cache()
@@ -49,6 +50,9 @@ _MONTHS = {
 }
 """Months in one cycle; a week is not made of months."""
 
+_OFFSET = re.compile(r"[T ].*(Z|[+-][\d:]+)$")
+"""The end of a text that says of which zone its time is; a date has dashes, too."""
+
 LAST = "LAST"
 FIRST_MONTH = "FIRST"
 NO_MONTH = "NIL"
@@ -77,6 +81,23 @@ def local_midnight(day: date, zone: str) -> datetime:
     if day.year < FIRST.year:
         return FIRST
     return min(max(datetime(day.year, day.month, day.day, tzinfo=rules).astimezone(UTC), FIRST), FOREVER)
+
+
+def local_instant(text: str, zone: str) -> datetime:
+    """The instant (UTC) of an ISO 8601 text, read by the clock in `zone` unless the text has an offset of its own.
+
+    A date is its midnight; of a time that occurs twice the earlier is taken, one that the clock skips is read with the
+    offset before the gap. Raises `ValueError` for anything else, and for what lies outside the years 1 to 9999.
+    """
+    instant = parse_instant(text)
+    if _OFFSET.search(text.strip()):
+        return instant
+    if instant.time() == time.min:
+        return local_midnight(instant.date(), zone)
+    try:
+        return instant.replace(tzinfo=zone_rules(zone)).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
 
 
 def add_days(instant: datetime, days: int, zone: str) -> datetime:

@@ -1,7 +1,20 @@
 """What was used becomes what is owed: billing cycles opened, invoices drawn up, issued once, explained, and paid.
 
-Owns: invoices, their frozen documents, credit notes and the series that number them; payments.
+Owns: invoices, their frozen documents, credit notes and the series that number them; statements, which sum up what a
+carrier's accounts were charged, with their breakdown, and the templates of their documents; payments.
 Does not own: when cycles run (purchases), quantities (usage), arithmetic of prices (rating), postings (ledger).
 """
 
-OWNS: tuple[str, ...] = ("invoice", "invoice_document", "invoice_series", "credit_note", "payment")
+OWNS: tuple[str, ...] = (
+    "invoice",
+    "invoice_document",
+    "invoice_series",
+    "credit_note",
+    "payment",
+    "invoice_template",
+    "statement",
+    "statement_destination",
+    "statement_network",
+    "statement_service",
+    "statement_failure",
+)

@@ -1,22 +1,26 @@
 """What a plan would charge for some usage: the arithmetic of an invoice without an invoice."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from bursar.catalog import plans
-from bursar.catalog.definitions import FeeCard, PlanDetails, UsageCard
+from bursar.catalog.definitions import FeeCard, PlanDetails, PricingRule, UsageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core.caller import Caller
+from bursar.core.currencies import EXPONENTS
 from bursar.core.cycles import days_in
+from bursar.core.decimals import SCALE, round_line
 from bursar.core.errors import Invalid, WrongState
 from bursar.core.period import FIRST, FOREVER, Period, show_instant
 from bursar.db.database import Connection
 from bursar.invoicing.model import charge
+from bursar.invoicing.ruled import RuleBook, books_of
 from bursar.purchases import store as schedules
 from bursar.purchases.model import AccountFacts, Segment, cycle_number
 from bursar.rating.fees import falls_in, fee
+from bursar.rating.pricing_rules import Verdict, run_rules
 from bursar.rating.slabs import Charge
 from bursar.usage import quantities
 
@@ -51,6 +55,8 @@ class UsageRevenue:
 
     card: UsageCard
     charge: Charge
+    ruled: Decimal = _ZERO
+    """What pricing rules made more, or less, of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +68,28 @@ class FeeRevenue:
 
 
 @dataclass(frozen=True, slots=True)
+class Addition:
+    """What a pricing rule adds."""
+
+    rule: PricingRule
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Calculation:
     """What a plan charges, card by card, before rounding to the currency; commitments are left out."""
 
     usage: list[UsageRevenue]
     fees: list[FeeRevenue]
+    added: list[Addition] = field(default_factory=list)
 
 
 def calculate(
     details: PlanDetails, currency: str, used: Mapping[int, Decimal], cycle: int, share: Share | None = None
 ) -> Calculation:
     """What a plan charges in the cycle of a number, counted from 0, for quantities by internal key of the meter.
+
+    Its pricing rules are applied, those for the invoice in advance too.
 
     `share` prorates the fees that are charged by the day. Raises `Invalid` for a currency that the plan does not have.
     """
@@ -85,9 +102,47 @@ def calculate(
         rate = card.in_currency(currency)
         amount = fee(rate, part.days, part.of_days, prorated=card.prorated, opens_cycle=True) if due else None
         fees.append(FeeRevenue(card, amount or _ZERO))
+    usage = [UsageRevenue(card, charge(card, currency, used.get(card.meter, _ZERO))) for card in details.usage]
+    found = Calculation(usage, fees)
+    for in_advance, book in books_of(details).items():
+        found = _ruled(found, book, currency, cycle, in_advance=in_advance)
+    return found
+
+
+def _ruled(found: Calculation, book: RuleBook, currency: str, cycle: int, *, in_advance: bool) -> Calculation:
+    """A calculation with the rules for one of the invoices applied."""
+    usage = {} if in_advance else {f"urc.{entry.card.meter_id}": entry for entry in found.usage}
+    fees = {f"ff.{entry.card.add_on_id}": entry for entry in found.fees if entry.card.in_advance is in_advance}
+    idle = {
+        f"revenue.{key}"
+        for key, entry in fees.items()
+        if not falls_in(cycle, recurring=entry.card.recurring, interval=entry.card.interval, offset=entry.card.offset)
+    }
+    runs = run_rules(
+        book.steps,
+        {f"usage.{key}": entry.charge.quantity for key, entry in usage.items()}
+        | {f"revenue.{key}": entry.charge.amount for key, entry in usage.items()}
+        | {f"revenue.{key}": entry.amount for key, entry in fees.items()},
+        rate=lambda name, quantity: charge(usage[name.removeprefix("revenue.")].card, currency, quantity).amount,
+        rounded=lambda amount: round_line(amount, EXPONENTS.get(currency, SCALE)),
+        uncharged=frozenset(idle),
+    )
+    added = list(found.added)
+    for rule, run in zip(book.rules, runs, strict=True):
+        if run.verdict is not Verdict.TRUE:
+            continue
+        if rule.action.target is None:
+            added.append(Addition(rule, run.new_revenue))
+        elif rule.key in usage:
+            card = usage[rule.key].card
+            rated = charge(card, currency, run.new_usage or _ZERO)
+            usage[rule.key] = UsageRevenue(card, rated, run.new_revenue - rated.amount)
+        else:
+            fees[rule.key] = FeeRevenue(fees[rule.key].card, run.new_revenue)
     return Calculation(
-        usage=[UsageRevenue(card, charge(card, currency, used.get(card.meter, _ZERO))) for card in details.usage],
-        fees=fees,
+        usage=[usage.get(f"urc.{entry.card.meter_id}", entry) for entry in found.usage],
+        fees=[fees.get(f"ff.{entry.card.add_on_id}", entry) for entry in found.fees],
+        added=added,
     )
 
 

@@ -44,9 +44,9 @@ async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[
     pricings: dict[tuple[int, str], Pricing] = {}
     drawn = []
     for place, header in enumerate(headers):
-        if place % _STRETCH == 0:
-            await asyncio.sleep(0)
         plan = versions[header.plan_version]
+        if place % _STRETCH == 0 or plan.details.rules:
+            await asyncio.sleep(0)
         name = (header.plan_version, header.currency)
         if name not in pricings:
             pricings[name] = Pricing(plan, header.currency, header.exponent, known)
@@ -127,4 +127,5 @@ def _document(header: Header, plan: plans.PlanVersion, content: Content) -> Docu
         subtotal=content.subtotal,
         tax=sum((line.tax for line in content.lines), Decimal(0)),
         total=content.total,
+        rules=list(content.rules) or msgspec.UNSET,
     )

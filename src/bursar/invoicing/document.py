@@ -113,11 +113,39 @@ class FeeTerms(Part, frozen=True, kw_only=True):
     of_days: int
 
 
+class RuleRun(Part, frozen=True, kw_only=True):
+    """What a pricing rule read and did when the lines were drawn up. Amounts are before rounding."""
+
+    rule_id: str
+    name: str
+    version: int
+    order: int
+    invoice_timing: Literal["IN_ADVANCE", "IN_ARREARS"]
+    condition: str | None
+    computation: str
+    """Both jsonLogic."""
+    target: str | None
+    """The figure that it changes; none: it adds a line."""
+    key: str
+    """`urc.<meter>`, `ff.<add-on>`, or the id of the line that it adds."""
+    metadata: dict[str, str]
+    type: str
+    """CONDITION_TRUE, CONDITION_FALSE, CONDITION_ERROR or COMPUTATION_ERROR: all but the first change nothing."""
+    variables: dict[str, Decimal]
+    """The figures that it names, as the rules before it left them."""
+    old_usage: Decimal | None
+    new_usage: Decimal | None
+    """Of a rule about a usage rate card."""
+    old_revenue: Decimal
+    new_revenue: Decimal
+    error: str | None
+
+
 class Line(Part, frozen=True, kw_only=True):
     """One line of an invoice with everything that explains it."""
 
     number: int
-    type: Literal["USAGE_RATE_CARD", "FIXED_FEE_RATE_CARD", "TRUE_UP"]
+    type: Literal["USAGE_RATE_CARD", "FIXED_FEE_RATE_CARD", "PRICING_RULE_ADDITION", "TRUE_UP"]
     name: str
     """The plan's name of the line."""
     description: str
@@ -139,6 +167,8 @@ class Line(Part, frozen=True, kw_only=True):
     """What the rounding took away: unrounded minus amount."""
     tax_rate: Decimal
     tax: Decimal
+    rules: list[RuleRun] | msgspec.UnsetType = msgspec.UNSET
+    """The pricing rules that changed or made it, in their order; left out where there are none."""
 
 
 class Party(Part, frozen=True, kw_only=True):
@@ -186,6 +216,8 @@ class Document(Part, frozen=True, kw_only=True):
     """Of the lines of rate cards."""
     tax: Decimal
     total: Decimal
+    rules: list[RuleRun] | msgspec.UnsetType = msgspec.UNSET
+    """What became of each of the plan's pricing rules for such an invoice; left out where there are none."""
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")

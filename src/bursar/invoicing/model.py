@@ -18,12 +18,14 @@ from bursar.invoicing.document import (
     Line,
     Meter,
     PriceVersion,
+    RuleRun,
     SlabLine,
 )
+from bursar.invoicing.ruled import ADDED, apply_rules, books_of
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
 from bursar.rating.card import Card
 from bursar.rating.fees import falls_in, fee
-from bursar.rating.rate import formula, line, prorate, rate, true_up
+from bursar.rating.rate import formula, line, prorate, rate, rounding_formula, true_up
 from bursar.rating.slabs import UNBOUNDED, Bounds, Charge, Model, PriceType, Slab, SlabCharge
 
 SERIES = "INV"
@@ -73,6 +75,8 @@ class Content:
     lines: list[Line]
     subtotal: Decimal
     total: Decimal
+    rules: Sequence[RuleRun] = ()
+    """What became of each pricing rule for such an invoice."""
 
 
 def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
@@ -109,6 +113,7 @@ class Pricing:
 
     def __init__(self, plan: PlanVersion, currency: str, exponent: int, meters: Mapping[int, Meter]) -> None:
         self.cards = plan.details.usage
+        self.rules = books_of(plan.details)
         self.exponent = exponent
         self.version = PriceVersion(
             price_plan_id=plan.id, price_plan_name=plan.name, version=plan.version, id=plan.version_id
@@ -127,6 +132,10 @@ class Pricing:
         if known is None:
             known = self._lines[place, quantity] = self._rated(place, quantity)
         return known
+
+    def rated(self, meter_id: str, quantity: Decimal) -> Line:
+        """The line of the card of a meter."""
+        return self.line(next(n for n, card in enumerate(self.cards) if card.meter_id == meter_id), quantity)
 
     def _rated(self, place: int, quantity: Decimal) -> Line:
         card = self.cards[place]
@@ -163,7 +172,8 @@ class Pricing:
 
 def draw_up(facts: Facts, pricing: Pricing | None = None) -> Content:
     """The lines: one per usage rate card in the plan's order, then the fees in arrears that fall in the period, then
-    the true-up to the commitment, where one is due. An invoice in advance has lines of fees in advance only.
+    the true-up to the commitment, where one is due. An invoice in advance has lines of fees in advance only. Pricing
+    rules change the lines of cards before they are summed, and what they add comes after these.
 
     `pricing` is that of the facts' plan, currency and meters, from a caller with many invoices.
     """
@@ -172,12 +182,17 @@ def draw_up(facts: Facts, pricing: Pricing | None = None) -> Content:
     lines = [pricing.line(place, facts.quantities.get(card.meter, _ZERO)) for place, card in enumerate(usage)]
     due = fees_due(facts.plan, facts.cycle, advance=facts.advance, opens_cycle=facts.opens_cycle)
     lines += [_fee_line(n, card, facts, pricing.version) for n, card in enumerate(due, len(lines) + 1)]
+    added: list[Line] = []
+    runs: list[RuleRun] = []
+    if book := pricing.rules.get(facts.advance):
+        lines, added, runs = apply_rules(lines, book, facts.exponent, pricing.version, pricing.rated)
     subtotal = sum((entry.amount for entry in lines), _ZERO)
-    total = subtotal
+    lines += added
+    total = sum((entry.amount for entry in added), subtotal)
     if facts.plan.details.commitment is not None and not facts.advance:
         lines += _true_up_lines(len(lines) + 1, facts.plan.details.commitment, subtotal, facts, pricing.version)
         total = sum((entry.amount for entry in lines), _ZERO)
-    return Content(lines, plain(subtotal), plain(total))
+    return Content(lines, plain(subtotal), plain(total), runs)
 
 
 def fees_due(plan: PlanVersion, cycle: int, *, advance: bool, opens_cycle: bool) -> list[FeeCard]:
@@ -231,12 +246,14 @@ def _revenue(currency: str, detail: str) -> LedgerAccount:
 
 
 def plan_line(entry: Line) -> str:
-    """What revenue is kept by: the plan and the line's meter, add-on or commitment."""
+    """What revenue is kept by: the plan and the line's meter, add-on or commitment, or what a rule calls its line."""
     what = "commitment"
     if entry.meter is not None:
         what = entry.meter.id
     elif entry.fee is not None:
         what = entry.fee.add_on_id
+    elif entry.type == ADDED and entry.rules:
+        what = f"rule/{entry.rules[0].key}"
     return f"{entry.price_version.price_plan_id}/{what}"
 
 
@@ -254,7 +271,7 @@ def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
-            entry.tax)  # fmt: skip
+            entry.tax, entry.rules)  # fmt: skip
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:
@@ -286,7 +303,7 @@ def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -
         ),
         commitment=None,
         price_version=version,
-        formula=f"fee {show(rate)}{share} = {show(cost)}" + _rounding_formula(cost, amount, facts.exponent),
+        formula=f"fee {show(rate)}{share} = {show(cost)}" + rounding_formula(cost, amount, facts.exponent),
         unrounded=plain(cost),
         amount=plain(amount),
         rounding=plain(rounding),
@@ -344,7 +361,7 @@ def _true_up_lines(
             ),
             price_version=version,
             formula=f"commitment {show(whole)}{share}, less {show(subtotal)} = {show(missing)}"
-            + _rounding_formula(missing, amount, facts.exponent),
+            + rounding_formula(missing, amount, facts.exponent),
             unrounded=plain(missing),
             amount=plain(amount),
             rounding=plain(rounding),
@@ -374,13 +391,7 @@ def _sum_formula(slabs: Sequence[SlabLine], shown: Sequence[str], cost: Charge, 
     text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(shown)} = {total}"
     if cost.bound is not None:
         text += f", {cost.bound} of the rate card applies = {show(cost.amount)}"
-    return text + _rounding_formula(cost.amount, amount, exponent)
-
-
-def _rounding_formula(unrounded: Decimal, amount: Decimal, exponent: int) -> str:
-    if unrounded == amount:
-        return ""
-    return f", rounded toward zero to {exponent} decimals = {show(amount)}"
+    return text + rounding_formula(cost.amount, amount, exponent)
 
 
 def _plain(value: Decimal | None) -> Decimal | None:

@@ -10,9 +10,10 @@ from bursar.db.database import Connection, Row
 from bursar.db.verify import Check
 from bursar.invoicing import credit_note, payments, store
 from bursar.invoicing.content import draw_up_all
-from bursar.invoicing.document import Document, Line, digest, from_text, unpack
+from bursar.invoicing.document import Document, digest, from_text, unpack
 from bursar.invoicing.model import in_advance, same_charges, sequence_id
 from bursar.invoicing.release import unearned
+from bursar.invoicing.ruled import before_rounding
 from bursar.invoicing.store import queries
 
 _PAGE = 200
@@ -71,17 +72,11 @@ async def _adds_up(connection: Connection) -> list[str]:
         if total != document.total:
             problems.append(f"the lines of invoice {row['wire_id']} sum to {total}, its total is {document.total}")
         problems += [
-            f"line {entry.number} of invoice {row['wire_id']} is not its slabs rounded once"
+            f"line {entry.number} of invoice {row['wire_id']} is not its slabs and rules rounded once"
             for entry in document.lines
-            if entry.amount + entry.rounding != entry.unrounded
-            or (entry.meter is not None and _before_rounding(entry) != entry.unrounded)
+            if entry.amount + entry.rounding != entry.unrounded or before_rounding(entry) not in (None, entry.unrounded)
         ]
     return problems[:_LIMIT]
-
-
-def _before_rounding(entry: Line) -> Decimal:
-    adjustment = entry.bounds.adjustment if entry.bounds else Decimal(0)
-    return sum((slab.amount for slab in entry.slabs), adjustment)
 
 
 async def _posted(connection: Connection) -> list[str]:
@@ -120,13 +115,13 @@ async def _recomputed(connection: Connection) -> list[str]:
             here = {row["invoice"]: row for row in rows if row["workspace"] == workspace}
             headers = await store.headers(connection, workspace, list(here))
             for drawn in await draw_up_all(connection, workspace, headers):
-                kept = _read(here[drawn.header.key])
+                kept, now = _read(here[drawn.header.key]), drawn.document
                 if kept is None:
                     continue
-                if not same_charges(kept.lines, drawn.document.lines) or kept.total != drawn.document.total:
+                same = same_charges(kept.lines, now.lines) and kept.rules == now.rules
+                if not same or kept.total != now.total:
                     problems.append(
-                        f"invoice {drawn.header.id} is of {kept.total}, its usage and prices give"
-                        f" {drawn.document.total}"
+                        f"invoice {drawn.header.id} is of {kept.total}, its usage and prices give {now.total}"
                     )
     return problems[:_LIMIT]
 

@@ -59,6 +59,19 @@ from schedule_segment s join schedule h on h.key = s.schedule
 join price_plan_version v on v.key = s.price_plan_version join price_plan p on p.key = v.price_plan
 where s.workspace = $1 and s.key = any($2::bigint[]);
 
+-- name: version_of_schedule
+-- The plan version of a pricing schedule of plan $2: the last revision of a version with the id $3, or the one of an
+-- association with that id: what began last before $4, or else begins first.
+(select v.key from price_plan p join price_plan_version v on v.price_plan = p.key
+where p.workspace = $1 and p.wire_id = $2 and v.wire_id = $3 and v.override_of is null
+order by v.revision desc limit 1)
+union all
+(select s.price_plan_version from schedule h join price_plan p on p.key = h.price_plan
+join schedule_segment s on s.schedule = h.key
+where h.workspace = $1 and p.wire_id = $2 and h.wire_id = $3 and s.superseded_at is null
+order by s.starts_at <= $4 desc, abs(extract(epoch from s.starts_at - $4)) limit 1)
+limit 1;
+
 -- name: insert_schedule
 -- A new association of a plan with an account.
 insert into schedule (workspace, wire_id, account, price_plan, starts_at, recorded_at)

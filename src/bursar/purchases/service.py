@@ -12,7 +12,7 @@ from bursar.catalog import plans
 from bursar.catalog.overrides import keep, overridden
 from bursar.catalog.plans import PlanChange, PlanVersion
 from bursar.core.caller import Caller
-from bursar.core.errors import Invalid, WrongState
+from bursar.core.errors import Invalid, NotFound, WrongState
 from bursar.core.page import Page
 from bursar.core.period import FIRST, FOREVER, Period, parse_instant, show_instant
 from bursar.db import audit
@@ -111,6 +111,18 @@ async def list_segments(
     found = await store.page(connection, caller.workspace, account.key, Period(*period), _bookmark(after), limit + 1)
     items = found[:limit]
     return Page(items, show_instant(items[-1].period.start) if len(found) > limit else None)
+
+
+async def plan_of_schedule(connection: Connection, caller: Caller, price_plan_id: str, schedule_id: str) -> PlanVersion:
+    """What a plan says at a pricing schedule: a version's own id, or that of an association with it.
+
+    Of an association it is what holds now, or else what comes first or was last. Raises `NotFound`.
+    """
+    key = await store.version_of_schedule(connection, caller.workspace, price_plan_id, schedule_id, caller.now)
+    if key is None:
+        await plans.find(connection, caller.workspace, price_plan_id)
+        raise NotFound(f"pricing schedule of price plan {price_plan_id!r}", schedule_id)
+    return await plans.version(connection, caller.workspace, key)
 
 
 async def _edit(

@@ -123,15 +123,20 @@ from service s join service_type y on y.key = s.service_type join account_terms 
 where s.workspace = $1 and s.yeti_id = $2 and t.hidden_at is null;
 
 -- name: insert_charges
--- Charges, their keys in the order given.
-with wanted as materialized (
+-- Charges, their keys in the order given. None is dated before what is stated of its account, or a statement would miss it:
+-- one that is being filled waits for charges under way, and they for it.
+with held as materialized (
+    select account, stated_until from account_terms
+    where workspace = $1 and account = any($3::bigint[]) order by account for share
+), wanted as materialized (
     select nextval('charge_key_seq') as key, nextval(format('yeti_object_%s', $1::int)::regclass) as number, n.*
     from unnest($3::bigint[], $4::bigint[], $5::numeric[], $6::text[]) with ordinality
         as n (account, service, amount, description, place)
 ), made as (
     insert into charge (key, workspace, yeti_id, account, service, amount, description, created_at)
     overriding system value
-    select key, $1, number, account, service, amount, description, $2 from wanted
+    select w.key, $1, w.number, w.account, w.service, w.amount, w.description, greatest($2, h.stated_until)
+    from wanted w join held h on h.account = w.account
 )
 select key, number from wanted order by place;
 

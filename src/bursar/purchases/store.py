@@ -135,6 +135,16 @@ async def account_on(connection: Connection, workspace: int, plan: int, now: dat
     return found
 
 
+async def version_of_schedule(
+    connection: Connection, workspace: int, price_plan_id: str, schedule_id: str, now: datetime
+) -> int | None:
+    """The key of the plan version behind a pricing schedule of a plan."""
+    found: int | None = await connection.fetchval(
+        queries.version_of_schedule, workspace, price_plan_id, schedule_id, now
+    )
+    return found
+
+
 async def supersede(connection: Connection, workspace: int, keys: Sequence[int], wall: datetime) -> None:
     """Segments cease to hold."""
     await connection.execute(queries.supersede_segments, workspace, list(keys), wall)

@@ -36,6 +36,13 @@ def line(amount: Decimal, exponent: int) -> tuple[Decimal, Decimal]:
     return rounded, amount - rounded
 
 
+def rounding_formula(unrounded: Decimal, amount: Decimal, exponent: int) -> str:
+    """The rounding of a line in words; empty where it took nothing away."""
+    if unrounded == amount:
+        return ""
+    return f", rounded toward zero to {exponent} decimals = {show(amount)}"
+
+
 def true_up(subtotal: Decimal, commitment: Decimal) -> Decimal:
     """What is missing from `subtotal` to the commitment; zero where nothing is."""
     return max(commitment - subtotal, ZERO)

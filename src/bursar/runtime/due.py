@@ -14,6 +14,7 @@ from bursar.db.idempotency import PURGE_BATCH, purge
 from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
 from bursar.invoicing.payments import Payments
+from bursar.invoicing.stating import run_statements
 from bursar.notify import deliveries
 from bursar.purchases.renewals import renew_services
 from bursar.usage import bodies
@@ -23,6 +24,7 @@ async def run_due(db: Database, caller: Caller) -> None:
     """Run what is due in one workspace at its present."""
     await renew_services(db, caller)
     await bill(db, caller)
+    await run_statements(db, caller)
 
 
 async def run_everything_due(db: Database, wall: datetime) -> None:

@@ -10,6 +10,7 @@ from bursar.core.caller import Caller
 from bursar.core.errors import Unavailable
 from bursar.db.database import Connection, Database, outage
 from bursar.invoicing.bill_runs import run_bill_run
+from bursar.invoicing.stating import fill_new, workspaces_to_fill
 from bursar.jobs.model import Job, Kind, Status
 from bursar.jobs.running import begin, finish, open_jobs, run_entries
 from bursar.purchases.migration import as_of, migrate_account
@@ -28,6 +29,7 @@ async def keep_running(dsn: str, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             pause = EVERY_SECONDS
             try:
+                await fill_statements(db, wall())
                 if await run_jobs(db, wall()):
                     pause = RETRY_SECONDS
             except Exception as error:  # noqa: BLE001 - the worker outlives whatever one round meets, and says it
@@ -56,6 +58,14 @@ async def run_jobs(db: Database, wall: datetime) -> int:
             _report("job_failed", error, job=identifier)
             left += 1
     return left
+
+
+async def fill_statements(db: Database, wall: datetime) -> None:
+    """Fill the statements that were asked for, of all workspaces."""
+    for workspace in await workspaces_to_fill(db):
+        async with db.transaction(None) as connection:
+            caller = caller_of(await workspace_at(connection, workspace), wall, "worker")
+        await fill_new(db, caller)
 
 
 async def _run(db: Database, caller: Caller, identifier: str) -> None:

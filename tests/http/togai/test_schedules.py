@@ -106,7 +106,7 @@ def test_list_by_dates_compact_and_in_pages(shop: tuple[Tenant, str, str]) -> No
             ["pricePlanDetailsOverride.usageRateCards[0].usageMeterId", "um.none"],
         ),
         ({"mode": "DISASSOCIATE", "pricePlanDetailsOverride": {"supportedCurrencies": ["USD"]}}, ["left out"]),
-        ({"pricingRulesOverride": [{"name": "x"}]}, ["pricingRulesOverride", "not supported"]),
+        ({"pricingRulesOverride": [{"name": "x"}]}, ["pricingRulesOverride[0]", "order"]),
         ({"preActions": [{"type": "GRANT_LICENSE"}]}, ["preActions", "not supported"]),
         ({"retainStartOffsets": "yes"}, ["retainStartOffsets"]),
         ({"retainStartOffsets": True}, ["retainStartOffsets", "no price plan"]),

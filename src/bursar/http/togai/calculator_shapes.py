@@ -118,7 +118,7 @@ class SlabRevenueMetadata(Answer, kw_only=True):
 
 
 class SlabRevenueSummary(Answer, kw_only=True):
-    """What one slab brings. Order 0 is what the bounds of the whole card add or take away."""
+    """What one slab brings. Order 0 is what the bounds of the whole card, or pricing rules, add or take away."""
 
     order: int
     usage: Decimal

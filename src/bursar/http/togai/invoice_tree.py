@@ -7,6 +7,7 @@ from bursar.http.door import Answer
 from bursar.http.encode import number
 from bursar.invoicing.document import Document, Line, SlabLine
 from bursar.invoicing.model import in_advance
+from bursar.invoicing.ruled import ADDED, measured
 
 USAGE_UNITS = "USAGE_UNITS"
 
@@ -26,34 +27,39 @@ class InvoiceLineItem(Answer, kw_only=True):
 
 
 def usage_tree(document: Document) -> list[InvoiceLineItem]:
-    """What each meter measured."""
+    """What each meter measured, whatever pricing rules made of it."""
     return [
         InvoiceLineItem(
             id=line.meter.id,
             description=line.meter.name,
             type="USAGE_METER_USAGE",
             units=USAGE_UNITS,
-            value=number(line.quantity),
+            value=number(quantity),
         )
         for line in document.lines
-        if line.meter is not None and line.quantity is not None
+        if line.meter is not None and (quantity := measured(line)) is not None
     ]
 
 
 def revenue_tree(document: Document) -> InvoiceLineItem:
     """The grand total and what it is made of. A plan with a true-up has its own amount between gross and rate cards,
-    fees in advance theirs.
+    fees in advance theirs; what pricing rules added stands beside that.
     """
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
     true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
+    added = [_addition(line, document.currency) for line in document.lines if line.type == ADDED]
+    additions = sum((item.value for item in added), Decimal(0))
     inner = cards
     if true_ups:
         subtotal = _amount(document, "Sub Total", "SUB_TOTAL_AMOUNT", document.subtotal, cards)
         extra = [_amount(document, line.description, "TRUE_UP_AMOUNT", line.amount, []) for line in true_ups]
-        inner = [_amount(document, document.price_plan_name, "PRICE_PLAN_AMOUNT", document.total, [subtotal, *extra])]
+        whole = document.total - additions
+        inner = [_amount(document, document.price_plan_name, "PRICE_PLAN_AMOUNT", whole, [subtotal, *extra])]
     if in_advance(document):
-        inner = [_amount(document, "Advanced Fees", "TOTAL_ADVANCED_FEES", document.total, cards)]
+        inner = [_amount(document, "Advanced Fees", "TOTAL_ADVANCED_FEES", document.subtotal, cards)]
+    if added:
+        inner = [*inner, _amount(document, "Pricing Rules", "TOTAL_PRICING_RULE_ADDITION_AMOUNT", additions, added)]
     for name, kind in (
         ("Gross Amount", "GROSS_AMOUNT"),
         ("Net Amount", "NET_AMOUNT"),
@@ -88,7 +94,38 @@ def _fee(line: Line, currency: str) -> InvoiceLineItem:
         type="ADVANCED_FIXED_FEE" if ahead else "FIXED_FEE_RATE_CARD_AMOUNT",
         units=currency,
         value=number(line.amount),
+        line_items=_updates(line, currency) or None,
     )
+
+
+def _addition(line: Line, currency: str) -> InvoiceLineItem:
+    assert line.rules
+    return InvoiceLineItem(
+        id=line.rules[0].key,
+        description=line.description,
+        type="PRICING_RULE_ADDITION_AMOUNT",
+        units=currency,
+        value=number(line.amount),
+        metadata=line.rules[0].metadata or None,
+    )
+
+
+def _updates(line: Line, currency: str) -> list[InvoiceLineItem]:
+    """What each rule that changed a line made more or less of its usage or revenue.
+
+    The slabs are those of the usage that rules left: what was made of the revenue before has given way.
+    """
+    items: list[InvoiceLineItem] = []
+    for run in line.rules or ():
+        if run.target is not None and run.target.startswith("usage."):
+            assert run.old_usage is not None
+            assert run.new_usage is not None
+            kind, units, value = "PRICING_RULE_USAGE_UPDATE_AMOUNT", USAGE_UNITS, run.new_usage - run.old_usage
+            items = [item for item in items if item.units == USAGE_UNITS]
+        else:
+            kind, units, value = "PRICING_RULE_REVENUE_UPDATE_AMOUNT", currency, run.new_revenue - run.old_revenue
+        items.append(InvoiceLineItem(id=run.rule_id, description=run.name, type=kind, units=units, value=number(value)))
+    return items
 
 
 def _card(line: Line, currency: str) -> InvoiceLineItem:
@@ -123,5 +160,5 @@ def _card(line: Line, currency: str) -> InvoiceLineItem:
         units=currency,
         value=number(line.amount),
         quantity=number(line.quantity),
-        line_items=slabs or None,
+        line_items=[*slabs, *_updates(line, currency)] or None,
     )

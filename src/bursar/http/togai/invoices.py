@@ -138,33 +138,6 @@ class UpdateInvoiceRequest(Body, kw_only=True):
     auto_advance: bool | None = None
 
 
-class PricingRuleChangesLog(Answer, kw_only=True):
-    """What a rule changed."""
-
-    key: str
-    old_revenue: Decimal
-    new_revenue: Decimal
-    key_name: str | None = None
-    old_usage: Decimal | None = None
-    new_usage: Decimal | None = None
-    error_message: str | None = None
-
-
-class PricingRulesLog(Answer, kw_only=True):
-    """What became of one rule."""
-
-    id: str
-    order: int
-    changes: PricingRuleChangesLog
-    type: str | None = None
-
-
-class PricingRulesLogsPaginatedResponse(Answer, kw_only=True):
-    """What pricing rules did to an invoice."""
-
-    data: list[PricingRulesLog]
-
-
 @door.operation(
     "GET", "/invoices", id="listInvoices", tag=TAG, summary="List invoices", query=InvoicesQuery,
     answer=ListInvoicesResponse,
@@ -235,20 +208,6 @@ async def update_invoice(call: Call, body: UpdateInvoiceRequest) -> Response:
     async with call.db.transaction(call.caller.workspace) as connection:
         await change_status(connection, call.caller, call.path["invoice_id"], body.status)
     return await get_invoice(call)
-
-
-@door.operation(
-    "GET",
-    "/invoice/{invoice_id}/pricing_rules_logs",
-    id="listPricingRuleLogs",
-    tag=TAG,
-    summary="List the log of an invoice's pricing rules",
-    answer=PricingRulesLogsPaginatedResponse,
-)
-async def list_pricing_rule_logs(call: Call) -> PricingRulesLogsPaginatedResponse:
-    """List what pricing rules did to an invoice. Plans have no rules yet, so nothing was done."""
-    await service.get_invoice(call.db, call.caller, call.path["invoice_id"])
-    return PricingRulesLogsPaginatedResponse(data=[])
 
 
 def _metadata(invoice: Invoice) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """How the Togai dialect writes what a plan says otherwise for one account."""
 
+from dataclasses import replace
+
 from bursar.catalog import add_ons, meters
-from bursar.catalog.definitions import PlanDetails
+from bursar.catalog.definitions import PlanDetails, PricingRule
 from bursar.catalog.plans import PlanChange
 from bursar.core.errors import Invalid
 from bursar.db.database import Connection
@@ -33,23 +35,26 @@ class PricePlanDetailsOverride(Answer, kw_only=True):
 
 
 async def override_of(
-    connection: Connection, workspace: int, body: CreatePricePlanDetailsOverride | None
+    connection: Connection,
+    workspace: int,
+    body: CreatePricePlanDetailsOverride | None,
+    rules: list[PricingRule] | None,
 ) -> PlanChange | None:
-    """The change that a body gives; None where it gives nothing. Raises `Invalid`."""
+    """The change that a body and rules give; None where they give nothing. Raises `Invalid`."""
     if body is None:
-        return None
+        return None if rules is None else PlanChange(rules=rules)
     known = await meters.meter_keys(connection, workspace, meters_of(body), archived=False)
     charged = await add_ons.use_add_ons(connection, workspace, add_ons_of(body))
     try:
-        change = change_of(body, known, charged)
+        change = change_of(body, known, charged, rules=rules)
     except Invalid as error:
         raise Invalid(FIELD + error.field.removeprefix(PATH), error.rule) from None
     return None if change == PlanChange() else change
 
 
 def override_shape(change: PlanChange | None) -> PricePlanDetailsOverride | None:
-    """A change as the wire shows it."""
-    if change is None:
+    """A change as the wire shows it, rules apart."""
+    if change is None or replace(change, rules=None) == PlanChange():
         return None
     whole = details_shape(change.applied(PlanDetails([])), "BILLING", ())
     return PricePlanDetailsOverride(

@@ -14,6 +14,7 @@ from bursar.catalog.definitions import (
     CurrencyRate,
     CycleDefinition,
     PlanDetails,
+    PricingRule,
     SlabDefinition,
     SlabRate,
     UsageCard,
@@ -169,16 +170,26 @@ def add_ons_of(body: PlanBody) -> list[str]:
     return [card.id for card in body.fixed_fee_rate_cards or ()]
 
 
-def plan_of(body: CreatePricePlanDetails, meters: Mapping[str, int], add_ons: Mapping[str, AddOn]) -> PlanDetails:
+def plan_of(
+    body: CreatePricePlanDetails,
+    meters: Mapping[str, int],
+    add_ons: Mapping[str, AddOn],
+    rules: list[PricingRule] | None = None,
+) -> PlanDetails:
     """The definition that a body gives; `meters` are the internal keys of the meters that exist, as are `add_ons`."""
     if body.deferred_revenue:
         raise Invalid(f"{PATH}.deferredRevenue", "is not supported yet")
     bare = PlanDetails(list(body.supported_currencies), ongoing_updates=bool(body.allow_ongoing_cycle_updates))
-    return change_of(body, meters, add_ons).applied(bare)
+    return change_of(body, meters, add_ons, rules=rules).applied(bare)
 
 
 def change_of(
-    body: PlanBody, meters: Mapping[str, int], add_ons: Mapping[str, AddOn], description: str | None = None
+    body: PlanBody,
+    meters: Mapping[str, int],
+    add_ons: Mapping[str, AddOn],
+    *,
+    description: str | None = None,
+    rules: list[PricingRule] | None = None,
 ) -> PlanChange:
     """The parts of a plan that a body gives."""
     for name in _LATER:
@@ -195,6 +206,7 @@ def change_of(
         commitment=None
         if commitment is None
         else Commitment(commitment.display_name, [CurrencyRate(r.currency, r.rate) for r in commitment.rate_values]),
+        rules=rules,
     )
 
 

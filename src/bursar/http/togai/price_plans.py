@@ -1,13 +1,13 @@
 """Price plans in the Togai dialect."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from bursar.catalog import add_ons, meters, plans
+from bursar.catalog.definitions import PlanDetails
 from bursar.catalog.plans import NewPlan, PlanVersion
-from bursar.core.errors import Invalid
 from bursar.core.period import FIRST, FOREVER
 from bursar.http.door import Answer, Body, Call, Query
 from bursar.http.togai.door import PageQuery, PaginationOptions, Success, door, open_token, seal_token
@@ -22,6 +22,7 @@ from bursar.http.togai.plan_shapes import (
     meters_of,
     plan_of,
 )
+from bursar.http.togai.rule_shapes import PricingRuleShape, RuleList, rules_of, rules_shape
 from bursar.purchases import plan_changes
 from bursar.purchases.model import MigrationMode
 from bursar.purchases.plan_changes import UpdatePlan
@@ -36,7 +37,7 @@ class CreatePricePlanRequest(Body, kw_only=True):
     price_plan_details: CreatePricePlanDetails
     description: Annotated[str, Meta(max_length=255)] | None = None
     type: Literal["BILLING", "PURCHASE"] | None = None
-    pricing_rules: list[Any] | None = None
+    pricing_rules: RuleList | None = None
 
 
 class ActivatePricePlanRequest(Body, kw_only=True):
@@ -62,7 +63,7 @@ class UpdatePricePlanRequest(Body, kw_only=True):
     versions_to_migrate: Literal["LATEST_VERSION", "ALL_VERSION"] | None = None
     description: Annotated[str, Meta(max_length=255)] | None = None
     price_plan_details: CreatePricePlanDetailsOverride | None = None
-    pricing_rules: list[Any] | None = None
+    pricing_rules: RuleList | None = None
 
 
 class DryRunQuery(Query, kw_only=True, rename=None):
@@ -86,7 +87,7 @@ class PricingScheduleShape(Answer, kw_only=True):
     version: int
     is_overriden: bool
     price_plan_details: PricePlanDetails
-    pricing_rules: list[Any]
+    pricing_rules: list[PricingRuleShape]
 
 
 class PricePlanShape(Answer, kw_only=True):
@@ -110,7 +111,7 @@ class PricePlanListData(Answer, kw_only=True):
     type: str
     usage_meters: list[str]
     price_plan_details: PricePlanDetails
-    pricing_rules: list[Any]
+    pricing_rules: list[PricingRuleShape]
     created_at: datetime
     updated_at: datetime
     description: str | None = None
@@ -137,8 +138,6 @@ class PricePlanPaginatedResponse(Answer, kw_only=True):
 )
 async def create_price_plan(call: Call, body: CreatePricePlanRequest, query: DryRunQuery) -> PricePlanShape:
     """Make a draft of a price plan, or only check it."""
-    if body.pricing_rules:
-        raise Invalid("pricingRules", "are not supported yet")
     async with call.db.transaction(call.caller.workspace) as connection:
         details, workspace = body.price_plan_details, call.caller.workspace
         known = await meters.meter_keys(connection, workspace, meters_of(details), archived=False)
@@ -147,7 +146,7 @@ async def create_price_plan(call: Call, body: CreatePricePlanRequest, query: Dry
             name=body.name,
             type=body.type or "BILLING",
             description=body.description,
-            details=plan_of(details, known, charged),
+            details=plan_of(details, known, charged, rules_of(body.pricing_rules)),
         )
         if query.dry_run:
             await plans.check_new(connection, call.caller, new)
@@ -221,8 +220,6 @@ async def activate_price_plan(call: Call, body: ActivatePricePlanRequest) -> Pri
 )
 async def update_price_plan(call: Call, body: UpdatePricePlanRequest) -> PricePlanShape:
     """Change a draft, or make a new version of a plan in force."""
-    if body.pricing_rules:
-        raise Invalid("pricingRules", "are not supported yet")
     identifier, workspace = call.path["price_plan_id"], call.caller.workspace
     details = body.price_plan_details or CreatePricePlanDetailsOverride()
     async with call.db.transaction(workspace) as connection:
@@ -231,7 +228,7 @@ async def update_price_plan(call: Call, body: UpdatePricePlanRequest) -> PricePl
         charged = await add_ons.use_add_ons(connection, workspace, add_ons_of(details))
         command = UpdatePlan(
             price_plan_id=identifier,
-            change=change_of(details, known, charged, body.description),
+            change=change_of(details, known, charged, description=body.description, rules=rules_of(body.pricing_rules)),
             mode=MigrationMode(body.migration_mode or "NONE"),
             all_versions=body.versions_to_migrate == "ALL_VERSION",
         )
@@ -261,7 +258,7 @@ def _dry(new: NewPlan) -> PricePlanShape:
         type=new.type,
         status="DRAFT",
         description=new.description,
-        pricing_schedule=[_schedule("sch.dry-run", 1, details_shape(new.details, new.type, ()))],
+        pricing_schedule=[_schedule("sch.dry-run", 1, details_shape(new.details, new.type, ()), new.details)],
     )
 
 
@@ -274,11 +271,11 @@ def plan_shape(plan: PlanVersion) -> PricePlanShape:
         type=plan.type,
         status=plan.status,
         description=plan.description,
-        pricing_schedule=[_schedule(plan.version_id, plan.version, details)],
+        pricing_schedule=[_schedule(plan.version_id, plan.version, details, plan.details)],
     )
 
 
-def _schedule(identifier: str, version: int, details: PricePlanDetails) -> PricingScheduleShape:
+def _schedule(identifier: str, version: int, details: PricePlanDetails, said: PlanDetails) -> PricingScheduleShape:
     return PricingScheduleShape(
         id=identifier,
         start_date=FIRST,
@@ -286,7 +283,7 @@ def _schedule(identifier: str, version: int, details: PricePlanDetails) -> Prici
         version=version,
         is_overriden=False,
         price_plan_details=details,
-        pricing_rules=[],
+        pricing_rules=rules_shape(said.rules),
     )
 
 
@@ -299,7 +296,7 @@ def _list_shape(plan: PlanVersion) -> PricePlanListData:
         type=plan.type,
         usage_meters=[card.meter_id for card in plan.details.usage],
         price_plan_details=details_shape(plan.details, plan.type, plan.active_currencies),
-        pricing_rules=[],
+        pricing_rules=rules_shape(plan.details.rules),
         created_at=plan.created_at,
         updated_at=plan.updated_at,
         description=plan.description,

@@ -28,10 +28,10 @@ from bursar.http.togai.calculator_shapes import (
     UsageLookupRange,
 )
 from bursar.http.togai.door import door
-from bursar.http.togai.fee_shapes import fee_shape
+from bursar.http.togai.fee_shapes import CurrencyRateValue, FixedFeeRateCard, fee_shape
 from bursar.http.togai.plan_shapes import add_ons_of, card_shape, details_shape, meters_of, plan_of
 from bursar.invoicing import calculator
-from bursar.invoicing.calculator import Share, UsageRevenue
+from bursar.invoicing.calculator import Addition, Share, UsageRevenue
 from bursar.rating.slabs import SlabCharge
 
 T = TypeVar("T")
@@ -73,7 +73,11 @@ async def calculate_revenue(call: Call, body: CalculateRevenueRequest) -> Calcul
     return CalculateRevenueResponse(
         currency=currency,
         price_plan_details=details_shape(plan.details, "BILLING", plan.active),
-        revenue_info=[*map(_usage_info, result.usage), *fees],
+        revenue_info=[
+            *map(_usage_info, result.usage),
+            *fees,
+            *(_added_info(entry, currency) for entry in result.added),
+        ],
         usage_lookup_range=None if period is None else UsageLookupRange(start=period.start, end=period.end),
     )
 
@@ -176,10 +180,29 @@ def _usage_info(entry: UsageRevenue) -> RevenueInfo:
                 metadata=_metadata(entry.charge.bound, None),
             )
         )
+    if entry.ruled:
+        slabs.append(SlabRevenueSummary(order=0, usage=Decimal(0), revenue=number(entry.ruled)))
     return RevenueInfo(
         usages={entry.card.meter_id: number(entry.charge.quantity)},
         usage_rate_card=card_shape(entry.card),
         slab_revenue_summaries=slabs,
+    )
+
+
+def _added_info(entry: Addition, currency: str) -> RevenueInfo:
+    """What a pricing rule adds, in the form of a fixed fee of so much: the contract has no other for it."""
+    rule = entry.rule
+    return RevenueInfo(
+        usages={},
+        fixed_fee_rate_card=FixedFeeRateCard(
+            id=rule.key,
+            name=rule.name[:50],
+            display_name=rule.action.description or rule.name,
+            enable_proration=False,
+            invoice_timing="IN_ADVANCE" if rule.in_advance else "IN_ARREARS",
+            rate_values=[CurrencyRateValue(currency=currency, rate=number(entry.amount))],
+        ),
+        fixed_fee_revenue_summary=FixedFeeRevenueSummary(revenue=number(entry.amount)),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from bursar.catalog import plans
-from bursar.catalog.plans import PlanVersion
+from bursar.catalog.plans import PlanChange, PlanVersion
 from bursar.core.errors import Invalid
 from bursar.core.period import parse_instant
 from bursar.db.database import Connection
@@ -14,6 +14,7 @@ from bursar.http.door import Answer, Body, Call
 from bursar.http.togai.door import MixedPageQuery, door, open_token, seal_token
 from bursar.http.togai.overrides import PricePlanDetailsOverride, override_of, override_shape
 from bursar.http.togai.plan_shapes import CreatePricePlanDetailsOverride, PricePlanDetails, details_shape
+from bursar.http.togai.rule_shapes import PricingRuleShape, RuleList, rules_of, rules_shape
 from bursar.purchases import service
 from bursar.purchases.model import Segment
 from bursar.purchases.service import Associate, Disassociate, Edit, Schedules
@@ -31,7 +32,7 @@ class UpdatePricingScheduleRequest(Body, kw_only=True):
     mode: Literal["ASSOCIATE", "DISASSOCIATE"] = "ASSOCIATE"
     price_plan_id: Annotated[str, Meta(min_length=1, max_length=50)] | None = None
     price_plan_details_override: CreatePricePlanDetailsOverride | None = None
-    pricing_rules_override: list[Any] | None = None
+    pricing_rules_override: RuleList | None = None
     retain_start_offsets: bool = False
 
 
@@ -62,6 +63,7 @@ class PlanOverride(Answer, kw_only=True):
     start_date: datetime
     end_date: datetime
     price_plan_details_override: PricePlanDetailsOverride | None = None
+    pricing_rules_override: list[PricingRuleShape] | None = None
 
 
 class UpdatePricingScheduleResponse(Answer, kw_only=True):
@@ -89,7 +91,7 @@ class PricingScheduleWithPricePlanId(Answer, kw_only=True):
     is_overriden: bool
     price_plan_id: str
     price_plan_name: str
-    pricing_rules: list[Any]
+    pricing_rules: list[PricingRuleShape]
     price_plan_details: PricePlanDetails | None = None
     price_plan_info: PricePlanInfo | None = None
 
@@ -192,12 +194,12 @@ def _instant(text: str | None, field: str) -> datetime | None:
 
 async def _command(connection: Connection, call: Call, body: UpdatePricingScheduleRequest) -> Edit:
     account_id = call.path["account_id"]
-    if body.pricing_rules_override:
-        raise Invalid("pricingRulesOverride", "is not supported yet")
-    override = await override_of(connection, call.caller.workspace, body.price_plan_details_override)
+    rules = rules_of(body.pricing_rules_override)
+    override = await override_of(connection, call.caller.workspace, body.price_plan_details_override, rules)
     if body.mode == "DISASSOCIATE":
         if override is not None:
-            raise Invalid("pricePlanDetailsOverride", "must be left out of a DISASSOCIATE")
+            field = "pricePlanDetailsOverride" if rules is None else "pricingRulesOverride"
+            raise Invalid(field, "must be left out of a DISASSOCIATE")
         return Disassociate(account_id, body.effective_from, body.effective_until, body.price_plan_id)
     if body.price_plan_id is None:
         raise Invalid("pricePlanId", "is required to associate a price plan")
@@ -223,10 +225,15 @@ def _changed(schedules: Schedules) -> UpdatePricingScheduleResponse:
                 start_date=segment.period.start,
                 end_date=segment.period.end,
                 price_plan_details_override=override_shape(segment.override),
+                pricing_rules_override=_rules(segment.override),
             )
             for segment in schedules.segments
         ],
     )
+
+
+def _rules(override: PlanChange | None) -> list[PricingRuleShape] | None:
+    return None if override is None or override.rules is None else rules_shape(override.rules)
 
 
 def _shape(segment: Segment, plan: PlanVersion, query: SchedulesQuery) -> PricingScheduleWithPricePlanId:
@@ -240,7 +247,7 @@ def _shape(segment: Segment, plan: PlanVersion, query: SchedulesQuery) -> Pricin
         is_overriden=segment.override is not None,
         price_plan_id=segment.price_plan_id,
         price_plan_name=segment.price_plan_name,
-        pricing_rules=[],
+        pricing_rules=[] if query.compact else rules_shape(plan.details.rules),
         price_plan_details=details,
         price_plan_info=info,
     )

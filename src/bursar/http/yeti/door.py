@@ -13,7 +13,7 @@ from bursar.accounts.logins import Issued
 from bursar.http.door import Failure
 from bursar.http.encode import answer
 from bursar.http.yeti.authentication import admit, admit_customer, set_cookie
-from bursar.http.yeti.jsonapi_errors import MEDIA_TYPE, REPLAYED, fault, plain, refusal
+from bursar.http.yeti.jsonapi_errors import MEDIA_TYPE, fault, plain, refusal
 from bursar.http.yeti.jsonapi_openapi import ErrorDocument, document
 from bursar.http.yeti.jsonapi_routes import ResourceDoor
 
@@ -34,7 +34,7 @@ _EXPIRED = fault(401, "401", "Authorization failed", "Authorization token expire
 def _finish(request: Request, response: Response, started: float) -> Response:
     """The headers of the original, and 304 for a body that the client has."""
     response.headers.update(_FRAME)
-    if response.status_code == 201 and REPLAYED in response.headers and "location" not in response.headers:
+    if response.status_code == 201 and "location" not in response.headers:
         location = _location(bytes(response.body))
         if location:
             response.headers["location"] = location

@@ -144,6 +144,8 @@ class ToOne:
     """Where rows have the other's id; `<name>_id` unless given."""
     self_link: bool = True
     """Whether `links.self` is shown."""
+    readable: bool = True
+    """False: only taken, never shown."""
 
     @property
     def column(self) -> str:
@@ -164,6 +166,7 @@ class ToMany:
     writes: str = ""
     self_link: bool = True
     keys: Callable[[Turn, list[Any]], Awaitable[Mapping[Any, list[Any]]]] | None = None
+    readable: bool = True
 
 
 Relationship = ToOne | ToMany

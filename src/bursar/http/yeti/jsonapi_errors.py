@@ -10,14 +10,13 @@ from bursar.core.errors import BursarError, Invalid, NotFound, Rejected
 from bursar.http.door import Failure
 from bursar.http.encode import to_json
 from bursar.http.errors import failure
-from bursar.http.repeat import REPLAYED
 
 MEDIA_TYPE = "application/vnd.api+json"
 QUOTE_LIMIT = 200
 
 Errors = list[dict[str, Any]]
 
-__all__ = ["MEDIA_TYPE", "REPLAYED", "Errors", "Refused", "fault", "missing_record", "refusal", "rejections"]
+__all__ = ["MEDIA_TYPE", "Errors", "Refused", "fault", "missing_record", "refusal", "rejections"]
 
 
 class Refused(BursarError):

@@ -99,7 +99,7 @@ class Writer:
         relationships = {
             dashed(name): self._relationship(resource, relationship, row, identity, itself, name in include)
             for name, relationship in resource.relationships.items()
-            if only is None or name in only
+            if relationship.readable and (only is None or name in only)
         }
         if relationships:
             shown["relationships"] = relationships

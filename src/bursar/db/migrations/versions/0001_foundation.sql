@@ -181,6 +181,7 @@ create table customer_profile (
     phones text,
     secret bytea
 );
+create index customer_profile_name on customer_profile (workspace, name);
 comment on column customer_profile.secret is 'what frozen documents hold of the customer is sealed under it; null: erased';
 
 create table account (
@@ -219,6 +220,8 @@ create table account_profile (
     billing_information jsonb
 );
 
+create index account_profile_name on account_profile (workspace, name);
+
 -- What a carrier agrees with an account: limits of its balance, capacities, whom to tell. Every account has the row.
 create table account_terms (
     account bigint primary key references account,
@@ -240,6 +243,7 @@ create table account_terms (
     invoice_period smallint check (invoice_period between 1 and 7),
     next_invoice_at timestamptz,
     next_invoice_type smallint,
+    stated_until timestamptz,
     invoice_template bigint,
     hidden_at timestamptz,
     check (balance_low_threshold < balance_high_threshold),
@@ -248,6 +252,7 @@ create table account_terms (
 );
 create unique index account_terms_external on account_terms (workspace, external_id) where hidden_at is null;
 create index account_terms_invoice on account_terms (workspace, next_invoice_at) where next_invoice_at is not null;
+comment on column account_terms.stated_until is 'statements up to here are filled: what is charged from then on is dated no earlier';
 comment on column account_terms.send_invoices_to is 'numbers of contacts as the carrier''s door shows them; they need not exist';
 comment on column account_terms.hidden_at is 'when a carrier deleted it: gone at its door from then on, archived at the other';
 
@@ -1005,6 +1010,137 @@ create table credit_note (
 create trigger credit_note_append_only before update or delete or truncate on credit_note
     for each statement execute function append_only();
 
+-- Statements: the invoices of a carrier's accounts. One sums up what happened within [starts_at, ends_at) and posts nothing.
+-- Words of states and types are those of the carrier's door. A statement is filled once, and has its breakdown from then on.
+create table invoice_template (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    name text not null,
+    html_template text not null,
+    unique (workspace, yeti_id),
+    unique (workspace, name)
+);
+
+create table statement (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    uuid uuid not null unique default gen_random_uuid(),
+    account bigint not null references account,
+    currency text not null,
+    reference text not null,
+    state text not null check (state in ('New', 'Pending', 'Approved')),
+    type text not null check (type in ('Manual', 'Auto Full', 'Auto Partial')),
+    starts_at timestamptz not null,
+    ends_at timestamptz not null,
+    originated_amount_spent numeric(38, 12) not null default 0,
+    originated_amount_earned numeric(38, 12) not null default 0,
+    originated_calls_count bigint not null default 0,
+    originated_successful_calls_count bigint not null default 0,
+    originated_calls_duration bigint not null default 0,
+    originated_billing_duration bigint not null default 0,
+    originated_first_call_at timestamptz,
+    originated_last_call_at timestamptz,
+    terminated_amount_spent numeric(38, 12) not null default 0,
+    terminated_amount_earned numeric(38, 12) not null default 0,
+    terminated_calls_count bigint not null default 0,
+    terminated_successful_calls_count bigint not null default 0,
+    terminated_calls_duration bigint not null default 0,
+    terminated_billing_duration bigint not null default 0,
+    terminated_first_call_at timestamptz,
+    terminated_last_call_at timestamptz,
+    services_amount_spent numeric(38, 12) not null default 0,
+    services_amount_earned numeric(38, 12) not null default 0,
+    service_transactions_count bigint not null default 0,
+    amount_spent numeric(38, 12) not null
+        generated always as (originated_amount_spent + terminated_amount_spent + services_amount_spent) stored,
+    amount_earned numeric(38, 12) not null
+        generated always as (originated_amount_earned + terminated_amount_earned + services_amount_earned) stored,
+    amount_total numeric(38, 12) not null
+        generated always as (originated_amount_spent + terminated_amount_spent + services_amount_spent
+            - originated_amount_earned - terminated_amount_earned - services_amount_earned) stored,
+    created_at timestamptz not null,
+    approved_at timestamptz,
+    unique (workspace, yeti_id),
+    check (starts_at < ends_at),
+    check ((state = 'Approved') = (approved_at is not null)),
+    constraint statement_one_at_a_time exclude using gist (account with =, tstzrange(starts_at, ends_at) with &&)
+);
+create index statement_account on statement (account, ends_at);
+create index statement_new on statement (workspace, key) where state = 'New';
+comment on column statement.originated_calls_duration is 'seconds, as all durations of statements';
+
+-- The calls of a statement by destination: those that the account made, and those that it took.
+create table statement_destination (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    statement bigint not null references statement,
+    side text not null check (side in ('originated', 'terminated')),
+    dst_prefix text,
+    country bigint,
+    network bigint,
+    rate numeric(38, 12),
+    spent boolean not null,
+    amount numeric(38, 12) not null,
+    calls_count bigint not null,
+    successful_calls_count bigint not null,
+    calls_duration bigint not null,
+    billing_duration bigint not null,
+    first_call_at timestamptz,
+    last_call_at timestamptz,
+    unique (workspace, yeti_id)
+);
+create index statement_destination_statement on statement_destination (statement);
+comment on column statement_destination.spent is 'whether the amount is the account''s cost, not its revenue';
+
+-- The same calls by network.
+create table statement_network (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    statement bigint not null references statement,
+    side text not null check (side in ('originated', 'terminated')),
+    country bigint,
+    network bigint,
+    rate numeric(38, 12),
+    spent boolean not null,
+    amount numeric(38, 12) not null,
+    calls_count bigint not null,
+    successful_calls_count bigint not null,
+    calls_duration bigint not null,
+    billing_duration bigint not null,
+    first_call_at timestamptz,
+    last_call_at timestamptz,
+    unique (workspace, yeti_id)
+);
+create index statement_network_statement on statement_network (statement);
+
+-- What was charged for services, or without one, in the window of a statement: sums without sign.
+create table statement_service (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    yeti_id bigint not null,
+    statement bigint not null references statement,
+    service bigint references service,
+    spent boolean not null,
+    amount numeric(38, 12) not null,
+    transactions_count bigint not null,
+    unique (workspace, yeti_id),
+    unique nulls not distinct (statement, service, spent)
+);
+create index statement_service_service on statement_service (service) where service is not null;
+
+-- Why an account's next statement could not be made; gone once it is.
+create table statement_failure (
+    account bigint primary key references account,
+    workspace int not null references workspace,
+    ends_at timestamptz not null,
+    error text not null,
+    recorded_at timestamptz not null
+);
+
 -- Money from and to customers outside of invoices; each is one movement of its account's wallet.
 create table payment (
     key bigint generated always as identity primary key,
@@ -1053,6 +1189,6 @@ end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
-revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, charge, invoice_document,
-    credit_note from bursar_api;
+revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, charge, invoice_document, credit_note
+    from bursar_api;
 revoke insert, delete on workspace from bursar_api;
