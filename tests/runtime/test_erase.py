@@ -25,6 +25,8 @@ SECRETS = {
     "billing": "billing@quackenbush.example",
     "contact": "Bartholomew Quackenbush",
     "login": "bartholomew77",
+    "notes": "prefers to be called Barty",
+    "portal": "mina@portal.example",
     "metadata": "her-internal-remark",
     "tag": "zanzibar-tag",
 }
@@ -52,12 +54,29 @@ def _lived(running: Program, token: str) -> None:
         made = http.post("/customers/mina/contacts", json=contact)
         assert made.is_success, made.text
         del http.headers["idempotency-key"]
+        _met_by_a_carrier(http)
         catalog.schema(http)
         plan = catalog.plan(http, [catalog.card(catalog.meter(http), catalog.per_unit(0), ["0.1"])])
         body = {"mode": "ASSOCIATE", "pricePlanId": plan, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
         catalog.expect(http.post("/accounts/mina/price_plans", json=body), 200)
         catalog.ingest(http, catalog.event("e1", "2024-05-05T00:00:00Z", account="mina", tokens=100))
         catalog.expect(http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
+
+
+def _met_by_a_carrier(http: httpx.Client) -> None:
+    """A contact and a login at the carrier's door."""
+    found = catalog.expect(http.get("/api/rest/admin/contractors", params={"filter[name_eq]": SECRETS["name"]}), 200)
+    contractor = found["data"][0]["id"]
+    linked = {"contractor": {"data": {"type": "contractors", "id": contractor}}}
+    for kind, attributes, relationships in (
+        ("contacts", {"email": SECRETS["email"], "notes": SECRETS["notes"]}, linked),
+        ("api-accesses", {"customer-id": contractor, "login": SECRETS["portal"], "password": "x"}, {}),
+    ):
+        data = {"type": kind, "attributes": attributes, "relationships": relationships}
+        made = http.post(
+            f"/api/rest/admin/{kind}", json={"data": data}, headers={"content-type": "application/vnd.api+json"}
+        )
+        assert made.status_code == 201, made.text
 
 
 def _dump(folder: Path) -> bytes:

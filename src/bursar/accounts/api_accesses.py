@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -196,12 +197,12 @@ async def portal_by_config(db: Database, config: Config) -> Portal | None:
     )
 
 
-async def accounts_shown(connection: Connection, portal: Portal) -> list[int]:
-    """Keys of the accounts that a portal shows now."""
+async def accounts_shown(connection: Connection, portal: Portal) -> dict[int, UUID]:
+    """The accounts that a portal shows now: the uuid of each number."""
     rows = await connection.fetch(
         queries.accounts_shown, portal.workspace.key, portal.customer, list(portal.account_ids)
     )
-    return [row["key"] for row in rows]
+    return {row["number"]: row["uuid"] for row in rows}
 
 
 async def _check(

@@ -55,7 +55,7 @@ where workspace = $1 and $2 = any(account_ids) and cardinality(array_remove(acco
 
 -- name: accounts_shown
 -- The accounts that a customer's login shows: those of the numbers, or all.
-select a.key from account a join account_terms t on t.account = a.key
+select a.yeti_id as number, t.uuid from account a join account_terms t on t.account = a.key
 where a.workspace = $1 and a.customer = $2 and t.hidden_at is null
     and (cardinality($3::bigint[]) = 0 or a.yeti_id = any($3::bigint[]))
 order by a.key;

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from bursar.accounts import gate, service
+from bursar.accounts.api_accesses import forget_account
 from bursar.accounts.terms_rules import DEFAULTS, MISSING, TAKEN, Facts, check_terms, next_invoice
 from bursar.core.caller import Caller
 from bursar.core.errors import NotFound, Rejected, Unavailable
@@ -93,6 +94,7 @@ async def delete_agreed(connection: Connection, caller: Caller, number: int) -> 
     if not found["archived"]:
         await service.archive_account(connection, caller, found["togai_id"])
     await connection.execute(queries.hide_agreed, caller.workspace, found["key"], caller.wall)
+    await forget_account(connection, caller, number)
     await audit.record(connection, caller, "delete", "account", found["togai_id"])
 
 

@@ -94,9 +94,15 @@ def _others(transactions: Sequence[Transaction], keys: Mapping[LedgerAccount, in
 
 async def balance_held(connection: Connection, caller: Caller, account: int, currency: str) -> Decimal:
     """What is in the wallet of an account, by key, which nobody else changes until the transaction ends."""
-    name = LedgerAccount(Kind.WALLET, currency, account)
-    keys = await store.ledger_accounts(connection, caller, [name])
-    return (await wallets.hold(connection, caller.workspace, keys)).held[name].balance
+    return (await balances_held(connection, caller, {account: currency}))[account]
+
+
+async def balances_held(connection: Connection, caller: Caller, currencies: Mapping[int, str]) -> dict[int, Decimal]:
+    """`balance_held` of many accounts, given with their currencies."""
+    names = [LedgerAccount(Kind.WALLET, currency, account) for account, currency in currencies.items()]
+    keys = await store.ledger_accounts(connection, caller, names)
+    held = (await wallets.hold(connection, caller.workspace, keys)).held.values()
+    return {wallet.account: wallet.balance for wallet in held}
 
 
 async def reconsider(connection: Connection, caller: Caller, account: int) -> None:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from bursar.accounts import admins, api_accesses
 from bursar.accounts.api_accesses import AccessTerms, create_access, portal_config
-from bursar.accounts.logins import Config, login_key
+from bursar.accounts.logins import login_key
 from bursar.accounts.model import Address, NewCustomer
 from bursar.accounts.passwords import hash_password
 from bursar.accounts.service import create_customer, erase_customer
@@ -499,25 +499,6 @@ async def test_logins_are_unique_on_the_whole_server(world: World) -> None:
     with pytest.raises(BursarError, match="already"):
         async with world.db.transaction(other.workspace) as connection:
             await admins.add_admin(connection, other, world.user, "x")
-
-
-async def test_a_deleted_account_leaves_the_logins_that_show_others_too(world: World) -> None:
-    db, caller = world.db, world.caller
-    async with db.transaction(caller.workspace) as connection:
-        await connection.execute(
-            "update api_access set account_ids = '{7, 8}' where workspace = $1 and login = $2",
-            caller.workspace, world.login,
-        )  # fmt: skip
-        seen = []
-        for number in (7, 8):
-            await api_accesses.forget_account(connection, caller, number)
-            seen.append(await connection.fetchval("select account_ids from api_access where login = $1", world.login))
-        await connection.execute("update api_access set account_ids = '{}' where login = $1", world.login)
-    assert seen == [[8], [8]]  # an empty list would open all
-
-
-def test_configs_are_read_as_they_are_written() -> None:
-    assert Config(customer_id=1, account_ids=[], allowed_ips=[], customer="c").customer_portal_access_profile_id == 1
 
 
 async def _give(db: Database, caller: Caller, name: str) -> None:

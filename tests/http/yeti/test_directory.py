@@ -239,6 +239,21 @@ def test_a_login_s_life(tenant: Tenant, acme: tuple[str, int]) -> None:
     assert send(tenant, "GET", f"api-accesses/{key}").status_code == 404
 
 
+def test_a_deleted_account_leaves_the_logins_that_show_others_too(tenant: Tenant) -> None:
+    number = contractor(tenant, "two accounts")
+    of = ("contractors", number)
+    named = [document("accounts", {"name": f"deleted {n}"}, contractor=of) for n in range(2)]
+    numbers = [make(tenant, "accounts", one)["id"] for one in named]
+    sent = {"customer-id": number, "login": f"two-{tenant.name}", "password": "x", "account-ids": numbers}
+    key = make(tenant, "api-accesses", document("api-accesses", sent))["id"]
+    for account in numbers:
+        assert send(tenant, "DELETE", f"accounts/{account}").status_code == 204
+        shown = get(tenant, f"api-accesses/{key}")["data"]["attributes"]["account-ids"]
+        assert shown == [int(numbers[1])]  # an empty list would open every account
+    session = {"authorization": log_in(tenant, f"two-{tenant.name}", "x").json()["jwt"]}
+    assert httpx.get(f"{tenant.url}{CUSTOMER}/accounts", headers=session).json()["data"] == []
+
+
 def test_what_a_login_must_have(tenant: Tenant, acme: tuple[str, int]) -> None:
     number, _ = acme
     blank = send(tenant, "POST", "api-accesses", document("api-accesses", {"allowed-ips": ["10.0.0.256"]}))
