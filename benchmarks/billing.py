@@ -61,7 +61,7 @@ async def _ceiling(db: Database, caller: Caller) -> float:
             caller.workspace,
         )
         await connection.execute(
-            "create table bench_document (invoice bigint primary key, number bigint, total numeric, content text,"
+            "create table bench_document (invoice bigint primary key, number bigint, total numeric, content bytea,"
             " hash bytea);"
             "create table bench_posting (transaction bigint, line int, ledger_account bigint, currency text,"
             " amount numeric, primary key (transaction, line))"

@@ -197,6 +197,23 @@ async def test_what_a_type_must_be(database: Database) -> None:
     assert (await carrier.type("two")).id != other.id, "its name is free again"
 
 
+async def test_a_balance_beyond_all_is_refused(database: Database) -> None:
+    carrier = await Carrier.make(database)
+    account, poor = await carrier.account("rich"), await carrier.account("poor")
+    kind = await carrier.type("bonus", force=True)
+    most = Decimal("99999999999999999999999999.999999999999")
+    await carrier.charge(account, -most)
+    with pytest.raises(Rejected, match="Unable to charge account: its balance would be out of range"):
+        await carrier.charge(account, "-0.000000000001")
+    with pytest.raises(Rejected, match="Unable to charge account"):
+        await carrier.service(account, kind.id, -1)
+    stuck = await carrier.service(account, kind.id, 0, -1, renew_period="Day", renew_at=START)
+    await carrier.service(poor, kind.id, 0, 1, renew_period="Day", renew_at=START + HOUR)
+    assert await carrier.renew(START + HOUR) == 1, "one account's trouble is not another's"
+    assert (await carrier.seen(stuck.id)).state == "Suspended"
+    assert [await carrier.balance(one) for one in (account, poor)] == [most, -1]
+
+
 async def test_what_a_transaction_must_be(database: Database) -> None:
     carrier = await Carrier.make(database)
     account, other = await carrier.account("acme"), await carrier.account("other", currency="EUR")

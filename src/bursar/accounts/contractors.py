@@ -19,6 +19,7 @@ from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.listing import BIGINT, BOOLEAN, TEXT, Column, Condition, Lister, Listing, Slice
 from bursar.db.queries import Queries
+from bursar.notify import smtp_connections
 
 queries = Queries("bursar.accounts", "contractors.sql")
 
@@ -147,6 +148,9 @@ async def _check(connection: Connection, caller: Caller, values: Mapping[str, An
     )
     assert taken is not None
     problems = check_contractor(values, dict(taken))
+    sender = values["smtp_connection"]
+    if sender is not None and not await smtp_connections.exists(connection, caller.workspace, sender):
+        problems.append(("smtp_connection", "must exist"))
     if problems:
         raise Rejected(problems)
 

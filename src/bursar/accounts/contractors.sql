@@ -33,7 +33,7 @@ from changed where p.workspace = $1 and p.customer = changed.key;
 
 -- name: hide_contractor
 -- A carrier deleted a customer.
-update customer set hidden_at = $3, updated_at = $3 where workspace = $1 and key = $2;
+update customer set hidden_at = $3, updated_at = $3, smtp_connection = null where workspace = $1 and key = $2;
 
 -- name: contractor_taken
 -- Whether another customer has a name, or a number of the carrier's own.

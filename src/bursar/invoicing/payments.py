@@ -13,6 +13,7 @@ from bursar.core.errors import BursarError, NotFound, Rejected, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.grouping import Grouped
+from bursar.db.listing import BIGINT, MOMENT, NUMERIC, TEXT, Column, Lister, Listing, Slice
 from bursar.db.queries import Queries
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
 from bursar.ledger.service import Move, Moved, move_all, post
@@ -22,6 +23,22 @@ queries = Queries("bursar.invoicing", "payments.sql")
 CAUSE = "payment"
 ROLLBACK = "payment_rollback"
 NOTES_LIMIT = 10_000
+
+_LISTER = Lister(
+    queries,
+    "list_payments",
+    {
+        "id": Column("p.yeti_id", BIGINT),
+        "amount": Column("p.amount", NUMERIC),
+        "created_at": Column("p.created_at", MOMENT),
+        "rolledback_at": Column("p.rolled_back_at", MOMENT),
+        "notes": Column("p.notes", TEXT),
+        "private_notes": Column("p.private_notes", TEXT),
+        "status": Column("p.status", TEXT),
+        "type_name": Column("p.type", TEXT),
+        "account_id": Column("a.yeti_id", BIGINT),
+    },
+)
 
 BLANK = "can't be blank"
 MUST_EXIST = "must exist"
@@ -76,10 +93,17 @@ async def pay_all(connection: Connection, wanted: Sequence[tuple[Caller, Pay]]) 
     numbers = sorted({one.account for _, one in wanted if one.account is not None})
     rows = await connection.fetch(queries.paying_accounts, caller.workspace, numbers)
     accounts = {row["yeti_id"]: row for row in rows}
-    refused = [_refusal(one, accounts.get(one.account)) for _, one in wanted]
-    sound = [entry for entry, refusal in zip(wanted, refused, strict=True) if refusal is None]
-    payments = iter(await _settle(connection, caller, sound, accounts) if sound else [])
-    return [refusal or next(payments) for refusal in refused]
+    outcomes: list[Payment | BursarError | None] = [_refusal(one, accounts.get(one.account)) for _, one in wanted]
+    sound = [place for place, refusal in enumerate(outcomes) if refusal is None]
+    if sound:
+        keys = [row["key"] for row in await connection.fetch(queries.reserve_payments, len(sound))]
+        takings = [
+            _Taking(key, *wanted[place], accounts[wanted[place][1].account])
+            for key, place in zip(keys, sound, strict=True)
+        ]
+        for place, outcome in zip(sound, await _take(connection, caller, takings), strict=True):
+            outcomes[place] = outcome
+    return [outcome for outcome in outcomes if outcome is not None]
 
 
 def _refusal(wanted: Pay, account: Row | None) -> Rejected | None:
@@ -101,43 +125,65 @@ def _refusal(wanted: Pay, account: Row | None) -> Rejected | None:
     return Rejected(problems) if problems else None
 
 
-async def _settle(
-    connection: Connection, caller: Caller, wanted: Sequence[tuple[Caller, Pay]], accounts: dict[int | None, Row]
-) -> list[Payment]:
-    keys = [row["key"] for row in await connection.fetch(queries.reserve_payments, len(wanted))]
-    moves = [
-        Move(_movement(key, one, who, accounts[one.account])) for key, (who, one) in zip(keys, wanted, strict=True)
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """A payment that may be made, under its key."""
+
+    key: int
+    caller: Caller
+    wanted: Pay
+    account: Row
+
+    @property
+    def amount(self) -> Decimal:
+        assert self.wanted.amount is not None
+        return self.wanted.amount
+
+    def movement(self) -> Transaction:
+        """Cash comes in, and we owe the customer as much more; for a payout the other way round."""
+        account = self.account
+        zone = account["zone"]
+        return _between(CAUSE, self.key, self.amount, account["currency"], account["key"], self.caller, zone)
+
+
+async def _take(connection: Connection, caller: Caller, takings: Sequence[_Taking]) -> list[Payment | BursarError]:
+    outcomes = await move_all(connection, caller, [Move(taking.movement()) for taking in takings])
+    taken: dict[int, tuple[_Taking, Decimal]] = {}
+    for taking, outcome in zip(takings, outcomes, strict=True):
+        if isinstance(outcome, Moved):
+            (change,) = outcome.wallets.values()
+            taken[taking.key] = (taking, change.old)
+    made = await _insert(connection, caller, list(taken.values()))
+    return [
+        made[taking.key] if isinstance(outcome, Moved) else Rejected([("", outcome.message)])
+        for taking, outcome in zip(takings, outcomes, strict=True)
     ]
-    outcomes = await move_all(connection, caller, moves)
-    befores = [next(iter(one.wallets.values())).old for one in outcomes if isinstance(one, Moved)]
+
+
+async def _insert(
+    connection: Connection, caller: Caller, taken: Sequence[tuple[_Taking, Decimal]]
+) -> dict[int, Payment]:
+    """Payments `(taking, balance before)` as rows, with their audit rows; by key."""
     rows = await connection.fetch(
         queries.insert_payments,
         caller.workspace,
-        keys,
-        [accounts[one.account]["key"] for _, one in wanted],
-        [one.amount for _, one in wanted],
-        [accounts[one.account]["currency"] for _, one in wanted],
-        [one.notes for _, one in wanted],
-        [one.private_notes for _, one in wanted],
-        befores,
-        [who.now for who, _ in wanted],
+        [one.key for one, _ in taken],
+        [one.account["key"] for one, _ in taken],
+        [one.amount for one, _ in taken],
+        [one.account["currency"] for one, _ in taken],
+        [one.wanted.notes for one, _ in taken],
+        [one.wanted.private_notes for one, _ in taken],
+        [before for _, before in taken],
+        [one.caller.now for one, _ in taken],
     )
-    made = {row["key"]: payment_of(row) for row in rows}
-    payments = [replace(made[key], account_id=one.account or 0) for key, (_, one) in zip(keys, wanted, strict=True)]
-    await audit.record_all(
-        connection,
-        [
-            (who, "create", "payment", str(payment.id), {"amount": decimals.show(payment.amount)})
-            for payment, (who, _) in zip(payments, wanted, strict=True)
-        ],
-    )
-    return payments
-
-
-def _movement(key: int, wanted: Pay, caller: Caller, account: Row) -> Transaction:
-    """Cash comes in, and we owe the customer as much more; for a payout the other way round."""
-    assert wanted.amount is not None
-    return _between(CAUSE, key, wanted.amount, account["currency"], account["key"], caller, account["zone"])
+    of_key = {one.key: one for one, _ in taken}
+    made = {row["key"]: replace(payment_of(row), account_id=of_key[row["key"]].account["yeti_id"]) for row in rows}
+    entries = [
+        (of_key[key].caller, "create", "payment", str(payment.id), {"amount": decimals.show(payment.amount)})
+        for key, payment in made.items()
+    ]
+    await audit.record_all(connection, entries)
+    return made
 
 
 def _between(
@@ -187,6 +233,12 @@ def payment_of(row: Row) -> Payment:
         created_at=row["created_at"],
         rolledback_at=row["rolledback_at"],
     )
+
+
+async def list_payments(connection: Connection, workspace: int, listing: Listing) -> Slice[Payment]:
+    """The payments that a listing asks for."""
+    found = await _LISTER.fetch(connection, listing, workspace)
+    return Slice([payment_of(row) for row in found.rows], found.total)
 
 
 class Payments(Grouped[Pay, Payment]):

@@ -20,6 +20,13 @@ from unnest($2::bigint[], $3::bigint[], $4::numeric[], $5::text[], $6::text[], $
 returning key, yeti_id as id, uuid, account as account_id, amount, currency, notes, private_notes, status,
     type as type_name, balance_before as balance_before_payment, created_at, rolled_back_at as rolledback_at;
 
+-- name: list_payments
+-- The payments of a workspace, of accounts that a carrier sees.
+select p.yeti_id as id, p.uuid, a.yeti_id as account_id, p.amount, p.currency, p.notes, p.private_notes, p.status,
+    p.type as type_name, p.balance_before as balance_before_payment, p.created_at, p.rolled_back_at as rolledback_at
+from payment p join account a on a.key = p.account join account_terms t on t.account = p.account
+where p.workspace = $1 and t.hidden_at is null;
+
 -- name: lock_payment
 -- A payment by its number, which nobody else changes meanwhile.
 select p.key, p.account, p.yeti_id as id, p.uuid, a.yeti_id as account_id, p.amount, p.currency, p.notes, p.private_notes,

@@ -55,7 +55,7 @@ class Recipient:
     customer: int
     """Internal key of the customer whose contact it is."""
     sender: int | None
-    """Internal key of the SMTP connection that mail to it goes over; None: there is none."""
+    """Number of the SMTP connection that mail to it goes over; None: there is none."""
 
 
 async def alert_at(connection: Connection, workspace: int, notification: int) -> Alert:

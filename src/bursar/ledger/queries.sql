@@ -96,7 +96,7 @@ where n.workspace = $1 and n.key = $2;
 -- name: recipients
 -- Contacts by number: their addresses, whose they are, and over which connection they are written to; none: to nobody.
 select c.yeti_id, c.email, c.customer, coalesce(u.smtp_connection,
-    (select min(s.key) from smtp_connection s where s.workspace = $1 and s.global)) as sender
+    (select s.yeti_id from smtp_connection s where s.workspace = $1 and s.global order by s.key limit 1)) as sender
 from contact c join customer u on u.key = c.customer
 where c.workspace = $1 and c.yeti_id = any($2::bigint[]) order by c.yeti_id;
 

@@ -9,7 +9,7 @@ from bursar.core.caller import Caller
 from bursar.db.database import Connection
 from bursar.ledger import store, wallets
 from bursar.ledger.model import OF_CUSTOMERS, Kind, LedgerAccount, Transaction
-from bursar.ledger.wallets import Change, InsufficientFunds
+from bursar.ledger.wallets import Change, WalletRefuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +37,25 @@ async def post(connection: Connection, caller: Caller, transaction: Transaction)
 async def post_all(connection: Connection, caller: Caller, transactions: Sequence[Transaction]) -> list[int]:
     """Append many transactions with few statements; returns their keys in the same order.
 
-    The audit row of their cause covers them.
+    The audit row of their cause covers them. Raises `BalanceTooLarge`.
     """
     outcomes = await move_all(connection, caller, [Move(transaction) for transaction in transactions])
-    return [outcome.key for outcome in outcomes if isinstance(outcome, Moved)]
+    return [_moved(outcome).key for outcome in outcomes]
 
 
 async def move(connection: Connection, caller: Caller, transaction: Transaction, floor: Decimal | None = None) -> Moved:
-    """Append one transaction; where it takes from a wallet, `floor` must be left. Raises `InsufficientFunds`."""
+    """Append one transaction; where it takes from a wallet, `floor` must be left. Raises `WalletRefuses`."""
     (outcome,) = await move_all(connection, caller, [Move(transaction, floor)])
-    if isinstance(outcome, InsufficientFunds):
+    return _moved(outcome)
+
+
+def _moved(outcome: Moved | WalletRefuses) -> Moved:
+    if isinstance(outcome, WalletRefuses):
         raise outcome
     return outcome
 
 
-async def move_all(connection: Connection, caller: Caller, moves: Sequence[Move]) -> list[Moved | InsufficientFunds]:
+async def move_all(connection: Connection, caller: Caller, moves: Sequence[Move]) -> list[Moved | WalletRefuses]:
     """Append transactions one after the other, with as many statements as for one; those that a wallet refuses are not.
 
     Each is decided on the balance that the ones before it left, and each is watched for thresholds: the outcome is that
@@ -63,21 +67,19 @@ async def move_all(connection: Connection, caller: Caller, moves: Sequence[Move]
     keys = await store.ledger_accounts(connection, caller, names)
     held = {name: keys[name] for name in names if name.kind is Kind.WALLET}
     purse = await wallets.hold(connection, caller.workspace, held)
-    decided: list[dict[LedgerAccount, Change] | InsufficientFunds] = []
+    decided: list[dict[LedgerAccount, Change] | WalletRefuses] = []
     for one in moves:
         try:
             decided.append(purse.move(one.transaction, one.floor))
-        except InsufficientFunds as refused:
+        except WalletRefuses as refused:
             decided.append(refused)
     accepted = [
-        one.transaction
-        for one, outcome in zip(moves, decided, strict=True)
-        if not isinstance(outcome, InsufficientFunds)
+        one.transaction for one, outcome in zip(moves, decided, strict=True) if not isinstance(outcome, WalletRefuses)
     ]
     posted = iter(await store.insert(connection, caller.workspace, caller.wall, accepted, keys) if accepted else [])
     await wallets.put_back(connection, caller, purse)
     await store.add_to_balances(connection, caller.workspace, _others(accepted, keys))
-    return [outcome if isinstance(outcome, InsufficientFunds) else Moved(next(posted), outcome) for outcome in decided]
+    return [outcome if isinstance(outcome, WalletRefuses) else Moved(next(posted), outcome) for outcome in decided]
 
 
 def _others(transactions: Sequence[Transaction], keys: Mapping[LedgerAccount, int]) -> dict[int, Decimal]:
@@ -92,9 +94,15 @@ def _others(transactions: Sequence[Transaction], keys: Mapping[LedgerAccount, in
 
 async def balance_held(connection: Connection, caller: Caller, account: int, currency: str) -> Decimal:
     """What is in the wallet of an account, by key, which nobody else changes until the transaction ends."""
-    name = LedgerAccount(Kind.WALLET, currency, account)
-    keys = await store.ledger_accounts(connection, caller, [name])
-    return (await wallets.hold(connection, caller.workspace, keys)).held[name].balance
+    return (await balances_held(connection, caller, {account: currency}))[account]
+
+
+async def balances_held(connection: Connection, caller: Caller, currencies: Mapping[int, str]) -> dict[int, Decimal]:
+    """`balance_held` of many accounts, given with their currencies."""
+    names = [LedgerAccount(Kind.WALLET, currency, account) for account, currency in currencies.items()]
+    keys = await store.ledger_accounts(connection, caller, names)
+    held = (await wallets.hold(connection, caller.workspace, keys)).held.values()
+    return {wallet.account: wallet.balance for wallet in held}
 
 
 async def reconsider(connection: Connection, caller: Caller, account: int) -> None:

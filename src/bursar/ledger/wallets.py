@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from bursar.core import decimals
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError
 from bursar.db.database import Connection
@@ -22,7 +23,15 @@ THRESHOLDS = "thresholds"
 """Topic of the outbox: the thresholds of an account were set; `{account}` is its key."""
 
 
-class InsufficientFunds(BursarError):
+class WalletRefuses(BursarError):
+    """A wallet cannot move so."""
+
+
+class BalanceTooLarge(WalletRefuses):
+    """The balance would have more than 26 digits before the point."""
+
+
+class InsufficientFunds(WalletRefuses):
     """A wallet does not hold what is to be taken from it."""
 
     def __init__(self, account: int, balance: Decimal, needed: Decimal, floor: Decimal) -> None:
@@ -79,7 +88,8 @@ class Purse:
     def move(self, transaction: Transaction, floor: Decimal | None) -> dict[LedgerAccount, Change]:
         """Let the wallets that a transaction names change by it, and watch them.
 
-        Raises `InsufficientFunds` where it takes from one and less than `floor` would be left; then nothing changes.
+        Raises `InsufficientFunds` where it takes from one and less than `floor` would be left, `BalanceTooLarge` where
+        more would be there than can be written; then nothing changes.
         """
         changes: dict[LedgerAccount, Change] = {}
         for posting in transaction.postings:
@@ -89,6 +99,8 @@ class Purse:
                 new = changes[name].new if name in changes else old
                 changes[name] = Change(old, new - posting.amount)
         for name, change in changes.items():
+            if not decimals.fits(change.new):
+                raise BalanceTooLarge
             if floor is not None and change.new < change.old and change.new < floor:
                 raise InsufficientFunds(self.held[name].account, change.old, change.old - change.new, floor)
         for name, change in changes.items():

@@ -47,7 +47,7 @@ class Message:
     customers: tuple[int, ...] = ()
     """Internal keys of the customers whose data it holds."""
     sender: int | None = None
-    """Internal key of the SMTP connection of an e-mail."""
+    """Number of the SMTP connection of an e-mail."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,18 @@ where workspace = $1 and $2::bigint = any(customers);
 delete from delivery where key in (select key from delivery where settled_at < $1 order by settled_at limit $2);
 
 -- name: smtp_connection_at
--- A connection by key; where it is gone, that for everybody.
-select * from smtp_connection where workspace = $1 and (key = $2 or global) order by key = $2 desc, key limit 1;
+-- A connection by number; where it is gone, the oldest for everybody.
+select * from smtp_connection where workspace = $1 and (yeti_id = $2 or global)
+order by yeti_id is not distinct from $2 desc, key limit 1;
+
+-- name: smtp_connection_exists
+-- Whether there is a connection of a number; it stays for as long as the transaction takes.
+select key from smtp_connection where workspace = $1 and yeti_id = $2 for key share;
+
+-- name: list_smtp_connections
+-- The connections of a workspace.
+select yeti_id as id, name, host, port, from_address, auth_user, auth_password, global
+from smtp_connection where workspace = $1;
 
 -- name: insert_smtp_connection
 -- Add a connection; nothing where its name is taken.

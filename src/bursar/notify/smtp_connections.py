@@ -11,12 +11,27 @@ from bursar.core.caller import Caller
 from bursar.core.errors import NotFound, Rejected, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection, Row
+from bursar.db.listing import BIGINT, BOOLEAN, TEXT, Column, Lister, Listing, Slice
 from bursar.notify.outbox import queries
 
 PORT = 25
 BLANK = "can't be blank"
 _ADDRESS = re.compile(r"[^@\s<>,;:\"\x00-\x1f]+@([A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
 TEXT_LIMIT = 255
+_LISTER = Lister(
+    queries,
+    "list_smtp_connections",
+    {
+        "id": Column("yeti_id", BIGINT),
+        "name": Column("name", TEXT),
+        "host": Column("host", TEXT),
+        "port": Column("port", BIGINT),
+        "from_address": Column("from_address", TEXT),
+        "auth_user": Column("auth_user", TEXT),
+        "auth_password": Column("auth_password", TEXT),
+        "global": Column("global", BOOLEAN),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +113,20 @@ async def delete_connection(connection: Connection, caller: Caller, number: int)
     await audit.record(connection, caller, "delete", "smtp_connection", str(number))
 
 
-async def connection_at(connection: Connection, workspace: int, key: int | None) -> SmtpConnection | None:
-    """The connection of an internal key; where it is gone, the oldest that is for everybody, or None."""
-    row = await connection.fetchrow(queries.smtp_connection_at, workspace, key)
+async def connection_at(connection: Connection, workspace: int, number: int | None) -> SmtpConnection | None:
+    """The connection of a number; where it is gone, the oldest that is for everybody, or None."""
+    row = await connection.fetchrow(queries.smtp_connection_at, workspace, number)
     return None if row is None else _of(row)
+
+
+async def exists(connection: Connection, workspace: int, number: int) -> bool:
+    """Whether there is a connection of a number, which then stays until the transaction ends."""
+    return await connection.fetchval(queries.smtp_connection_exists, workspace, number) is not None
+
+
+async def list_connections(connection: Connection, workspace: int, listing: Listing) -> Slice[Row]:
+    """The connections that a listing asks for; rows have the fields of `SmtpConnection`, and their number as `id`."""
+    return await _LISTER.fetch(connection, listing, workspace)
 
 
 def _made(values: Mapping[str, Any]) -> SmtpConnection:

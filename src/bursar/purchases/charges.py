@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import asyncpg
+
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.errors import Rejected
@@ -74,10 +76,18 @@ async def make_transaction(connection: Connection, caller: Caller, command: Make
 async def charge_all(connection: Connection, caller: Caller, charges: Sequence[NewCharge]) -> list[int]:
     """Charge accounts, each with its movement of money; returns the numbers of the charges in the same order.
 
-    The caller has seen to it that the balances allow it, and leaves the audit row.
+    The caller has seen to it that the balances allow it, and leaves the audit row. Raises `Rejected` where a balance
+    would be larger than any that can be kept; the transaction can only be rolled back then.
     """
     if not charges:
         return []
+    try:
+        return await _charge(connection, caller, charges)
+    except asyncpg.NumericValueOutOfRangeError:
+        raise Rejected([("", "Unable to charge account: its balance would be out of range")]) from None
+
+
+async def _charge(connection: Connection, caller: Caller, charges: Sequence[NewCharge]) -> list[int]:
     rows = await connection.fetch(
         queries.insert_charges,
         caller.workspace,
@@ -91,12 +101,6 @@ async def charge_all(connection: Connection, caller: Caller, charges: Sequence[N
         connection, caller, [(row["key"], row["number"], charge) for row, charge in zip(rows, charges, strict=True)]
     )
     return [row["number"] for row in rows]
-
-
-async def hold_balances(connection: Connection, workspace: int, accounts: Sequence[int]) -> dict[int, Decimal]:
-    """The balances of accounts by key, which nobody else changes until the transaction ends."""
-    rows = await connection.fetch(queries.hold_wallets, workspace, list(accounts))
-    return dict.fromkeys(accounts, Decimal(0)) | {row["account"]: row["balance"] for row in rows}
 
 
 async def _move(connection: Connection, caller: Caller, charges: Sequence[tuple[int, int, NewCharge]]) -> None:

@@ -1,12 +1,14 @@
 """Services are renewed as time passes: each once, however many workers are at it and wherever one of them dies."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
-from bursar.purchases.charges import NewCharge, charge_all, hold_balances
+from bursar.ledger.service import balances_held
+from bursar.purchases.charges import NewCharge, charge_all
 from bursar.purchases.provisioning import Counter, Provisioning, counters
 from bursar.purchases.service_model import Due, Limits, Refused, Renewed, RenewPeriod, renewal
 from bursar.purchases.service_store import from_text, queries, set_counters
@@ -38,7 +40,9 @@ async def _renew_some(connection: Connection, caller: Caller, batch: int) -> int
         return None
     by_key = {row["key"]: row for row in rows}
     # Nobody spends between looking at a balance and charging it: the balances are held from here on.
-    balances = await hold_balances(connection, caller.workspace, sorted({row["account"] for row in rows}))
+    charged = {row["account"]: row["currency"] for row in rows if row["renew_price"]}
+    balances = dict.fromkeys((row["account"] for row in rows), Decimal(0))
+    balances |= await balances_held(connection, caller, charged)
     renewed: list[Renewed] = []
     refused: list[Refused] = []
     for due in map(_due, rows):

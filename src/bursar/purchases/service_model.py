@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from bursar.core import decimals
 from bursar.core.cycles import local_date, local_midnight
 from bursar.core.period import FIRST, FOREVER
 
@@ -99,8 +100,9 @@ def enough(price: Decimal, balance: Decimal, limits: Limits) -> bool:
 def renewal(due: Due, balance: Decimal, now: datetime, zone: str) -> Renewed | Refused:
     """What becomes of a service that is due at `now`, its account having `balance`.
 
-    However long ago it fell due, it is renewed once, and goes on from `now`.
+    However long ago it fell due, it is renewed once, and goes on from `now`. A balance that could not be kept exactly
+    is not enough either, forced or not.
     """
-    if due.force or enough(due.price, balance, due.limits):
+    if decimals.fits(balance - due.price) and (due.force or enough(due.price, balance, due.limits)):
         return Renewed(due, next_renewal(due.period, now, zone))
     return Refused(due, now + RETRY)

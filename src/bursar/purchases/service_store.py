@@ -112,15 +112,36 @@ def _with_variables(found: Slice[Row]) -> Slice[Mapping[str, Any]]:
 async def set_counters(
     connection: Connection, workspace: int, wanted: Sequence[tuple[int, int, Sequence[Counter]]]
 ) -> None:
-    """Services `(key, key of the account, free minutes)` have these free minutes from now on, and no others."""
-    rows = [(service, account, counter) for service, account, counters in wanted for counter in counters]
-    await connection.execute(
-        queries.set_counters,
-        workspace,
-        [service for service, _, _ in wanted],
-        [service for service, _, _ in rows],
-        [account for _, account, _ in rows],
-        [counter.prefix for _, _, counter in rows],
-        [counter.duration for _, _, counter in rows],
-        [counter.exclude for _, _, counter in rows],
-    )
+    """Services `(key, key of the account, free minutes)` have these free minutes from now on, and no others.
+
+    The services are held by the transaction, so that nobody else does the same.
+    """
+    new = {(service, counter.prefix): (account, counter) for service, account, given in wanted for counter in given}
+    gone: list[int] = []
+    kept: list[tuple[int, Counter]] = []
+    for row in await connection.fetch(queries.counters_of, workspace, [service for service, _, _ in wanted]):
+        found = new.pop((row["service"], row["prefix"]), None)
+        if found is None:
+            gone.append(row["key"])
+        else:
+            kept.append((row["key"], found[1]))
+    if gone:
+        await connection.execute(queries.delete_counters, workspace, gone)
+    if kept:
+        await connection.execute(
+            queries.reset_counters,
+            workspace,
+            [key for key, _ in kept],
+            [counter.duration for _, counter in kept],
+            [counter.exclude for _, counter in kept],
+        )
+    if new:
+        await connection.execute(
+            queries.insert_counters,
+            workspace,
+            [account for account, _ in new.values()],
+            [service for service, _ in new],
+            [prefix for _, prefix in new],
+            [counter.duration for _, counter in new.values()],
+            [counter.exclude for _, counter in new.values()],
+        )

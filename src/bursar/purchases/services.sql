@@ -46,14 +46,6 @@ select a.key, a.currency, coalesce(a.timezone, w.timezone) as zone
 from account a join workspace w on w.key = a.workspace
 where a.workspace = $1 and a.key = any($2::bigint[]);
 
--- name: hold_wallets
--- The balances of accounts, held until the transaction ends; accounts to which nothing was ever posted are left out.
-select l.account, -b.balance as balance
-from ledger_account l join account a on a.key = l.account and a.currency = l.currency
-join ledger_balance b on b.ledger_account = l.key
-where l.workspace = $1 and l.kind = 'wallet' and l.account = any($2::bigint[])
-order by b.ledger_account for no key update of b;
-
 -- name: insert_service
 -- A new service, renewed first at $9.
 insert into service (workspace, yeti_id, account, service_type, name, variables, state, initial_price, renew_price,
@@ -81,13 +73,13 @@ where s.workspace = $1 and s.yeti_id = $2 and t.hidden_at is null for no key upd
 update service set name = $3, renew_price = $4, variables = $5::jsonb where workspace = $1 and key = $2;
 
 -- name: lock_due_services
--- The services that are to be renewed by $2, in order, held until the transaction ends.
-select s.key, s.account, s.renew_price, s.renew_period, s.variables, t.min_balance, t.max_balance, y.yeti_id as type_number,
+-- The services that are to be renewed by $2, in order, held until the transaction ends, and the limits of their accounts.
+select s.key, s.account, a.currency, s.renew_price, s.renew_period, s.variables, t.min_balance, t.max_balance, y.yeti_id as type_number,
     y.force_renew, y.provisioning_class, y.variables as type_variables
 from service s join account a on a.key = s.account join account_terms t on t.account = s.account
 join service_type y on y.key = s.service_type
 where s.workspace = $1 and s.due_at <= $2 and a.status <> 'ARCHIVED' and t.hidden_at is null
-order by s.due_at, s.key limit $3 for no key update of s;
+order by s.due_at, s.key limit $3 for no key update of s for share of t;
 
 -- name: renew_services
 -- Services that were due go on until their next renewals.
@@ -100,21 +92,27 @@ where s.workspace = $1 and s.key = n.service and s.due_at <= $2;
 update service set state = 'Suspended', due_at = $4
 where workspace = $1 and due_at <= $2 and key = any($3::bigint[]);
 
--- name: set_counters
--- The free minutes of services $2 are these and no others, unused.
-with wanted as (
-    select * from unnest($3::bigint[], $4::bigint[], $5::text[], $6::int[], $7::boolean[])
-        as w (service, account, prefix, duration, exclude)
-), obsolete as (
-    delete from package_counter c where c.workspace = $1 and c.service = any($2::bigint[])
-        and not exists (select from wanted w where w.service = c.service and w.prefix = c.prefix)
-), kept as (
-    update package_counter c set duration = w.duration, exclude = w.exclude from wanted w
-    where c.workspace = $1 and c.service = w.service and c.prefix = w.prefix returning c.service, c.prefix
-)
+-- name: counters_of
+-- The free minutes of services.
+select key, service, prefix from package_counter where workspace = $1 and service = any($2::bigint[]);
+
+-- name: delete_counters
+-- Free minutes that services no longer give.
+delete from package_counter where workspace = $1 and key = any($2::bigint[]);
+
+-- name: reset_counters
+-- Free minutes go on, unused.
+update package_counter c set duration = n.duration, exclude = n.exclude
+from unnest($2::bigint[], $3::int[], $4::boolean[]) as n (key, duration, exclude)
+where c.workspace = $1 and c.key = n.key;
+
+-- name: insert_counters
+-- Free minutes that services give from now on.
 insert into package_counter (workspace, yeti_id, account, service, prefix, duration, exclude)
-select $1, nextval(format('yeti_object_%s', $1::int)::regclass), w.account, w.service, w.prefix, w.duration, w.exclude
-from wanted w where not exists (select from kept k where k.service = w.service and k.prefix = w.prefix);
+select $1, nextval(format('yeti_object_%s', $1::int)::regclass), account, service, prefix, duration, exclude
+from unnest($2::bigint[], $3::bigint[], $4::text[], $5::int[], $6::boolean[]) with ordinality
+    as n (account, service, prefix, duration, exclude, place)
+order by place;
 
 -- name: find_service_of_charge
 -- The service that a charge is for, by its number, and its type's.

@@ -16,7 +16,7 @@ from bursar.runtime import witness
 from bursar.runtime.connect import database
 from bursar.runtime.datadir import default_data_dir
 from bursar.runtime.demo import play
-from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, instant, progress, show
+from bursar.runtime.output import DataDirOption, JsonOption, PrivateCallbacksOption, UrlOption, instant, progress, show
 from bursar.runtime.proof import prove
 from bursar.runtime.session import on_database
 from bursar.runtime.wall import wall
@@ -104,12 +104,17 @@ def verify(
         raise typer.Exit(1)
 
 
-def worker(data_dir: DataDirOption = None, database_url: UrlOption = None, as_json: JsonOption = False) -> None:
+def worker(
+    data_dir: DataDirOption = None,
+    database_url: UrlOption = None,
+    allow_private_callbacks: PrivateCallbacksOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Run the worker alone, beside servers that were started with --no-worker."""
 
     with database(data_dir, database_url, lambda text: show({"message": text}, text, as_json=as_json), wall()) as dsn:
         show({"message": "worker ready"}, "the worker is ready", as_json=as_json)
-        asyncio.run(work_until_told(dsn))
+        asyncio.run(work_until_told(dsn, private_callbacks=allow_private_callbacks))
 
 
 def demo(

@@ -8,7 +8,7 @@ import typer
 from bursar.http.limits import PER_MINUTE
 from bursar.http.yeti import lifetimes
 from bursar.http.yeti.lifetimes import Lifetimes
-from bursar.runtime.output import DataDirOption, JsonOption, UrlOption, note, show
+from bursar.runtime.output import DataDirOption, JsonOption, PrivateCallbacksOption, UrlOption, note, show
 from bursar.runtime.serve import Parent
 
 
@@ -56,19 +56,11 @@ def serve(
         ),
     ] = lifetimes.SECONDS,
     worker: Annotated[bool, typer.Option(help="Run what time brings (billing and the like) too.")] = True,
-    allow_private_callbacks: Annotated[
-        bool,
-        typer.Option(
-            "--allow-private-callbacks",
-            help="Let requests to subscribers go to private and local addresses too.",
-            envvar="BURSAR_ALLOW_PRIVATE_CALLBACKS",
-        ),
-    ] = False,
+    allow_private_callbacks: PrivateCallbacksOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start the server: it migrates by itself and prints one line when it is ready."""
     say = (lambda text: show({"message": text}, text, as_json=True)) if as_json else note
     processes = workers or min(2, os.cpu_count() or 1)
     lives = Lifetimes(admin_token_lifetime, customer_token_lifetime)
-    private = allow_private_callbacks
-    Parent(host, port, data_dir, database_url, processes, rate_limit, lives, worker, private, say).run()
+    Parent(host, port, data_dir, database_url, processes, rate_limit, lives, worker, allow_private_callbacks, say).run()

@@ -31,6 +31,14 @@ UrlOption = Annotated[
         show_default=False,
     ),
 ]
+PrivateCallbacksOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-private-callbacks",
+        help="Let requests to subscribers go to private and local addresses too.",
+        envvar="BURSAR_ALLOW_PRIVATE_CALLBACKS",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WorkspaceOption = Annotated[str, typer.Option("--workspace", help="Name of the workspace.")]
 WORKSPACE = DEFAULT

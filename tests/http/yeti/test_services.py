@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from bursar.db.database import Database
 from bursar.db.queries import Queries
 from tests.conftest import Server, Tenant
-from tests.http.togai.catalog import customer, expect
-from tests.http.yeti.carrier import document, get, make, send
+from tests.http.togai.catalog import expect
+from tests.http.yeti.carrier import contractor, document, get, make, send
 
 LOGGING = "Billing::Provisioning::Logging"
 FREE_MINUTES = "Billing::Provisioning::FreeMinutes"
@@ -25,23 +24,15 @@ def tenant(server: Server) -> Tenant:
 
 
 @pytest.fixture(scope="module")
-def account(server: Server, tenant: Tenant) -> str:
-    return new_account(server, tenant, "acme", low=-100)
+def account(tenant: Tenant) -> str:
+    return new_account(tenant, "acme", low=-100)
 
 
-def new_account(server: Server, tenant: Tenant, name: str, *, low: int = 0) -> str:
-    """The carrier's number of a new account with a least balance."""
-    customer(tenant.http, name)
-
-    async def number(db: Database) -> Any:
-        async with db.transaction(None) as connection:
-            return await connection.fetchval(
-                "update account_terms t set min_balance = $3, max_balance = 1000 from account a"
-                " where a.key = t.account and a.workspace = $1 and a.togai_id = $2 returning a.yeti_id",
-                tenant.caller.workspace, name, low,
-            )  # fmt: skip
-
-    return str(server.run(number))
+def new_account(tenant: Tenant, name: str, *, low: int = 0) -> str:
+    """The id of a new account with a least balance, of a contractor of its own."""
+    sent = {"name": name, "min-balance": low, "max-balance": 1000, "currency": "USD"}
+    made = make(tenant, "accounts", document("accounts", sent, contractor=("contractors", contractor(tenant, name))))
+    return str(made["id"])
 
 
 def new_type(tenant: Tenant, name: str, kind: str = LOGGING, **attributes: Any) -> str:
@@ -175,6 +166,7 @@ def test_the_life_of_a_service(tenant: Tenant, account: str) -> None:
     assert get(tenant, path)["data"]["attributes"]["state"] == "Suspended"
     charge(tenant, account, "-10.5")
     expect(tenant.http.post("/bursar/v1/clock", json={"now": "2024-02-01T01:00:00Z"}), 200)
+    assert get(tenant, f"accounts/{account}")["data"]["attributes"]["balance"] == "-100.0"
     shown = get(tenant, path)["data"]["attributes"]
     assert (shown["state"], shown["renew-at"]) == ("Active", "2024-03-01T00:00:00.000Z")
     rows = get(tenant, f"transactions?filter[account_id_eq]={account}&sort=id")["data"]
@@ -236,8 +228,8 @@ def test_a_service_that_is_not_renewed(tenant: Tenant, account: str) -> None:
     ]  # fmt: skip
 
 
-def test_services_are_found(server: Server, tenant: Tenant) -> None:
-    account, kind = new_account(server, tenant, "found"), new_type(tenant, "found")
+def test_services_are_found(tenant: Tenant) -> None:
+    account, kind = new_account(tenant, "found"), new_type(tenant, "found")
     made = [
         new_service(tenant, account, kind, **given)["id"]
         for given in (
@@ -268,8 +260,8 @@ def test_services_are_found(server: Server, tenant: Tenant) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, code), query
 
 
-def test_transactions(server: Server, tenant: Tenant) -> None:
-    account, other = new_account(server, tenant, "payer"), new_account(server, tenant, "other")
+def test_transactions(tenant: Tenant) -> None:
+    account, other = new_account(tenant, "payer"), new_account(tenant, "other")
     service = new_service(tenant, account, new_type(tenant, "charged"))["id"]
     links = {"account": ("accounts", int(account)), "service": ("services", service)}
     sent = document("transactions", {"amount": 12.5, "description": "Setup"}, **links)
@@ -349,9 +341,9 @@ def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.fixture(scope="module")
-def owned(server: Server, tenant: Tenant) -> dict[str, str]:
+def owned(tenant: Tenant) -> dict[str, str]:
     """Ids of one workspace by type."""
-    account = new_account(server, tenant, "owner")
+    account = new_account(tenant, "owner")
     kind = new_type(tenant, "owned", FREE_MINUTES, variables={"prefixes": [{"prefix": "1", "duration": 5}]})
     service = new_service(tenant, account, kind, **{"initial-price": 5})["id"]
     charged = get(tenant, f"services/{service}?include=transactions,package-counters")["included"]

@@ -107,6 +107,7 @@ class Turn:
 ListRows = Callable[[Turn, Listing], Awaitable[Slice[Any]]]
 ShowRow = Callable[[Turn, Any], Awaitable[Any]]
 Create = Callable[[Turn, Values], Awaitable[Any]]
+CreateApart = Callable[[Call, Values], Awaitable[Any]]
 Update = Callable[[Turn, Any, Values], Awaitable[Any]]
 Delete = Callable[[Turn, Any], Awaitable[None]]
 
@@ -200,6 +201,9 @@ class Resource:
     list: ListRows | None = None
     show: ShowRow | None = None
     create: Create | None = None
+    create_apart: CreateApart | None = None
+    """As `create`, with transactions of its own, for what many requests write together; it answers a row. `create` is
+    needed beside it: it takes what cannot be read whole."""
     update: Update | None = None
     delete: Delete | None = None
 

@@ -155,18 +155,25 @@ class ResourceDoor(Door):
         document = documents.read_document(body)
         wanted = self._wanted(call, resource)
         given = documents.read_create(document, resource, self.resources)
-        create = resource.create
+        create, apart = resource.create, resource.create_apart
         assert create is not None
 
         async def work(connection: Connection) -> Response:
             turn = Turn(connection, call)
             made = await _perform(resource, given, lambda: create(turn, given.values))
-            row = await self._found(turn, resource, made)
-            response = _answer(await self._writer(turn, wanted).one(resource, row), 201)
-            response.headers["location"] = self._writer(turn, wanted).link(resource, read(row, "id"))
-            return response
+            return await self._created(turn, resource, wanted, await self._found(turn, resource, made))
 
-        return await call.db.run(call.caller.workspace, work)
+        if apart is None or given.problems or wanted.include:
+            return await call.db.run(call.caller.workspace, work)
+        row = await _perform(resource, given, lambda: apart(call, given.values))
+        # Nothing is to be included, so nothing is read.
+        return await self._created(Turn(None, call), resource, wanted, row)  # type: ignore[arg-type]
+
+    async def _created(self, turn: Turn, resource: Resource, wanted: Wanted, row: Any) -> Response:
+        writer = self._writer(turn, wanted)
+        response = _answer(await writer.one(resource, row), 201)
+        response.headers["location"] = writer.link(resource, read(row, "id"))
+        return response
 
     async def _change(self, resource: Resource, call: Call, body: bytes) -> Response:
         check_media_types(call.request, body=True)

@@ -412,8 +412,10 @@ create table smtp_connection (
     unique (workspace, name)
 );
 comment on column smtp_connection.global is 'sends for every customer that has no connection of its own';
-alter table customer add constraint customer_smtp_connection foreign key (smtp_connection) references smtp_connection;
-create index customer_sender on customer (smtp_connection) where smtp_connection is not null;
+alter table customer add constraint customer_smtp_connection
+    foreign key (workspace, smtp_connection) references smtp_connection (workspace, yeti_id);
+create index customer_sender on customer (workspace, smtp_connection) where smtp_connection is not null;
+comment on column customer.smtp_connection is 'the number of the one over which its contacts are written to; null: of one for everybody';
 
 -- Whom to tell of what happens: one address for requests, and any contacts by e-mail.
 create table event_subscription (
