@@ -70,6 +70,7 @@ def holder(server: Server, tenant: Tenant, name: str, accounts: str = "all") -> 
     priced = {"name": f"{name} {MARK}", "initial-price": 3, "renew-price": 0}
     make(tenant, "services", document("services", priced, service_type=("service-types", kind), **of))
     make(tenant, "transactions", document("transactions", {"amount": 2, "description": MARK}, **of))
+    make(tenant, "payments", document("payments", {"amount": 7, "notes": MARK}, **of))
     approved, _ = (
         int(make(tenant, "invoices", document("invoices", {"start-date": start, "end-date": end}, **of))["id"])
         for start, end in (("2024-01-01", "2024-02-01"), ("2024-02-01", "2024-03-01"))
@@ -171,7 +172,7 @@ def test_what_a_customer_sees(world: World) -> None:
         "type": "accounts",
         "links": {"self": f"{owner.tenant.url}{CUSTOMER}/accounts/{owner.ids['accounts_id']}"},
         "attributes": {
-            "name": f"owner {MARK}", "balance": "-5.0", "min-balance": "0.0", "max-balance": "5.0",
+            "name": f"owner {MARK}", "balance": "2.0", "min-balance": "0.0", "max-balance": "5.0",
             "destination-rate-limit": None, "origination-capacity": None, "termination-capacity": None,
             "total-capacity": None, "currency": "USD",
         },
@@ -219,6 +220,19 @@ def test_invoices_of_a_customer_are_those_that_are_approved(world: World) -> Non
     )
     assert invoice["relationships"]["account"]["data"]["id"] == owner.ids["accounts_id"]
     assert owner.get(f"/invoices/{invoice['id']}/download").status_code == 404
+
+
+def test_payments_of_a_customer(world: World) -> None:
+    owner = world.owner
+    payment = owner.get(f"/payments/{owner.ids['payments_id']}").json()["data"]
+    assert [*payment["attributes"]] == [
+        "amount", "currency", "notes", "status", "type-name", "created-at", "balance-before-payment", "rolledback-at"
+    ]  # fmt: skip
+    assert (payment["attributes"]["amount"], payment["attributes"]["balance-before-payment"]) == ("7.0", "-5.0")
+    assert owner.get("/payments?filter[status-eq]=completed").json()["meta"] == {"total-count": 1}
+    refused = owner.get("/payments?filter[status-eq]=rolled_back")
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "107")
+    assert owner.get("/payments?sort=status").status_code == 400
 
 
 def test_the_profile_says_what_there_is(world: World) -> None:
