@@ -32,6 +32,7 @@ def _door(door: Door) -> str:
     tags: dict[str, list[str]] = {}
     for path, methods in content["paths"].items():
         for method, entry in methods.items():
+            entry["parameters"] = [_named(parameter, content) for parameter in entry["parameters"]]
             tags.setdefault(entry["tags"][0], []).append(_operation(path, method, entry))
     sections = "".join(f"<h3>{escape(tag)}</h3>{''.join(rows)}" for tag, rows in sorted(tags.items()))
     schemas = "".join(
@@ -59,6 +60,13 @@ def _operation(path: str, method: str, entry: dict[str, Any]) -> str:
         f"<p>Takes {_type(body) if body else 'no body'}; answers <code>{success}</code> "
         f"{_type(reply) if reply else ''}; scope <code>{escape(entry.get('x-scope', 'none'))}</code>.</p></details>"
     )
+
+
+def _named(parameter: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """A parameter that may stand among the document's components."""
+    if "$ref" not in parameter:
+        return parameter
+    return dict(content["components"]["parameters"][parameter["$ref"].rsplit("/", 1)[1]])
 
 
 def _schema(part: dict[str, Any]) -> Any:

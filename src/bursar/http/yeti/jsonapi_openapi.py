@@ -35,6 +35,7 @@ _KEY = {
     "description": "Sent again under its key within 30 days, a request is answered as it was and does nothing more",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
+_OF_ONE = 2
 _STRING = {"type": "string"}
 _LINKS = {"type": "object", "additionalProperties": _STRING}
 
@@ -68,10 +69,16 @@ def document(door: Door) -> dict[str, Any]:
     shape = dict(zip(map(repr, kinds), shapes, strict=True))
     for resource in resources.resources.values():
         components[resource.type] = _object(resource)
+    error = {MEDIA_TYPE: {"schema": shape[repr(door.error)]}}
+    responses = {status: {"description": text, "content": error} for status, text in (_ERRORS | _WRITING).items()}
+    responses["401"] = {"description": "No valid token"}
+    parameters = {"Idempotency-Key": _KEY}
+    for resource in resources.resources.values():
+        parameters |= {f"{resource.type}-{place}": one for place, one in enumerate(_query(resource))}
     paths: dict[str, dict[str, Any]] = {}
     for operation in door.operations:
         if operation.id in made:
-            entry = _entry(operation, *made[operation.id], resources.resources, shape[repr(door.error)])
+            entry = _entry(operation, *made[operation.id], resources.resources)
         else:
             entry = _plain_entry(operation, shape, shape[repr(door.error)])
         paths.setdefault(operation.path, {})[operation.method.lower()] = entry
@@ -79,7 +86,12 @@ def document(door: Door) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": door.title, "version": __version__, "description": door.description},
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": components,
+            "responses": responses,
+            "parameters": parameters,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -89,7 +101,6 @@ def _entry(
     action: str,
     relationship: Relationship | None,
     types: dict[str, Resource],
-    error: dict[str, Any],
 ) -> dict[str, Any]:
     target = resource if relationship is None else types.get(relationship.type, resource)
     several = action == "list" or (action == "showRelated" and not isinstance(relationship, ToOne))
@@ -97,9 +108,9 @@ def _entry(
     success: dict[str, Any] = {"description": "Success"}
     if answered is not None:
         success["content"] = {MEDIA_TYPE: {"schema": answered}}
-    responses = {str(operation.status): success, "401": {"description": "No valid token"}}
-    for status, text in (_ERRORS | _WRITING if operation.scope == "write" else _ERRORS).items():
-        responses[status] = {"description": text, "content": {MEDIA_TYPE: {"schema": error}}}
+    responses: dict[str, Any] = {str(operation.status): success}
+    for status in ("401", *(_ERRORS | _WRITING if operation.scope == "write" else _ERRORS)):
+        responses[status] = {"$ref": f"#/components/responses/{status}"}
     entry: dict[str, Any] = {
         "operationId": operation.id,
         "tags": [operation.tag],
@@ -150,17 +161,22 @@ def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
 def _parameters(operation: Operation, target: Resource, action: str, *, several: bool) -> list[dict[str, Any]]:
     found = _path_parameters(operation)
     if operation.method in ("POST", "PUT", "PATCH"):
-        found.append(_KEY)
+        found.append({"$ref": "#/components/parameters/Idempotency-Key"})
     if action.endswith("Linkage") or action == "delete":
         return found
+    count = len(_query(target)) if several else _OF_ONE
+    return found + [{"$ref": f"#/components/parameters/{target.type}-{place}"} for place in range(count)]
+
+
+def _query(resource: Resource) -> list[dict[str, Any]]:
+    """The query parameters of a list; the first `_OF_ONE` hold for one object as well."""
     names = {"include": "Relationships to include, separated by commas, nested by points",
-             f"fields[{target.type}]": "The fields to show, separated by commas"}  # fmt: skip
-    if several:
-        names["sort"] = "Fields to sort by, separated by commas, `-` before one for descending order"
-        if target.paged:
-            names |= {"page[number]": "From 1", "page[size]": "1 to 1000; 50 unless given"}
-        names |= {f"filter[{name}]": "Condition" for name in target.filters}
-    return found + [
+             f"fields[{resource.type}]": "The fields to show, separated by commas",
+             "sort": "Fields to sort by, separated by commas, `-` before one for descending order"}  # fmt: skip
+    if resource.paged:
+        names |= {"page[number]": "From 1", "page[size]": "1 to 1000; 50 unless given"}
+    names |= {f"filter[{name}]": "Condition" for name in resource.filters}
+    return [
         {"name": name, "in": "query", "required": False, "description": text, "schema": _STRING}
         for name, text in names.items()
     ]
