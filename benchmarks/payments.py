@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import asyncpg
 
 from benchmarks.ingest import serving
 from benchmarks.world import TOKEN, fill, postgres, say
-from bursar.db.database import Database
+from bursar.db.database import Database, Row
+from bursar.invoicing.payments import Pay, pay_all
 from bursar.runtime.datadir import DataDir
 
 NAME = "payments"
@@ -27,6 +29,7 @@ ACCOUNTS = 10_000
 CONNECTIONS = 64
 SECONDS = 6.0
 POOL = 12
+BATCH = 200
 FIRST = 1_000_001
 """The carrier's number of the second account; the others follow."""
 
@@ -99,9 +102,21 @@ def _load(url: str, targets: int, rate: float = 0) -> list[float]:
 async def _prepare(dsn: str, accounts: int) -> None:
     db = await Database.open(dsn, size=1, timeout=300)
     try:
-        await fill(db, NAME, accounts, wall=datetime.now(UTC))
+        caller = await fill(db, NAME, accounts, wall=datetime.now(UTC))
+        numbers = [row["yeti_id"] for row in await _accounts(db)]
+        for start in range(0, len(numbers), BATCH):
+            some = [(caller, Pay(number, Decimal(100))) for number in numbers[start : start + BATCH]]
+            async with db.transaction(caller.workspace) as connection:
+                await pay_all(connection, some)
+        async with db.transaction(None) as connection:
+            await connection.execute("analyze", timeout=600)
     finally:
         await db.close()
+
+
+async def _accounts(db: Database) -> list[Row]:
+    async with db.transaction(None) as connection:
+        return await connection.fetch("select yeti_id from account order by key")
 
 
 async def _ceiling(dsn: str) -> float:
