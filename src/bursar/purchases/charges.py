@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-import asyncpg
-
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.errors import Rejected
@@ -13,6 +11,7 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
 from bursar.ledger.service import post_all
+from bursar.ledger.wallets import BalanceTooLarge
 from bursar.purchases.service_model import BLANK, MUST_EXIST, Problem
 from bursar.purchases.service_store import queries
 
@@ -83,8 +82,8 @@ async def charge_all(connection: Connection, caller: Caller, charges: Sequence[N
         return []
     try:
         return await _charge(connection, caller, charges)
-    except asyncpg.NumericValueOutOfRangeError:
-        raise Rejected([("", "Unable to charge account: its balance would be out of range")]) from None
+    except BalanceTooLarge as error:
+        raise Rejected([("", f"Unable to charge account: {error.message}")]) from None
 
 
 async def _charge(connection: Connection, caller: Caller, charges: Sequence[NewCharge]) -> list[int]:
