@@ -19,9 +19,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from bursar.accounts.terms import THRESHOLDS
 from bursar.core import crash
 from bursar.db.database import SESSION
-from bursar.ledger.wallets import THRESHOLDS
 from bursar.notify import outbox
 from bursar.runtime.datadir import DataDir
 from tests.http.togai.catalog import card, per_unit

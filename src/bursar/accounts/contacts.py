@@ -14,7 +14,7 @@ from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.listing import BIGINT, TEXT, Column, Condition, Lister, Listing, Slice
 from bursar.db.queries import Queries
-from bursar.notify.subscriptions import remove_contact
+from bursar.notify import subscriptions
 
 statements = Queries("bursar.accounts", "contacts.sql")
 
@@ -124,8 +124,8 @@ async def delete_contact(connection: Connection, caller: Caller, number: int) ->
     """Remove a contact, and its number from the lists of whom accounts and events tell. Raises `NotFound`."""
     row = await _contact(connection, caller, number)
     await connection.execute(statements.forget_contact, caller.workspace, number)
-    await remove_contact(connection, caller, number)
     await connection.execute(statements.delete_contact, caller.workspace, row["key"])
+    await subscriptions.remove_contact(connection, caller, number)
     await audit.record(connection, caller, "delete", "contact", row["username"])
 
 

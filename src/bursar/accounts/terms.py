@@ -18,9 +18,12 @@ from bursar.core.ids import draw
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
+from bursar.notify import outbox
 
 queries = Queries("bursar.accounts", "terms.sql")
 
+THRESHOLDS = "thresholds"
+"""Topic of the outbox: the thresholds of an account were set; `{account}` is its key."""
 _UNIQUE = ("name", "external_id", "uuid")
 _STORED = (
     "external_id", "min_balance", "max_balance", "vat", "balance_low_threshold", "balance_high_threshold",
@@ -49,6 +52,7 @@ async def create_agreed(connection: Connection, caller: Caller, given: Mapping[s
     except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError) as error:
         raise _clash(error) from None
     assert row is not None
+    await _thresholds(connection, caller, row["account"], values, DEFAULTS)
     await audit.record(connection, caller, "create", "account", str(number))
     return {**values, "id": number, "key": row["account"], "uuid": row["uuid"]}
 
@@ -79,6 +83,7 @@ async def update_agreed(
         )  # fmt: skip
     except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError) as error:
         raise _clash(error) from None
+    await _thresholds(connection, caller, before["key"], values, before)
     await audit.record(connection, caller, "update", "account", before["togai_id"])
     return before
 
@@ -126,6 +131,14 @@ async def _facts(
     if problems:
         raise Rejected(problems)
     return row
+
+
+async def _thresholds(
+    connection: Connection, caller: Caller, account: int, values: Mapping[str, Any], before: Mapping[str, Any]
+) -> None:
+    """Have the balance looked at, soon, where its thresholds have changed."""
+    if any(values[field] != before[field] for field in ("balance_low_threshold", "balance_high_threshold")):
+        await outbox.add(connection, caller.workspace, caller.wall, [(THRESHOLDS, {"account": account})])
 
 
 async def _keep(connection: Connection, caller: Caller, facts: Row) -> None:

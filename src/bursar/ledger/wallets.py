@@ -19,8 +19,6 @@ from bursar.notify import outbox
 
 PASSED = "balance"
 """Topic of the outbox: a wallet has passed a threshold; `{notification}` is its key."""
-THRESHOLDS = "thresholds"
-"""Topic of the outbox: the thresholds of an account were set; `{account}` is its key."""
 
 
 class WalletRefuses(BursarError):

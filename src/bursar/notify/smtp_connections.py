@@ -124,7 +124,7 @@ async def exists(connection: Connection, workspace: int, number: int) -> bool:
     return await connection.fetchval(queries.smtp_connection_exists, workspace, number) is not None
 
 
-async def list_connections(connection: Connection, workspace: int, listing: Listing) -> Slice[Row]:
+async def list_smtp_connections(connection: Connection, workspace: int, listing: Listing) -> Slice[Row]:
     """The connections that a listing asks for; rows have the fields of `SmtpConnection`, and their number as `id`."""
     return await _LISTER.fetch(connection, listing, workspace)
 

@@ -6,13 +6,14 @@ from contextlib import suppress
 
 import structlog
 
+from bursar.accounts.terms import THRESHOLDS
 from bursar.accounts.workspaces import caller_of, workspace_at
 from bursar.core.errors import Unavailable
 from bursar.db.database import Connection, Database, outage
 from bursar.http.yeti.callbacks import EVENTS, messages
 from bursar.ledger.alerts import alert_at, recipients
 from bursar.ledger.service import reconsider
-from bursar.ledger.wallets import PASSED, THRESHOLDS
+from bursar.ledger.wallets import PASSED
 from bursar.notify.courier import Courier
 from bursar.notify.deliveries import make
 from bursar.notify.mail import MailSender

@@ -5,7 +5,7 @@ Its deleting is left out: it reads the body of every answer as JSON, also the em
 
 from typing import Any
 
-import jsonapi_client
+import jsonapi_client  # type: ignore[import-untyped]
 import pytest
 
 from tests.conftest import Server, Tenant

@@ -20,6 +20,7 @@ UNKNOWN = 900_001
 
 door = load_doors()[2]
 assert isinstance(door, ResourceDoor)
+RESOURCES = door.resources
 ROUTES = [
     (operation.method, operation.path.removeprefix(door.base + "/"), *door.made[operation.id])
     for operation in door.operations
@@ -114,7 +115,7 @@ def test_lists_hold_nothing_of_another(two: Two, mutated: bool, route: Any) -> N
 
 
 def includes(resource: Resource) -> list[str]:
-    return [dashed(one) for one, to in resource.relationships.items() if to.type in door.resources]  # type: ignore[union-attr]
+    return [dashed(one) for one, to in resource.relationships.items() if to.type in RESOURCES]
 
 
 def test_what_is_sent_leads_to_nobody_else(two: Two, mutated: bool) -> None:

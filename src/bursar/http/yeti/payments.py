@@ -18,18 +18,19 @@ from bursar.http.yeti.jsonapi import (
     Values,
     choice,
 )
-from bursar.invoicing.payments import Pay, Payment, Payments, list_payments, pay
+from bursar.invoicing import payments as room
+from bursar.invoicing.payments import Pay, Payment, Payments
 
 STATUSES = ("canceled", "completed", "pending", "rolled_back")
 TYPES = ("cryptomus", "manual")
 
 
 async def _list(turn: Turn, listing: Listing) -> Slice[Any]:
-    return await list_payments(turn.connection, turn.caller.workspace, listing)
+    return await room.list_payments(turn.connection, turn.caller.workspace, listing)
 
 
 async def _create(turn: Turn, values: Values) -> Payment:
-    return await pay(turn.connection, turn.caller, _wanted(values))
+    return await room.pay(turn.connection, turn.caller, _wanted(values))
 
 
 async def _create_apart(call: Call, values: Values) -> Payment:

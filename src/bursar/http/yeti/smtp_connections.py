@@ -8,7 +8,7 @@ from bursar.notify import smtp_connections as room
 
 
 async def _list(turn: Turn, listing: Listing) -> Slice[Any]:
-    return await room.list_connections(turn.connection, turn.caller.workspace, listing)
+    return await room.list_smtp_connections(turn.connection, turn.caller.workspace, listing)
 
 
 async def _create(turn: Turn, values: Values) -> int:
