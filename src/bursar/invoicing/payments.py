@@ -14,6 +14,7 @@ from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.grouping import Grouped
 from bursar.db.listing import BIGINT, MOMENT, NUMERIC, TEXT, Column, Lister, Listing, Slice
+from bursar.db.listing import UUID as IDENTITY
 from bursar.db.queries import Queries, numbers
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
 from bursar.ledger.service import Move, Moved, move_all, post
@@ -29,6 +30,7 @@ _LISTER = Lister(
     "list_payments",
     {
         "id": Column("p.yeti_id", BIGINT),
+        "uuid": Column("p.uuid", IDENTITY),
         "amount": Column("p.amount", NUMERIC),
         "created_at": Column("p.created_at", MOMENT),
         "rolledback_at": Column("p.rolled_back_at", MOMENT),

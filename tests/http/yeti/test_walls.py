@@ -42,14 +42,22 @@ class Two:
 @pytest.fixture(scope="module")
 def two(server: Server) -> Two:
     owner = server.workspace()
-    for kind in ("customer", "account", "object"):
+
+    def number_from_first(kind: str) -> None:
         name = sequence_of(kind, owner.caller.workspace)
-        _in_thread(
-            lambda name=name: server.run(lambda db: db.lookup("select setval($1::text::regclass, $2)", name, FIRST - 1))
-        )
+        _in_thread(lambda: server.run(lambda db: db.lookup("select setval($1::text::regclass, $2)", name, FIRST - 1)))
+
+    for kind in ("customer", "account"):
+        number_from_first(kind)
     assert contractor(owner, MARK) == str(FIRST)
     sent = document("accounts", {"name": MARK, "external-id": FIRST}, contractor=("contractors", FIRST))
     assert make(owner, "accounts", sent)["id"] == str(FIRST)
+    template = document("invoice-templates", {"name": MARK, "html-template": MARK})
+    window = {"start-date": "2024-01-01", "end-date": "2024-02-01"}
+    invoice = document("invoices", window, account=("accounts", FIRST))
+    for path, sent in (("invoice-template", template), ("invoices", invoice)):
+        number_from_first("object")  # types do not share their numbers
+        assert make(owner, path, sent)["id"] == str(FIRST)
     return Two(owner, server.workspace())
 
 
