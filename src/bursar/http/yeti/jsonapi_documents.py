@@ -167,6 +167,6 @@ def _link(raw: Any, relationship: Relationship, types: Types) -> Any:
         raise errors.type_mismatch(raw["type"])
     if raw["id"] is None and isinstance(relationship, ToOne):
         return None
-    if isinstance(raw["id"], dict | list | bool):
+    if raw["id"] is None or isinstance(raw["id"], dict | list | bool):
         raise errors.invalid_field_value("id", raw["id"])
     return identifier(types.get(relationship.type, _UNKNOWN), str(raw["id"]))

@@ -28,8 +28,8 @@ class Refused(BursarError):
 
 
 def quote(value: object) -> str:
-    """What was sent, as a detail repeats it: no longer than it helps."""
-    text = str(value)
+    """What was sent, as a detail repeats it: as JSON has it where it is no text, and no longer than it helps."""
+    text = to_json(value).decode() if value is None or isinstance(value, bool | dict | list) else str(value)
     return text if len(text) <= QUOTE_LIMIT else f"{text[:QUOTE_LIMIT]}..."
 
 

@@ -135,6 +135,8 @@ def _plain_entry(operation: Operation, shape: dict[str, Any], error: dict[str, A
         # Who logs in does not speak JSON:API yet.
         errors = {MEDIA_TYPE: {"schema": error}} if operation.scope else {"application/json": {}}
         responses[status] = {"description": "Error", "content": errors}
+    if operation.answer is None:
+        responses["404"] = {"description": "There is none; the answer is empty or says what is missing"}
     entry: dict[str, Any] = {
         "operationId": operation.id,
         "tags": [operation.tag],
