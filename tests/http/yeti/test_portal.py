@@ -119,6 +119,15 @@ ADDRESSED = [operation for operation in ROUTES if "{" in operation.path]
 LISTS = [o for o in ROUTES if "{" not in o.path and o.tag not in ("auth", "profiles")]
 
 
+def test_there_is_one_of_everything(world: World) -> None:
+    """Else what is another's would be as unknown as anything."""
+    types = {f"{operation.tag}_id" for operation in ROUTES} - {"auth_id", "profiles_id"}
+    for who in (world.owner, world.neighbour, world.narrow, world.stranger):
+        assert {*who.ids} == types
+    for name in types:
+        assert len({who.ids[name] for who in (world.owner, world.neighbour, world.narrow, world.stranger)}) == 4
+
+
 @pytest.mark.parametrize("operation", ADDRESSED, ids=named)
 def test_what_is_another_s_is_not_there(world: World, operation: Operation) -> None:
     template = operation.path.removeprefix(CUSTOMER)
