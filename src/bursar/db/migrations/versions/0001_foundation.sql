@@ -6,16 +6,6 @@ begin
     raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'insufficient_privilege';
 end $$;
 
--- How letters of all scripts are told from each other without regard to case: lists are searched by it. PostgreSQL
--- brings the rules itself from 17 on, before that by ICU.
-do $$ begin
-    if current_setting('server_version_num')::int >= 170000 then
-        create collation letters (provider = builtin, locale = 'C.UTF-8');
-    else
-        create collation letters (provider = icu, locale = 'und');
-    end if;
-end $$;
-
 -- db ---------------------------------------------------------------------------------------------------------------
 
 create table audit (
