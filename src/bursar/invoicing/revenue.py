@@ -13,7 +13,7 @@ from bursar.core.caller import Caller
 from bursar.core.errors import Invalid
 from bursar.core.period import Period
 from bursar.db.database import Connection, Row
-from bursar.invoicing.model import charge
+from bursar.invoicing.pricing import charge
 from bursar.invoicing.store import queries
 from bursar.usage import quantities
 
