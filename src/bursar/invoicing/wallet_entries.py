@@ -16,6 +16,7 @@ queries = Queries("bursar.invoicing", "wallet_entries.sql")
 
 _LAST = (2**63 - 1, 2**31 - 1)
 """After every posting."""
+_FOREIGN = "is not a bookmark of this list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +37,16 @@ class WalletEntry:
 async def list_entries(
     connection: Connection, workspace: int, wallet: Wallet, after: str | None, limit: int
 ) -> Page[WalletEntry]:
-    """A wallet's entries, newest first, `limit` of them after the bookmark `after`. Wants a single instant to read at.
+    """A wallet's entries, newest first, `limit` of them after the bookmark `after`; wallet and entries of one instant.
 
     The bookmark holds what was in the wallet before its entry: postings never change, so that stays true, and a page
-    costs the same wherever it is in the list. Raises `Invalid` for what is no such bookmark.
+    costs the same wherever it is in the list. Raises `Invalid` for what is no bookmark of this wallet.
     """
-    account = wallet.account
-    found = await connection.fetchrow(queries.wallet_posted, workspace, account.key, account.currency)
-    before, closing = _place(after)
-    if found is None:
-        return Page([])
-    closing = found["balance"] if closing is None else closing
-    rows = await connection.fetch(queries.wallet_postings, workspace, found["key"], *before, limit + 1)
+    place, closing = (_LAST, wallet.posted) if after is None else _place(after)
+    own = workspace, wallet.ledger_account
+    if after is not None and not await connection.fetchval(queries.wallet_has, *own, *place):
+        raise Invalid("nextToken", _FOREIGN)
+    rows = await connection.fetch(queries.wallet_postings, *own, *place, limit + 1)
     entries = []
     for row in rows[:limit]:
         entries.append(
@@ -67,13 +66,11 @@ async def list_entries(
     )
 
 
-def _place(after: str | None) -> tuple[tuple[int, int], Decimal | None]:
-    """Before which transaction and line to go on, and what was in the wallet there; None: what is in it now."""
-    if after is None:
-        return _LAST, None
+def _place(after: str) -> tuple[tuple[int, int], Decimal]:
+    """After which transaction and line to go on, and what was in the wallet before it."""
     transaction, line, closing = (*after.split("/", 2), "", "")[:3]
     numbers = transaction + line
     sound = numbers.isascii() and transaction.isdigit() and line.isdigit() and NUMERAL.fullmatch(closing)
     if not sound or len(transaction) > 18 or len(line) > 9:
-        raise Invalid("nextToken", "is not a bookmark of this list")
+        raise Invalid("nextToken", _FOREIGN)
     return (int(transaction), int(line)), Decimal(closing)

@@ -1,7 +1,6 @@
--- name: wallet_posted
--- The ledger account of a wallet, by account and currency, and what is in it; nothing where none was ever needed.
-select l.key, -b.balance as balance from ledger_account l join ledger_balance b on b.ledger_account = l.key
-where l.workspace = $1 and l.kind = 'wallet' and l.account = $2 and l.detail = '' and l.currency = $3;
+-- name: wallet_has
+-- Whether a posting is one of a wallet.
+select exists (select from posting where workspace = $1 and ledger_account = $2 and transaction = $3 and line = $4);
 
 -- name: wallet_postings
 -- Postings of a wallet before one of them, newest first, each with the number of what caused it where that has one.

@@ -28,6 +28,8 @@ class Wallet:
     """An account's money with us, in its currency. There always is one; its id is its account's by another prefix."""
 
     account: Account
+    ledger_account: int | None
+    """Key of its account in the ledger; None: nothing was ever posted to it."""
     posted: Decimal
     """What the postings say; may be below zero. It is what a carrier calls the balance."""
     status: str
@@ -120,6 +122,7 @@ async def _wallet(connection: Connection, account: Account, workspace: int) -> W
     assert row is not None, "the statement always has a row"
     return Wallet(
         account=account,
+        ledger_account=row["ledger_account"],
         posted=plain(row["balance"]),
         status=row["status"] or ACTIVE,
         effective_from=row["effective_from"],

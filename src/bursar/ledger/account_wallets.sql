@@ -1,6 +1,6 @@
 -- name: wallet
 -- What is in the wallet of an account, by key and currency, and what was set of it.
-select coalesce(-b.balance, 0) as balance, w.status, w.effective_from, w.updated_at
+select l.key as ledger_account, coalesce(-b.balance, 0) as balance, w.status, w.effective_from, w.updated_at
 from (select $2::bigint as account) a
 left join ledger_account l on l.workspace = $1 and l.kind = 'wallet' and l.account = a.account and l.detail = ''
     and l.currency = $3

@@ -3,8 +3,10 @@
 import json
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import httpx
@@ -290,13 +292,13 @@ def pay(tenant: Tenant, name: str, amount: Decimal) -> Movement:
 class Walk:
     """One account moved at both doors, beside the sum that a list of its movements makes."""
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: Tenant, name: str) -> None:
         self.tenant = tenant
-        owner = contractor(tenant, "walk")
-        made = make(tenant, "accounts", document("accounts", {"name": "walk"}, contractor=("contractors", owner)))
+        owner = contractor(tenant, name)
+        made = make(tenant, "accounts", document("accounts", {"name": name}, contractor=("contractors", owner)))
         self.number = self.name = str(made["id"])
         self.done: list[Movement] = []
-        kind = {"name": "walk", "provisioning-class": "Billing::Provisioning::Logging"}
+        kind = {"name": name, "provisioning-class": "Billing::Provisioning::Logging"}
         self.kind = str(make(tenant, "service-types", document("service-types", kind))["id"])
 
     def top_up(self, amount: Decimal) -> None:
@@ -338,7 +340,7 @@ class Walk:
 
 
 def test_entries_are_the_movements_of_every_door(tenant: Tenant) -> None:
-    walk, draw = Walk(tenant), random.Random(11)
+    walk, draw = Walk(tenant, "walk"), random.Random(11)
     steps = [walk.top_up, walk.pay, walk.charge, walk.correct, walk.serve]
     order = steps * 4
     draw.shuffle(order)
@@ -358,11 +360,43 @@ def test_entries_are_the_movements_of_every_door(tenant: Tenant) -> None:
         assert 1 <= len(entry["description"]) <= 50
 
 
+def filled(tenant: Tenant, name: str) -> str:
+    """An account, now with money in its wallet."""
+    expect(tenant.http.post(f"/accounts/{name}/wallet_topup", json={"topupAmount": 1}), 200)
+    return name
+
+
+def test_entries_are_in_the_order_in_which_the_wallet_moved(tenant: Tenant) -> None:
+    """Both doors at once: what a payment found in the wallet is what the entry before its own left there."""
+    walk = Walk(tenant, "both at once")
+
+    def move(place: int) -> None:
+        if place % 2:
+            expect(tenant.http.post(f"/accounts/{walk.name}/wallet_topup", json={"topupAmount": place}), 200)
+        else:
+            sent = document("payments", {"amount": f"-{place}.5"}, account=("accounts", walk.number))
+            make(tenant, "payments", sent)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(move, range(40)))
+    paid = get(tenant, "payments", params={"filter[account.id]": walk.number, "page[size]": 100})["data"]
+    found = {row["id"]: Decimal(row["attributes"]["balance-before-payment"]) for row in paid}
+    listed = list(entries(tenant, walk.name, 7))
+    left = {entry["entityId"]: entry["closingBalance"] + entry["amount"] for entry in listed if "entityId" in entry}
+    assert len(listed) == 40
+    assert left == found
+    assert len(left) == 20
+    assert listed[0]["closingBalance"] == sum(range(1, 40, 2)) - sum(range(0, 40, 2)) - Decimal("0.5") * 20
+
+
 def test_a_page_stays_what_it_is_while_money_moves(tenant: Tenant, api: WalletApi) -> None:
     name = account(tenant)
     for amount in range(1, 6):
         api.top_up_wallet_for_account(name, top_up(amount))
     first = api.wallet_entries_for_account(name, page_size=2)
+    for other in (account(tenant), filled(tenant, account(tenant))):
+        follow = partial(api.wallet_entries_for_account, other, next_token=first.next_token)
+        refused(follow, 400, "nextToken: is not a bookmark of this list")
     api.top_up_wallet_for_account(name, top_up(100))
     rest = api.wallet_entries_for_account(name, next_token=first.next_token)
     shown = [(entry.amount, entry.closing_balance) for entry in first.data + rest.data]
