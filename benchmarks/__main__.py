@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from benchmarks import billing, ingest, reads
+from benchmarks import billing, carrier, ingest, payments, reads
 from benchmarks.world import folder, postgres
 from bursar import __version__
 
@@ -36,12 +36,26 @@ def read(rounds: int) -> dict[str, object]:
         return reads.measure(path, rounds)
 
 
+def paid(rounds: int) -> dict[str, object]:
+    """Payments to a server of its own."""
+    with folder() as path:
+        return payments.measure(path, rounds)
+
+
+def carried(rounds: int) -> dict[str, object]:
+    """Requests at the carrier's door to a server of its own."""
+    with folder() as path:
+        return carrier.measure(path, rounds)
+
+
 if __name__ == "__main__":
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     figures = {
         "machine": machine(),
         "ingest": ingest.measure(rounds),
         "reads": read(rounds),
+        "payments": paid(rounds),
+        "carrier": carried(rounds),
         "bill_run": billed(rounds),
     }
     print(json.dumps(figures, indent=2))

@@ -60,13 +60,14 @@ def measure(rounds: int) -> dict[str, Any]:
 class serving:  # noqa: N801 - used as a with statement
     """A server of its own on a free port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._folder = folder
+        self._options = options
 
     def __enter__(self) -> str:
         command = [sys.executable, "-m", "bursar.runtime.cli", "serve", "--port", "0", "--data-dir", str(self._folder)]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "BURSAR_TOKEN": TOKEN}
+            [*command, *self._options], stdout=subprocess.PIPE, text=True, env={**os.environ, "BURSAR_TOKEN": TOKEN}
         )
         assert self._process.stdout is not None
         for line in self._process.stdout:

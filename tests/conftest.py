@@ -19,6 +19,7 @@ from bursar.accounts.tokens import create_token
 from bursar.accounts.workspaces import caller_of, create_workspace, set_clock
 from bursar.core.caller import Caller
 from bursar.db.database import Database
+from bursar.runtime import logs
 from bursar.runtime.server import application
 from tests.conformance import Plugin, recorded
 from tests.postgres import fresh_database, server_dsn
@@ -28,6 +29,7 @@ _numbers = itertools.count(1)
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Plugin())
+    logs.configure()
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from bursar.invoicing.statements import approve_statement, create_statement, del
 from bursar.invoicing.stating import list_failures, run_statements, workspaces_to_fill
 from bursar.invoicing.verify_statements import CHECKS
 from bursar.purchases.charges import MakeTransaction, make_transaction
+from bursar.runtime.jobs import fill_statements
 from tests.invoicing.conftest import MakeWorld
 from tests.invoicing.world import World, at, dec
 
@@ -312,6 +313,17 @@ async def test_what_stands_in_the_way_is_shown_until_it_is_gone(make_world: Make
     assert (report.made, report.failed) == (1, set())
     assert await shown() == []
     assert len(await world.rows("select from statement_failure where account = $1", account)) == 0
+
+
+async def test_the_worker_fills_what_was_asked_for_in_every_workspace(make_world: MakeWorld) -> None:
+    worlds = [await make_world(at(2024, 2, 10)) for _ in range(2)]
+    for world in worlds:
+        account = await world.account("acme")
+        await charge(world, account, at(2024, 1, 2), 3)
+        await state(world, account, "2024-01-01", "2024-02-01")
+    await fill_statements(worlds[0].db, worlds[0].caller.wall)
+    for world in worlds:
+        assert [(row["state"], row["amount_total"]) for row in await statements(world)] == [("Pending", 3)]
 
 
 async def test_settings_give_references_and_approve(make_world: MakeWorld) -> None:

@@ -46,6 +46,7 @@ class Post:
     refused: dict[str, str] = field(default_factory=dict)
     logins: list[str] = field(default_factory=list)
     password: str | None = None
+    port: int = 0
 
     def start(self) -> int:
         """Begin to listen on a port of its own."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from bursar.accounts.model import Address, NewCustomer
 from bursar.accounts.service import create_customer
+from bursar.accounts.terms import update_agreed
 from bursar.core.caller import Caller
 from bursar.core.errors import NotFound
 from bursar.db.database import Connection, Database
@@ -90,9 +91,20 @@ class Carrier:
 
     async def charge(self, account: int | None, amount: Any, **more: Any) -> SimpleNamespace:
         command = MakeTransaction(account, None if amount is None else Decimal(amount), **more)
-        async with self.db.transaction(self.caller.workspace) as connection:
+
+        async def work(connection: Connection) -> SimpleNamespace:
             made = await make_transaction(connection, self.caller, command)
             return await self._shown(connection, list_charges, made)
+
+        return await self.db.run(self.caller.workspace, work)
+
+    async def agree(self, account: int, **terms: Any) -> None:
+        """Change what is agreed with an account, as its PATCH does."""
+
+        async def work(connection: Connection) -> None:
+            await update_agreed(connection, self.caller, account, terms)
+
+        await self.db.run(self.caller.workspace, work)
 
     async def renew(self, now: datetime | None = None) -> int:
         if now is not None:

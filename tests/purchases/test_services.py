@@ -19,6 +19,7 @@ from bursar.db.database import Database
 from bursar.purchases.verify import CHECKS
 from tests.purchases.carrier import FREE_MINUTES, LOGGING, START, Carrier
 
+DISTURBANCES = 8
 FEBRUARY = datetime(2024, 2, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
@@ -148,6 +149,11 @@ async def test_what_a_service_must_be(database: Database) -> None:
     assert problems(caught) == [
         ("renew_price", "can't be blank"), ("variables", "must be a JSON object or empty"),
     ]  # fmt: skip
+    for too_long in (carrier.change(made.id, name="x" * 256), carrier.service(account, kind.id, name="x" * 256)):
+        with pytest.raises(Rejected, match=r"name: is too long \(maximum is 255 characters\)"):
+            await too_long
+    with pytest.raises(Rejected, match="name: is too long"):
+        await carrier.type("x" * 256)
     with pytest.raises(NotFound):
         await carrier.change(made.id + 1, name="other")
     changed = await carrier.change(made.id, name="new", renew_price=Decimal(7))
@@ -203,7 +209,7 @@ async def test_a_balance_beyond_all_is_refused(database: Database) -> None:
     kind = await carrier.type("bonus", force=True)
     most = Decimal("99999999999999999999999999.999999999999")
     await carrier.charge(account, -most)
-    with pytest.raises(Rejected, match="Unable to charge account: its balance would be out of range"):
+    with pytest.raises(Rejected, match="Unable to charge account: The balance would have"):
         await carrier.charge(account, "-0.000000000001")
     with pytest.raises(Rejected, match="Unable to charge account"):
         await carrier.service(account, kind.id, -1)
@@ -227,6 +233,8 @@ async def test_what_a_transaction_must_be(database: Database) -> None:
     assert problems(caught) == [("service", "belongs to different account"), ("amount", "must be other than 0")]
     with pytest.raises(Rejected, match="service: must exist"):
         await carrier.charge(account, 1, service=kind.id)
+    with pytest.raises(Rejected, match=r"description: is too long \(maximum is 10000 characters\)"):
+        await carrier.charge(account, 1, description="x" * 10_001)
     made = await carrier.charge(account, "0.000000000001", description="x", service=service.id)
     assert (made.account_id, made.service_id, made.description, made.created_at) == (account, service.id, "x", START)
     await carrier.charge(other, -5)
@@ -338,6 +346,18 @@ async def renewer(dsn: str, carrier: Carrier) -> Any:
     return process
 
 
+async def _outputs(workers: Any) -> list[Any]:
+    return [await asyncio.wait_for(worker.communicate(), 60) for worker in workers]
+
+
+async def _disturb(carrier: Carrier, account: int) -> None:
+    """Charge an account and change its terms, so that no renewal more or less can be paid."""
+    for number in range(DISTURBANCES):
+        await carrier.charge(account, "-0.001")
+        await carrier.agree(account, max_balance=Decimal(1000 + number), balance_low_threshold=Decimal(-number))
+        await carrier.charge(account, "0.001")
+
+
 async def test_five_workers_renew_each_service_once_and_kills_change_nothing(database: Database, dsn: str) -> None:
     carrier = await Carrier.make(database)
     kind = await carrier.type("numbers", kind=FREE_MINUTES, variables={"prefixes": [{"prefix": "1", "duration": 9}]})
@@ -357,13 +377,18 @@ async def test_five_workers_renew_each_service_once_and_kills_change_nothing(dat
     workers = await asyncio.gather(*(renewer(dsn, carrier) for _ in range(5)))
     for worker in workers:
         worker.stdin.write(b"go\n")
-    outputs = [await asyncio.wait_for(worker.communicate(), 60) for worker in workers]
+    meanwhile = [_disturb(carrier, account) for account in accounts]
+    outputs, *_ = await asyncio.gather(_outputs(workers), *meanwhile)
     assert [worker.returncode for worker in workers] == [0] * 5
     assert 0 < sum(int(stdout) for stdout, _ in outputs) < 120
     for account in accounts:
         assert await carrier.balance(account) == -40
-        assert await carrier.charges(account) == [("Renew service", Decimal(1))] * 40
-    per_service = await carrier.rows("select count(*) as times from charge where workspace = $1 group by service")
+        charges = await carrier.charges(account)
+        assert [charge for charge in charges if charge[0]] == [("Renew service", Decimal(1))] * 40
+        assert len(charges) == 40 + 2 * DISTURBANCES
+    per_service = await carrier.rows(
+        "select count(*) as times from charge where workspace = $1 and service is not null group by service"
+    )
     assert [row["times"] for row in per_service] == [1] * 120
     states = await carrier.rows("select state, renew_at from service where workspace = $1")
     assert sorted(row["state"] for row in states) == ["Active"] * 120 + ["Suspended"] * 15

@@ -35,6 +35,7 @@ def test_the_tours_say_what_happens() -> None:
                 f'bursar() {{ "{sys.executable}" -m bursar.runtime.cli "$@" --data-dir "{folder}"; }}',
                 section("Five minutes with curl").replace("http://127.0.0.1:8400", running.url),
                 "export TOKEN",
+                section("As a carrier").replace("$HOST", running.url),
                 section("History from a file"),
                 f"'{sys.executable}' - <<'EOF'",
                 "import os",
@@ -54,6 +55,7 @@ def test_the_tours_say_what_happens() -> None:
         assert re.search(r'"total(Amount)?":"?15(\.00)?"?[,}]', said), said
         assert "e-1" in said
         assert "all invariants hold" in said
+        assert '"name":"ACME"' in said
         assert "ACME" in said.splitlines()
         assert "erased customer acme" in said
         assert said.splitlines()[-1].startswith("verify: all invariants hold")

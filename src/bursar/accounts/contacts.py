@@ -121,7 +121,7 @@ async def change_contact(connection: Connection, caller: Caller, number: int, gi
 
 
 async def delete_contact(connection: Connection, caller: Caller, number: int) -> None:
-    """Remove a contact, and its number from the lists of whom accounts tell. Raises `NotFound`."""
+    """Remove a contact, and its number from the lists of whom accounts and events tell. Raises `NotFound`."""
     row = await _contact(connection, caller, number)
     await connection.execute(statements.forget_contact, caller.workspace, number)
     await connection.execute(statements.delete_contact, caller.workspace, row["key"])

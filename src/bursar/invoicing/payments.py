@@ -1,7 +1,7 @@
 """Payments: money from a customer, or back to one, that moves its wallet at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -14,7 +14,8 @@ from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.grouping import Grouped
 from bursar.db.listing import BIGINT, MOMENT, NUMERIC, TEXT, Column, Lister, Listing, Slice
-from bursar.db.queries import Queries
+from bursar.db.listing import UUID as IDENTITY
+from bursar.db.queries import Queries, numbers
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
 from bursar.ledger.service import Move, Moved, move_all, post
 
@@ -29,6 +30,7 @@ _LISTER = Lister(
     "list_payments",
     {
         "id": Column("p.yeti_id", BIGINT),
+        "uuid": Column("p.uuid", IDENTITY),
         "amount": Column("p.amount", NUMERIC),
         "created_at": Column("p.created_at", MOMENT),
         "rolledback_at": Column("p.rolled_back_at", MOMENT),
@@ -167,23 +169,40 @@ async def _insert(
     rows = await connection.fetch(
         queries.insert_payments,
         caller.workspace,
-        [one.key for one, _ in taken],
-        [one.account["key"] for one, _ in taken],
-        [one.amount for one, _ in taken],
+        numbers(one.key for one, _ in taken),
+        numbers(one.account["key"] for one, _ in taken),
+        numbers(one.amount for one, _ in taken),
         [one.account["currency"] for one, _ in taken],
         [one.wanted.notes for one, _ in taken],
         [one.wanted.private_notes for one, _ in taken],
-        [before for _, before in taken],
+        numbers(before for _, before in taken),
         [one.caller.now for one, _ in taken],
     )
-    of_key = {one.key: one for one, _ in taken}
-    made = {row["key"]: replace(payment_of(row), account_id=of_key[row["key"]].account["yeti_id"]) for row in rows}
+    drawn = {row["key"]: (row["yeti_id"], row["uuid"]) for row in rows}
+    made = {one.key: _made(one, before, *drawn[one.key]) for one, before in taken}
     entries = [
-        (of_key[key].caller, "create", "payment", str(payment.id), {"amount": decimals.show(payment.amount)})
-        for key, payment in made.items()
+        (one.caller, "create", "payment", str(made[one.key].id), {"amount": decimals.show(one.amount)})
+        for one, _ in taken
     ]
     await audit.record_all(connection, entries)
     return made
+
+
+def _made(taking: _Taking, before: Decimal, number: int, uuid: UUID) -> Payment:
+    return Payment(
+        id=number,
+        uuid=uuid,
+        account_id=taking.account["yeti_id"],
+        amount=taking.amount,
+        currency=taking.account["currency"],
+        notes=taking.wanted.notes,
+        private_notes=taking.wanted.private_notes,
+        status="completed",
+        type_name="manual",
+        balance_before_payment=before,
+        created_at=taking.caller.now,
+        rolledback_at=None,
+    )
 
 
 def _between(

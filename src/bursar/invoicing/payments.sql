@@ -15,10 +15,10 @@ insert into payment (key, workspace, yeti_id, account, amount, currency, notes, 
 overriding system value
 select key, $1, nextval(format('yeti_object_%s', $1::int)::regclass), account, amount, currency, notes, private_notes,
     'manual', 'completed', balance_before, created_at
-from unnest($2::bigint[], $3::bigint[], $4::numeric[], $5::text[], $6::text[], $7::text[], $8::numeric[],
-    $9::timestamptz[]) as p (key, account, amount, currency, notes, private_notes, balance_before, created_at)
-returning key, yeti_id as id, uuid, account as account_id, amount, currency, notes, private_notes, status,
-    type as type_name, balance_before as balance_before_payment, created_at, rolled_back_at as rolledback_at;
+from unnest($2::text::bigint[], $3::text::bigint[], $4::text::numeric[], $5::text[], $6::text[], $7::text[],
+    $8::text::numeric[], $9::timestamptz[])
+    as p (key, account, amount, currency, notes, private_notes, balance_before, created_at)
+returning key, yeti_id, uuid;
 
 -- name: list_payments
 -- The payments of a workspace, of accounts that a carrier sees.

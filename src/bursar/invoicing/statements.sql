@@ -45,31 +45,31 @@ from (
 
 -- name: sum_statements
 -- Statements are filled: their totals are those of their breakdown.
+with calls as materialized (
+    select statement, side, sum(amount) filter (where spent) as spent, sum(amount) filter (where not spent) as earned,
+        sum(calls_count) as calls, sum(successful_calls_count) as successful, sum(calls_duration) as duration,
+        sum(billing_duration) as billed, min(first_call_at) as first_at, max(last_call_at) as last_at
+    from statement_destination where statement = any($2::bigint[]) group by statement, side
+), services as materialized (
+    select statement, sum(amount) filter (where spent) as spent, sum(amount) filter (where not spent) as earned,
+        sum(transactions_count) as transactions
+    from statement_service where statement = any($2::bigint[]) group by statement
+)
 update statement s set state = 'Pending',
-    originated_amount_spent = o.spent, originated_amount_earned = o.earned, originated_calls_count = o.calls,
-    originated_successful_calls_count = o.successful, originated_calls_duration = o.duration,
-    originated_billing_duration = o.billed, originated_first_call_at = o.first_at, originated_last_call_at = o.last_at,
-    terminated_amount_spent = t.spent, terminated_amount_earned = t.earned, terminated_calls_count = t.calls,
-    terminated_successful_calls_count = t.successful, terminated_calls_duration = t.duration,
-    terminated_billing_duration = t.billed, terminated_first_call_at = t.first_at, terminated_last_call_at = t.last_at,
-    services_amount_spent = v.spent, services_amount_earned = v.earned, service_transactions_count = v.transactions
+    originated_amount_spent = coalesce(o.spent, 0), originated_amount_earned = coalesce(o.earned, 0),
+    originated_calls_count = coalesce(o.calls, 0), originated_successful_calls_count = coalesce(o.successful, 0),
+    originated_calls_duration = coalesce(o.duration, 0), originated_billing_duration = coalesce(o.billed, 0),
+    originated_first_call_at = o.first_at, originated_last_call_at = o.last_at,
+    terminated_amount_spent = coalesce(t.spent, 0), terminated_amount_earned = coalesce(t.earned, 0),
+    terminated_calls_count = coalesce(t.calls, 0), terminated_successful_calls_count = coalesce(t.successful, 0),
+    terminated_calls_duration = coalesce(t.duration, 0), terminated_billing_duration = coalesce(t.billed, 0),
+    terminated_first_call_at = t.first_at, terminated_last_call_at = t.last_at,
+    services_amount_spent = coalesce(v.spent, 0), services_amount_earned = coalesce(v.earned, 0),
+    service_transactions_count = coalesce(v.transactions, 0)
 from unnest($2::bigint[]) as k (key)
-cross join lateral (
-    select coalesce(sum(amount) filter (where spent), 0) as spent, coalesce(sum(amount) filter (where not spent), 0) as earned,
-        coalesce(sum(calls_count), 0) as calls, coalesce(sum(successful_calls_count), 0) as successful,
-        coalesce(sum(calls_duration), 0) as duration, coalesce(sum(billing_duration), 0) as billed,
-        min(first_call_at) as first_at, max(last_call_at) as last_at
-    from statement_destination d where d.statement = k.key and d.side = 'originated') o
-cross join lateral (
-    select coalesce(sum(amount) filter (where spent), 0) as spent, coalesce(sum(amount) filter (where not spent), 0) as earned,
-        coalesce(sum(calls_count), 0) as calls, coalesce(sum(successful_calls_count), 0) as successful,
-        coalesce(sum(calls_duration), 0) as duration, coalesce(sum(billing_duration), 0) as billed,
-        min(first_call_at) as first_at, max(last_call_at) as last_at
-    from statement_destination d where d.statement = k.key and d.side = 'terminated') t
-cross join lateral (
-    select coalesce(sum(amount) filter (where spent), 0) as spent, coalesce(sum(amount) filter (where not spent), 0) as earned,
-        coalesce(sum(transactions_count), 0) as transactions
-    from statement_service d where d.statement = k.key) v
+left join calls o on o.statement = k.key and o.side = 'originated'
+left join calls t on t.statement = k.key and t.side = 'terminated'
+left join services v on v.statement = k.key
 where s.workspace = $1 and s.key = k.key and s.state = 'New' returning s.key;
 
 -- name: lock_statement

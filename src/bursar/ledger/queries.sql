@@ -70,8 +70,8 @@ where a.workspace = $1 and a.key = any($2::bigint[])
 -- name: change_wallets
 -- Change balances that are held, from what they were found to be; rows are taken in the order given, that of their keys.
 update ledger_balance b set balance = b.balance + c.amount, watch = c.watch
-from (select * from unnest($2::bigint[], $3::numeric[], $4::numeric[], $5::smallint[]) with ordinality
-    as c (ledger_account, found, amount, watch, place) order by place) c
+from (select * from unnest($2::text::bigint[], $3::text::numeric[], $4::text::numeric[], $5::text::smallint[])
+    with ordinality as c (ledger_account, found, amount, watch, place) order by place) c
 where b.workspace = $1 and b.ledger_account = c.ledger_account and b.balance = c.found;
 
 -- name: insert_notifications

@@ -12,6 +12,7 @@ from bursar.core import decimals
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError
 from bursar.db.database import Connection
+from bursar.db.queries import numbers
 from bursar.ledger import store
 from bursar.ledger.model import Kind, LedgerAccount, Transaction
 from bursar.ledger.watch import Crossing, State, Thresholds, step
@@ -153,10 +154,10 @@ async def put_back(connection: Connection, caller: Caller, purse: Purse) -> None
         done = await connection.execute(
             store.queries.change_wallets,
             caller.workspace,
-            [held.key for held in changed],
-            [-held.found for held in changed],
-            [held.found - held.balance for held in changed],
-            [int(held.state) for held in changed],
+            numbers(held.key for held in changed),
+            numbers(-held.found for held in changed),
+            numbers(held.found - held.balance for held in changed),
+            numbers(int(held.state) for held in changed),
         )
         assert done == f"UPDATE {len(changed)}", "a wallet that was held has changed"
     await _tell(connection, caller, purse.passed)

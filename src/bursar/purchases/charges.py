@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-import asyncpg
-
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.errors import Rejected
@@ -13,7 +11,8 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
 from bursar.ledger.service import post_all
-from bursar.purchases.service_model import BLANK, MUST_EXIST, Problem
+from bursar.ledger.wallets import BalanceTooLarge
+from bursar.purchases.service_model import BLANK, DESCRIPTION_LIMIT, MUST_EXIST, Problem, length_problems
 from bursar.purchases.service_store import queries
 
 CAUSE = "charge"
@@ -59,6 +58,7 @@ async def make_transaction(connection: Connection, caller: Caller, command: Make
         problems.append(("amount", BLANK))
     elif not command.amount:
         problems.append(("amount", "must be other than 0"))
+    problems += length_problems("description", command.description, DESCRIPTION_LIMIT)
     if problems or account is None or command.amount is None:
         raise Rejected(problems)
     new = NewCharge(
@@ -83,8 +83,8 @@ async def charge_all(connection: Connection, caller: Caller, charges: Sequence[N
         return []
     try:
         return await _charge(connection, caller, charges)
-    except asyncpg.NumericValueOutOfRangeError:
-        raise Rejected([("", "Unable to charge account: its balance would be out of range")]) from None
+    except BalanceTooLarge as error:
+        raise Rejected([("", f"Unable to charge account: {error.message}")]) from None
 
 
 async def _charge(connection: Connection, caller: Caller, charges: Sequence[NewCharge]) -> list[int]:

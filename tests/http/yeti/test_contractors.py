@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import Server, Tenant
-from tests.http.yeti.carrier import contractor, document, get, send
+from tests.http.yeti.carrier import contractor, document, get, make, send
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,23 @@ def test_everything_wrong_is_told_at_once(tenant: Tenant) -> None:
         "customer - Must be customer and/or vendor",
         "external-id - has already been taken",
     ]
+
+
+def test_mail_goes_by_a_connection_that_exists(tenant: Tenant) -> None:
+    given = {"name": "mail", "host": "mail.example.com", "from-address": "billing@example.com"}
+    connection = make(tenant, "smtp-connections", document("smtp-connections", given))["id"]
+    number = contractor(tenant, "mailed")
+    path = f"contractors/{number}/relationships/smtp-connection"
+    unknown = send(tenant, "PATCH", path, {"data": {"type": "smtp-connections", "id": "999999"}})
+    assert unknown.json()["errors"][0]["detail"] == "smtp-connection - must exist"
+    known = {"data": {"type": "smtp-connections", "id": connection}}
+    assert send(tenant, "PATCH", path, known).status_code == 204
+    found = get(tenant, f"contractors/{number}?include=smtp-connection")
+    assert [one["attributes"]["name"] for one in found["included"]] == ["mail"]
+    rows = get(tenant, f"contractors?filter[smtp-connection.id]={connection}")["data"]
+    assert [row["id"] for row in rows] == [number]
+    assert send(tenant, "DELETE", path).status_code == 204
+    assert get(tenant, path)["data"] is None
 
 
 def test_lists_are_cut_sorted_and_filtered(tenant: Tenant) -> None:

@@ -69,7 +69,11 @@ def test_a_contact_s_life(server: Server, tenant: Tenant) -> None:
         = array[$2::bigint, 5] from account a where a.key = account and a.workspace = $1 and a.togai_id = 'told'
         returning 1""", tenant.caller.workspace, int(number),
     )  # fmt: skip
+    told = {"event": "AccountLowThesholdReached", "contacts": [int(number), 5]}
+    catalog.expect(tenant.http.put("/bursar/v1/event_subscriptions", json={"subscriptions": [told]}), 200)
     assert send(tenant, "DELETE", f"contacts/{number}").status_code == 204
+    subscribed = catalog.expect(tenant.http.get("/bursar/v1/event_subscriptions"), 200)["subscriptions"]
+    assert [one["contacts"] for one in subscribed if one["event"] == told["event"]] == [[5]]
     left = "select (send_invoices_to, send_balance_notifications_to)::text from account_terms t " \
         "join account a on a.key = t.account where a.workspace = $1 and a.togai_id = 'told'"  # fmt: skip
     assert look(server, left, tenant.caller.workspace) == "(,{5})"

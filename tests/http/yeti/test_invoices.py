@@ -11,6 +11,7 @@ from bursar.core.caller import Caller
 from bursar.db.database import Database
 from bursar.http.yeti.door import door
 from bursar.invoicing.stating import run_statements
+from bursar.invoicing.verify_statements import CHECKS
 from bursar.purchases.charges import MakeTransaction, make_transaction
 from tests.conftest import Server, Tenant, _in_thread
 from tests.http.yeti.carrier import contractor, document, get, make, send
@@ -300,6 +301,79 @@ def test_breakdowns_are_read_only_and_stand_ready_for_calls(tenant: Tenant, kind
     assert answer.json()["data"] == []
     assert send(tenant, "POST", kind, document(kind, {})).status_code == 404
     assert send(tenant, "GET", f"{kind}/999999").status_code == 404
+
+
+CALLED = [
+    ("originated", "380", "1.5", True, 10, 7, 600, 660, "2024-01-03T10:00:00.000Z", "2024-01-09T10:00:00.000Z"),
+    ("originated", "381", "0.25", False, 3, 2, 60, 66, "2024-01-02T10:00:00.000Z", "2024-01-04T10:00:00.000Z"),
+    ("terminated", "49", "2", True, 20, 1, 7, 8, "2024-01-20T10:00:00.000Z", "2024-01-21T10:00:00.000Z"),
+    ("terminated", None, "4", False, 30, 5, 70, 80, None, None),
+]  # fmt: skip
+
+
+def test_calls_are_shown_and_summed_up(server: Server, tenant: Tenant) -> None:
+    """As they will be: rows of calls, by destination and by network, that are there when the statement is filled."""
+    number = invoice(tenant, account(server, tenant, "calls", *CHARGES))
+    columns = (
+        "side, {} rate, spent, amount, calls_count, successful_calls_count, calls_duration, billing_duration,"
+        " first_call_at, last_call_at"
+    )
+
+    async def call(db: Database) -> None:
+        async with db.transaction(tenant.caller.workspace) as connection:
+            workspace = tenant.caller.workspace
+            key = await connection.fetchval(
+                "select key from statement where workspace = $1 and yeti_id = $2", workspace, int(number)
+            )
+            for place, (side, prefix, amount, spent, *counts, first, last) in enumerate(CALLED):
+                ends = [moment and datetime.fromisoformat(moment) for moment in (first, last)]
+                values = [Decimal("0.01"), spent, Decimal(amount), *counts, *ends]
+                await connection.execute(
+                    "insert into statement_destination"
+                    f" (workspace, statement, yeti_id, {columns.format('dst_prefix,')})"
+                    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                    workspace, key, 9_000_000 + place, side, prefix, *values,
+                )  # fmt: skip
+                await connection.execute(
+                    f"insert into statement_network (workspace, statement, yeti_id, {columns.format('')})"
+                    " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                    workspace, key, 9_000_010 + place, side, *values,
+                )  # fmt: skip
+
+    run(server, call)
+    fill(server, tenant)
+    shown = get(tenant, f"invoices/{number}?include=originated-destinations,terminated-networks")
+    attributes = shown["data"]["attributes"]
+    expected = {
+        "originated": ["1.5", "0.25", 13, 9, 660, 726, "2024-01-02T10:00:00.000Z", "2024-01-09T10:00:00.000Z"],
+        "terminated": ["2.0", "4.0", 50, 6, 77, 88, "2024-01-20T10:00:00.000Z", "2024-01-21T10:00:00.000Z"],
+    }
+    for side, values in expected.items():
+        assert [attributes[f"{side}-{name}"] for name in CALLS] == values
+    assert [attributes["amount-spent"], attributes["amount-earned"]] == ["10.25", "6.25"]
+    first, *_ = shown["included"]
+    assert (first["type"], first["attributes"]) == ("invoice-originated-destinations", {
+        "amount": "1.5", "billing-duration": 660, "calls-count": 10, "calls-duration": 600, "dst-prefix": "380",
+        "first-call-at": "2024-01-03T10:00:00.000Z", "last-call-at": "2024-01-09T10:00:00.000Z", "rate": "0.01",
+        "spent": True, "successful-calls-count": 7,
+    })  # fmt: skip
+    assert list(first["relationships"]) == ["invoice", "country", "network"]
+    assert [(row["type"], row["attributes"]["calls-count"]) for row in shown["included"]] == [
+        ("invoice-originated-destinations", 10), ("invoice-originated-destinations", 3),
+        ("invoice-terminated-networks", 20), ("invoice-terminated-networks", 30),
+    ]  # fmt: skip
+    assert "dst-prefix" not in shown["included"][2]["attributes"]
+    linked = get(tenant, "invoice-terminated-destinations/9000003/relationships/country")
+    assert linked["data"] is None
+    assert send(tenant, "GET", "invoice-originated-destinations/9000003").status_code == 404, "it is of the other side"
+
+    async def problems(db: Database) -> list[str]:
+        async with db.transaction(None) as connection:
+            return [problem for check in CHECKS for problem in await check.run(connection)]
+
+    assert run(server, problems) == []
+    assert send(tenant, "DELETE", f"invoices/{number}").status_code == 204
+    assert send(tenant, "GET", "invoice-originated-destinations/9000000").status_code == 404
 
 
 def test_every_filter_and_sort_of_invoices_works(tenant: Tenant) -> None:

@@ -7,9 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
+from bursar.core.caller import Caller
+from bursar.db.database import Database
 from bursar.http.app import load_doors
 from bursar.http.door import Operation
-from tests.conftest import Server, Tenant
+from bursar.invoicing.statements import approve_statement
+from bursar.invoicing.stating import fill_new
+from tests.conftest import Server, Tenant, _in_thread
 from tests.http.yeti.carrier import HEADERS, contractor, document, get, make, send
 
 CUSTOMER = "/api/rest/customer/v1"
@@ -45,7 +49,14 @@ def login(tenant: Tenant, number: str, name: str, accounts: list[str]) -> str:
     return str(got.json()["jwt"])
 
 
-def holder(tenant: Tenant, name: str, accounts: str = "all") -> Holder:
+async def approve(db: Database, caller: Caller, number: int) -> None:
+    """Fill the statements of a workspace and approve one."""
+    await fill_new(db, caller)
+    async with db.transaction(caller.workspace) as connection:
+        await approve_statement(connection, caller, number)
+
+
+def holder(server: Server, tenant: Tenant, name: str, accounts: str = "all") -> Holder:
     number = contractor(tenant, f"{name} {MARK}")
     linked = {"contractor": ("contractors", number)}
     account = make(tenant, "accounts", document("accounts", {"name": f"{name} {MARK}", "max-balance": 5}, **linked))
@@ -59,6 +70,12 @@ def holder(tenant: Tenant, name: str, accounts: str = "all") -> Holder:
     priced = {"name": f"{name} {MARK}", "initial-price": 3, "renew-price": 0}
     make(tenant, "services", document("services", priced, service_type=("service-types", kind), **of))
     make(tenant, "transactions", document("transactions", {"amount": 2, "description": MARK}, **of))
+    make(tenant, "payments", document("payments", {"amount": 7, "notes": MARK}, **of))
+    approved, _ = (
+        int(make(tenant, "invoices", document("invoices", {"start-date": start, "end-date": end}, **of))["id"])
+        for start, end in (("2024-01-01", "2024-02-01"), ("2024-02-01", "2024-03-01"))
+    )
+    _in_thread(lambda: server.run(lambda db: approve(db, tenant.caller, approved)))
     shown = [] if accounts == "all" else [other["id"]]
     made = Holder(tenant, number, account["id"], login(tenant, number, f"{name}-{tenant.name}", shown))
     everything = made if accounts == "all" else Holder(
@@ -87,10 +104,10 @@ class World:
 def world(server: Server) -> World:
     tenant, other = server.workspace(), server.workspace()
     return World(
-        holder(tenant, "owner"),
-        holder(tenant, "neighbour"),
-        holder(tenant, "narrow", "other"),
-        holder(other, "stranger"),
+        holder(server, tenant, "owner"),
+        holder(server, tenant, "neighbour"),
+        holder(server, tenant, "narrow", "other"),
+        holder(server, other, "stranger"),
     )
 
 
@@ -155,7 +172,7 @@ def test_what_a_customer_sees(world: World) -> None:
         "type": "accounts",
         "links": {"self": f"{owner.tenant.url}{CUSTOMER}/accounts/{owner.ids['accounts_id']}"},
         "attributes": {
-            "name": f"owner {MARK}", "balance": "-5.0", "min-balance": "0.0", "max-balance": "5.0",
+            "name": f"owner {MARK}", "balance": "2.0", "min-balance": "0.0", "max-balance": "5.0",
             "destination-rate-limit": None, "origination-capacity": None, "termination-capacity": None,
             "total-capacity": None, "currency": "USD",
         },
@@ -183,6 +200,39 @@ def test_what_a_customer_sees(world: World) -> None:
         }, operator
     other = world.neighbour.ids["accounts_id"]
     assert owner.get(f"/transactions?filter[account-id-eq]={other}").json()["data"] == []
+
+
+def test_invoices_of_a_customer_are_those_that_are_approved(world: World) -> None:
+    owner = world.owner
+    answer = owner.get("/invoices?include=account").json()
+    assert answer["meta"] == {"total-count": 1}
+    [invoice] = answer["data"]
+    side = ("amount-spent", "calls-count", "successful-calls-count", "calls-duration", "billing-duration",
+            "first-call-at", "last-call-at")  # fmt: skip
+    assert [*invoice["attributes"]] == [
+        "reference", "start-date", "end-date", "has-pdf", "amount-spent",
+        *(f"originated-{name}" for name in side), *(f"terminated-{name}" for name in side),
+        "services-amount-spent", "service-transactions-count",
+    ]  # fmt: skip
+    assert (invoice["attributes"]["start-date"], invoice["attributes"]["has-pdf"]) == (
+        "2024-01-01T00:00:00.000Z",
+        False,
+    )
+    assert invoice["relationships"]["account"]["data"]["id"] == owner.ids["accounts_id"]
+    assert owner.get(f"/invoices/{invoice['id']}/download").status_code == 404
+
+
+def test_payments_of_a_customer(world: World) -> None:
+    owner = world.owner
+    payment = owner.get(f"/payments/{owner.ids['payments_id']}").json()["data"]
+    assert [*payment["attributes"]] == [
+        "amount", "currency", "notes", "status", "type-name", "created-at", "balance-before-payment", "rolledback-at"
+    ]  # fmt: skip
+    assert (payment["attributes"]["amount"], payment["attributes"]["balance-before-payment"]) == ("7.0", "-5.0")
+    assert owner.get("/payments?filter[status-eq]=completed").json()["meta"] == {"total-count": 1}
+    refused = owner.get("/payments?filter[status-eq]=rolled_back")
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "107")
+    assert owner.get("/payments?sort=status").status_code == 400
 
 
 def test_the_profile_says_what_there_is(world: World) -> None:
