@@ -18,6 +18,8 @@ from togai_client.models.topup_wallet_request import TopupWalletRequest
 from togai_client.models.update_wallet_request import UpdateWalletRequest
 from togai_client.models.wallet_status import WalletStatus
 
+from bursar.http.app import load_doors
+from bursar.http.openapi import document as document_of
 from tests.conftest import Server, Tenant, _in_thread
 from tests.http.togai.catalog import customer, expect
 from tests.http.yeti.carrier import contractor, document, get, make, send
@@ -93,6 +95,13 @@ def test_every_account_has_a_wallet(tenant: Tenant, api: WalletApi) -> None:
     page = api.wallet_entries_for_account(name)
     assert (page.data, page.next_token) == ([], None)
     assert audited(tenant, wallet.id) == [], "to read it makes nothing"
+
+
+def test_the_document_says_that_amounts_are_numbers() -> None:
+    schemas = document_of(load_doors()[0])["components"]["schemas"]
+    assert schemas["WalletBalanceResponse"]["properties"]["balance"] == {"type": "number"}
+    assert schemas["TopupWalletRequest"]["properties"]["topupAmount"] == {"type": "number"}
+    assert schemas["MetricDataPoints"]["properties"]["metricValues"] == {"type": "array", "items": {"type": "number"}}
 
 
 def test_a_top_up(tenant: Tenant, api: WalletApi) -> None:
