@@ -780,6 +780,16 @@ end $$;
 create trigger posting_balances after insert on posting
     referencing new table as inserted for each statement execute function posting_balances();
 
+-- What was set of the wallet of an account; one of which nothing was set is active, and has been all along.
+create table wallet (
+    account bigint primary key references account,
+    workspace int not null references workspace,
+    status text not null check (status in ('ACTIVE', 'INACTIVE')),
+    effective_from timestamptz,
+    updated_at timestamptz not null
+);
+comment on column wallet.effective_from is 'before then nothing is put in or taken out at the Togai door; null: from the beginning';
+
 -- Each time that a wallet passed a threshold of its account.
 create table balance_notification (
     key bigint generated always as identity primary key,
