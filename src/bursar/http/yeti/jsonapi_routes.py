@@ -238,7 +238,7 @@ class ResourceDoor(Door):
     # Shared ---------------------------------------------------------------------------------------------------------
 
     def _wanted(self, call: Call, resource: Resource) -> Wanted:
-        if not call.request.url.query:
+        if not call.request.scope["query_string"]:
             return _NOTHING
         return read_query(call.request.query_params.multi_items(), resource, self.resources, listed=False)
 
