@@ -24,7 +24,7 @@ class Counting(Database):
 @pytest.fixture
 def counting(database: Database) -> Counting:
     Counting.asked = 0
-    return Counting(database._pool, database._dsn)
+    return Counting(database._pool, database._readers, database._dsn)
 
 
 async def test_who_asks_at_once_shares_an_answer(counting: Counting) -> None:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import asyncpg
 
 from bursar.core.errors import Unavailable
+from bursar.db.readers import Readers
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -24,6 +25,8 @@ API_ROLE = "bursar_api"
 """The role that is bound to one workspace by row-level security."""
 EXTENSIONS = ("btree_gist",)
 """Extensions of PostgreSQL that the tables need; a backup brings them along."""
+READERS = 8
+"""Connections for reads of one statement, beside the pool."""
 SESSION = {"search_path": SCHEMA, "timezone": "UTC", "application_name": "bursar"}
 
 Row = asyncpg.Record
@@ -53,8 +56,9 @@ class Database:
     joined = False
     """Whether all its transactions are one that somebody else ends."""
 
-    def __init__(self, pool: "asyncpg.Pool[Row]", dsn: str) -> None:
+    def __init__(self, pool: "asyncpg.Pool[Row]", readers: Readers, dsn: str) -> None:
         self._pool = pool
+        self._readers = readers
         self._dsn = dsn
         self._answering: dict[_Question, asyncio.Future[Row | None]] = {}
         self._following: dict[_Question, asyncio.Future[Row | None]] = {}
@@ -62,16 +66,18 @@ class Database:
     @classmethod
     async def open(cls, dsn: str, *, size: int = 10, timeout: float = 4.0) -> "Database":
         """Connect. `timeout` is in seconds and bounds waiting for a free connection and every statement alike."""
+        settings = {**SESSION, "statement_timeout": f"{1000 * timeout:.0f}"}
         pool = await asyncpg.create_pool(
             dsn,
             min_size=0,
             max_size=size,
             connection_class=_Connection,
-            server_settings={**SESSION, "statement_timeout": f"{1000 * timeout:.0f}"},
+            server_settings=settings,
             command_timeout=timeout + 0.4,
             timeout=timeout,
         )
-        return cls(pool, dsn)
+        readers = Readers(dsn, settings, API_ROLE, size=min(size, READERS), timeout=timeout)
+        return cls(pool, readers, dsn)
 
     @property
     def size(self) -> int:
@@ -80,6 +86,7 @@ class Database:
 
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""
+        await self._readers.close()
         await self._pool.close()
 
     @asynccontextmanager
@@ -146,6 +153,20 @@ class Database:
         async with self._connection() as connection, _begun(connection, workspace, _ONE_INSTANT):
             yield connection
 
+    async def ask(self, workspace: int, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `work` reads on behalf of `workspace`: with one statement, in one round trip and without a transaction.
+
+        Work that turns out to need several is done again from the start, as in `reading`: it must only read. Either way
+        it sees that workspace's rows alone. Raises `Unavailable` when PostgreSQL cannot be reached.
+        """
+        try:
+            return await work(cast("Connection", _Single(self._readers, workspace)))
+        except _Several:
+            async with self.reading(workspace) as connection:
+                return await work(connection)
+        except _OUTAGES as error:
+            raise Unavailable("the database cannot be reached right now; try again shortly") from error
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
         """One read-only transaction over all workspaces that sees a single instant, whatever is committed meanwhile."""
@@ -167,6 +188,37 @@ class Database:
     def session(self, *setup: str) -> "Session":
         """A connection outside the pool that keeps state of its own, made by the statements of `setup`."""
         return Session(self._dsn, setup)
+
+
+class _Several(Exception):
+    """A second statement where there may be one: of another instant than the first."""
+
+
+class _Single:
+    """Stands for a connection in work that reads with one statement."""
+
+    __slots__ = ("_readers", "_workspace")
+
+    def __init__(self, readers: Readers, workspace: int) -> None:
+        self._readers: Readers | None = readers
+        self._workspace = workspace
+
+    async def fetch(self, statement: str, *arguments: object) -> list[Row]:
+        """As a connection's."""
+        readers, self._readers = self._readers, None
+        if readers is None:
+            raise _Several
+        return await readers.fetch(self._workspace, SOON, statement, *arguments)
+
+    async def fetchrow(self, statement: str, *arguments: object) -> Row | None:
+        """As a connection's."""
+        rows = await self.fetch(statement, *arguments)
+        return rows[0] if rows else None
+
+    async def fetchval(self, statement: str, *arguments: object) -> Any:
+        """As a connection's."""
+        row = await self.fetchrow(statement, *arguments)
+        return None if row is None else row[0]
 
 
 class Session:

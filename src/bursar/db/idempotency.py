@@ -178,7 +178,7 @@ class _Joined(Database):
     joined = True
 
     def __init__(self, db: Database, connection: Connection) -> None:
-        super().__init__(db._pool, db._dsn)
+        super().__init__(db._pool, db._readers, db._dsn)
         self._joined = connection
 
     @asynccontextmanager
@@ -190,6 +190,10 @@ class _Joined(Database):
     async def reading(self, workspace: int) -> AsyncIterator[Connection]:
         """The one transaction: what it has written must be seen."""
         yield self._joined
+
+    async def ask(self, workspace: int, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """`work` in the one transaction: what it has written must be seen."""
+        return await work(self._joined)
 
     async def run(self, workspace: int | None, work: Callable[[Connection], Awaitable[T]]) -> T:
         """`work` in the one transaction; where PostgreSQL breaks a deadlock, the whole is run again."""

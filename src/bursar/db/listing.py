@@ -104,22 +104,31 @@ class Lister:
         for condition in listing.conditions:
             text += f" and {self._condition(condition, values)}"
         order = ", ".join(self._order(listing.sort))
-        whole = listing.limit is None and not listing.offset
-        page = "" if whole else f" limit {_place(values, listing.limit, BIGINT)} offset {_offset(values, listing)}"
-        rows = await connection.fetch(f"{text} order by {order}{page}", *values)
-        if not listing.counted:
+        ordered = f"{text} order by {order}"
+        if listing.limit is None and not listing.offset:
+            rows = await connection.fetch(ordered, *values)
             return Slice(rows, len(rows))
-        known = listing.offset + len(rows)
-        if whole or (rows and len(rows) < (listing.limit or 0)):
-            return Slice(rows, known)
-        return Slice(rows, await self._count(connection, text, values[: len(values) - 2], listing, len(arguments)))
+        count = self._count(text, listing)
+        asked = len(values)
+        page = _page(values, listing)
+        if not listing.counted:
+            rows = await connection.fetch(f"{ordered} {page}", *values)
+            return Slice(rows, len(rows))
+        counted = queries.page_counted.format(page=f"{ordered} {page}", size=listing.limit or 0, count=count)
+        rows = await connection.fetch(counted, *values)
+        if rows:
+            total = rows[0]["_total"]
+            return Slice(rows, listing.offset + len(rows) if total is None else total)
+        if listing.limit and not listing.offset:
+            return Slice(rows, 0)
+        # A page beyond the end: nothing on it could bring the count along.
+        return Slice(rows, int(await connection.fetchval(count, *values[:asked])))
 
-    async def _count(
-        self, connection: Connection, text: str, values: Sequence[object], listing: Listing, own: int
-    ) -> int:
+    def _count(self, text: str, listing: Listing) -> str:
+        """The statement that counts all rows, with the parameters that come before those of the page."""
         if self._total and not listing.conditions:
-            return int(await connection.fetchval(getattr(self._statements, self._total), *values[:own]))
-        return int(await connection.fetchval(queries.count_listed.replace("{listing}", text), *values))
+            return str(getattr(self._statements, self._total))
+        return queries.count_listed.replace("{listing}", text)
 
     def _column(self, field: str) -> Column:
         column = self._columns.get(field)
@@ -174,5 +183,11 @@ def _place(values: list[object], value: object, kind: str) -> str:
     return f"${len(values)}::{kind}"
 
 
-def _offset(values: list[object], listing: Listing) -> str:
-    return _place(values, min(listing.offset, FURTHEST), BIGINT)
+def _page(values: list[object], listing: Listing) -> str:
+    """The clause that cuts a page out of the rows."""
+    if listing.limit is not None and not listing.offset:
+        # A number of ours in the text, not a parameter: so PostgreSQL knows how few rows are wanted without planning
+        # the statement every time.
+        return f"limit {listing.limit:d}"
+    offset = min(listing.offset, FURTHEST)
+    return f"limit {_place(values, listing.limit, BIGINT)} offset {_place(values, offset, BIGINT)}"

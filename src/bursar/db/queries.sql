@@ -80,3 +80,8 @@ order by a.key desc limit $9;
 -- name: count_listed
 -- How many rows a list has in all; its statement is put in by the builder of lists.
 select count(*) from ({listing}) as listed;
+
+-- name: page_counted
+-- A page of a list with how many rows the list has in all, null where the page is not full and tells it itself.
+with listed as materialized ({page})
+select listed.*, case when (select count(*) from listed) < {size} then null else ({count}) end as _total from listed;

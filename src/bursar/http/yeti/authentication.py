@@ -98,7 +98,7 @@ class Doorkeeper:
             kept = _keep(self._admins, text, claims, found, wall)
         claims, user = kept
         self._check(claims, ADMIN, wall)
-        if not user.enabled or not logins.inside(sender(request), user.networks):
+        if not user.enabled or (user.networks is not None and not logins.inside(sender(request), user.networks)):
             raise Unauthenticated("the token is not valid")
         return Access(caller_of(user.workspace, wall, f"admin:{user.username}"), FULL, -user.subject, None)
 
@@ -207,7 +207,8 @@ def real_sender(request: Request) -> IPAddress | None:
 
 def _presented(request: Request, content: bytes) -> str:
     """The token that a request carries: as `token` in the query, else in the body, else the header's last word."""
-    text = request.query_params.get("token") or _in_body(request, content)
+    asked = request.query_params.get("token") if request.scope["query_string"] else None
+    text = asked or _in_body(request, content)
     if not text:
         words = request.headers.get("authorization", "").split()
         text = words[-1] if words else ""

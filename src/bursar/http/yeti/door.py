@@ -20,26 +20,27 @@ from bursar.http.yeti.jsonapi_routes import ResourceDoor
 ADMIN = "/api/rest/admin"
 CUSTOMER = "/api/rest/customer/v1"
 
-_FRAME = {
-    "x-frame-options": "SAMEORIGIN",
-    "x-xss-protection": "0",
-    "x-permitted-cross-domain-policies": "none",
-    "referrer-policy": "strict-origin-when-cross-origin",
-    "vary": "Accept",
-}
+_FRAME = (
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"x-xss-protection", b"0"),
+    (b"x-permitted-cross-domain-policies", b"none"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"vary", b"Accept"),
+)
 _REQUEST_ID = re.compile(r"[\w.@-]{1,255}", re.ASCII)
 _EXPIRED = fault(401, "401", "Authorization failed", "Authorization token expired or incorrect.")
 
 
 def _finish(request: Request, response: Response, started: float) -> Response:
     """The headers of the original, and 304 for a body that the client has."""
-    response.headers.update(_FRAME)
+    # No answer has one of these yet, so there is none to look for and to replace.
+    response.raw_headers.extend(_FRAME)
     if response.status_code == 201 and "location" not in response.headers:
         location = _location(bytes(response.body))
         if location:
             response.headers["location"] = location
     if response.status_code in (200, 201) and response.body:
-        tag = f'W/"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+        tag = f'W/"{hashlib.blake2b(response.body, digest_size=16).hexdigest()}"'
         known = [entry.strip() for entry in request.headers.get("if-none-match", "").split(",")]
         if request.method in ("GET", "HEAD") and response.status_code == 200 and (tag in known or "*" in known):
             response = Response(status_code=304, headers=_kept(response))

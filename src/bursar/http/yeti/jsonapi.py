@@ -220,6 +220,11 @@ class Resource:
         return {relationship.name: relationship for relationship in every}
 
     @cached_property
+    def related(self) -> tuple[tuple[str, Relationship], ...]:
+        """The relationships that are shown, each with its key."""
+        return tuple((dashed(one.name), one) for one in self.relationships.values() if one.readable)
+
+    @cached_property
     def by_name(self) -> dict[str, Attribute]:
         """Attributes by name."""
         return {attribute.name: attribute for attribute in self.attributes}

@@ -17,7 +17,6 @@ from bursar.http.yeti.jsonapi import (
     Slice,
     ToOne,
     Turn,
-    dashed,
 )
 from bursar.http.yeti.jsonapi_queries import Tree, Types, Wanted, page_query
 
@@ -32,7 +31,7 @@ def encode(document: Mapping[str, Any]) -> bytes:
 
 def origin(request: Request) -> str:
     """Scheme, host and port by which the client reached us."""
-    return f"{request.url.scheme}://{request.headers.get('host') or request.url.netloc}"
+    return f"{request.scope['scheme']}://{request.headers.get('host') or request.url.netloc}"
 
 
 def reader(name: str, kind: type) -> Callable[[Any], Any]:
@@ -105,10 +104,11 @@ class Writer:
                 attributes[key] = None if value is None else show(value)
         if attributes:
             shown["attributes"] = attributes
+        at = f"{itself}/"
         relationships = {
-            dashed(name): self._relationship(resource, relationship, row, identity, itself, name in include)
-            for name, relationship in resource.relationships.items()
-            if relationship.readable and (only is None or name in only)
+            key: self._relationship(resource, related, row, identity, at, key, related.name in include)
+            for key, related in resource.related
+            if only is None or related.name in only
         }
         if relationships:
             shown["relationships"] = relationships
@@ -119,11 +119,10 @@ class Writer:
         return f"{self.base}/{resource.self_path}" if resource.self_path else f"{self.base}/{resource.type}/{identity}"
 
     def _relationship(
-        self, resource: Resource, relationship: Relationship, row: Any, identity: Any, itself: str, included: bool
+        self, resource: Resource, relationship: Relationship, row: Any, identity: Any, at: str, key: str, included: bool
     ) -> dict[str, Any]:
-        name = dashed(relationship.name)
-        links = {"self": f"{itself}/relationships/{name}"} if relationship.self_link else {}
-        links["related"] = f"{itself}/{name}"
+        links = {"self": f"{at}relationships/{key}"} if relationship.self_link else {}
+        links["related"] = at + key
         shown: dict[str, Any] = {"links": links}
         if isinstance(relationship, ToOne):
             if relationship.linked or included:

@@ -95,20 +95,27 @@ class ResourceDoor(Door):
     async def _list(self, resource: Resource, call: Call) -> Response:
         check_media_types(call.request, body=False)
         wanted = read_query(call.request.query_params.multi_items(), resource, self.resources, listed=True)
-        assert resource.list is not None
-        async with call.db.reading(call.caller.workspace) as connection:
+        list_rows = resource.list
+        assert list_rows is not None
+
+        async def work(connection: Connection) -> Response:
             turn = Turn(connection, call)
-            found = await resource.list(turn, wanted.listing)
+            found = await list_rows(turn, wanted.listing)
             return _answer(await self._writer(turn, wanted).many(resource, found, _url(call)))
+
+        return await _read(call, wanted, work)
 
     async def _show(self, resource: Resource, call: Call) -> Response:
         check_media_types(call.request, body=False)
         wanted = self._wanted(call, resource)
         identity = identifier(resource, call.path[parameter(resource)])
-        async with call.db.reading(call.caller.workspace) as connection:
+
+        async def work(connection: Connection) -> Response:
             turn = Turn(connection, call)
             row = await self._row(turn, resource, identity)
             return _answer(await self._writer(turn, wanted).one(resource, row))
+
+        return await _read(call, wanted, work)
 
     async def _related(self, resource: Resource, relationship: Relationship, call: Call) -> Response:
         check_media_types(call.request, body=False)
@@ -231,7 +238,7 @@ class ResourceDoor(Door):
     # Shared ---------------------------------------------------------------------------------------------------------
 
     def _wanted(self, call: Call, resource: Resource) -> Wanted:
-        if not call.request.url.query:
+        if not call.request.scope["query_string"]:
             return _NOTHING
         return read_query(call.request.query_params.multi_items(), resource, self.resources, listed=False)
 
@@ -260,6 +267,14 @@ class ResourceDoor(Door):
 
 
 _NOTHING = Wanted(listing=Listing())
+
+
+async def _read(call: Call, wanted: Wanted, work: Callable[[Connection], Awaitable[Response]]) -> Response:
+    """What `work` answers; what is to be included takes statements of its own, which must see the same instant."""
+    if not wanted.include:
+        return await call.db.ask(call.caller.workspace, work)
+    async with call.db.reading(call.caller.workspace) as connection:
+        return await work(connection)
 
 
 def parameter(resource: Resource) -> str:
