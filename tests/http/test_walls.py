@@ -57,6 +57,7 @@ BODIES: dict[str, Any] = {
     "rotateToken": {},
     "activatePricePlan": {"currencies": ["USD"]},
     "updateAddOn": {"name": "Mine"},
+    "updateFeature": {"name": "Mine"},
     "updatePricePlan": {"description": "Mine"},
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
@@ -119,8 +120,11 @@ def two(server: Server) -> Two:
     expect(owner.http.post("/settings", json={**setting, "name": MARK, "dataType": "STRING"}), 201)
     schema(owner.http, f"schema-{MARK}")
     meter_id = meter(owner.http, f"meter-{MARK}", f"schema-{MARK}")
-    body = {"name": f"addon-{MARK}", "type": "FIXED_FEE"}
+    body: dict[str, Any] = {"name": f"addon-{MARK}", "type": "FIXED_FEE"}
     add_on = expect(owner.http.post("/addons", json=body), 200)["id"]
+    links = [{"schemaName": f"schema-{MARK}", "attributeName": "tokens"}]
+    body = {"name": f"feature-{MARK}", "schemaAssociations": links}
+    feature = expect(owner.http.post("/features", json=body), 200)["id"]
     plan_id = plan(owner.http, [card(meter_id, per_unit(0), [1])], name=f"plan-{MARK}")
     body = {"mode": "ASSOCIATE", "pricePlanId": plan_id, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
     expect(owner.http.post(f"/accounts/{name}/price_plans", json=body), 200)
@@ -147,6 +151,7 @@ def two(server: Server) -> Two:
         "price_plan_id": plan_id,
         "pricing_schedule_id": expect(owner.http.get(f"/price_plans/{plan_id}"), 200)["pricingSchedule"][0]["id"],
         "addon_id": add_on,
+        "feature_id": feature,
         "currency_id": "USD",
         "invoice_id": invoice,
         "number": "1",
@@ -217,6 +222,10 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
                 },
                 "usageRateCards": [card(ids["usage_meter_id"], per_unit(0), [1])],
             },
+        },
+        "createFeature": {
+            "name": "mine",
+            "schemaAssociations": [{"schemaName": ids["event_schema_name"], "attributeName": "tokens"}],
         },
         "pricePlanMigration": {
             "sourceId": ids["price_plan_id"], "sourceVersion": 1, "migrationMode": "NEXT_CYCLE",

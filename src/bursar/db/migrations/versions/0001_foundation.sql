@@ -574,6 +574,29 @@ create table add_on (
 create unique index add_on_name on add_on (workspace, name) where status <> 'ARCHIVED';
 create index add_on_recent on add_on (workspace, key);
 
+create table feature (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    name text collate "C" not null,
+    billable_name text,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id),
+    unique (workspace, name)
+);
+create index feature_recent on feature (workspace, key);
+
+-- Whose units an event of a schema draws: as many as one of its attributes says.
+create table feature_schema (
+    event_schema int primary key references event_schema,
+    workspace int not null references workspace,
+    feature bigint not null references feature,
+    attribute text collate "C" not null,
+    position int not null
+);
+create index feature_schema_feature on feature_schema (feature, position);
+
 create table price_plan (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
