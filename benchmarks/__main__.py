@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from benchmarks import billing, ingest, payments, reads
+from benchmarks import billing, carrier, ingest, payments, reads
 from benchmarks.world import folder, postgres
 from bursar import __version__
 
@@ -42,6 +42,12 @@ def paid(rounds: int) -> dict[str, object]:
         return payments.measure(path, rounds)
 
 
+def carried(rounds: int) -> dict[str, object]:
+    """Requests at the carrier's door to a server of its own."""
+    with folder() as path:
+        return carrier.measure(path, rounds)
+
+
 if __name__ == "__main__":
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     figures = {
@@ -49,6 +55,7 @@ if __name__ == "__main__":
         "ingest": ingest.measure(rounds),
         "reads": read(rounds),
         "payments": paid(rounds),
+        "carrier": carried(rounds),
         "bill_run": billed(rounds),
     }
     print(json.dumps(figures, indent=2))

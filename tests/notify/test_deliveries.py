@@ -22,6 +22,7 @@ from bursar.notify.smtp_connections import create_connection
 from bursar.notify.web import WebSender
 from tests.notify.receivers import Post, hearing
 
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH")
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
 

@@ -149,6 +149,11 @@ async def test_what_a_service_must_be(database: Database) -> None:
     assert problems(caught) == [
         ("renew_price", "can't be blank"), ("variables", "must be a JSON object or empty"),
     ]  # fmt: skip
+    for too_long in (carrier.change(made.id, name="x" * 256), carrier.service(account, kind.id, name="x" * 256)):
+        with pytest.raises(Rejected, match=r"name: is too long \(maximum is 255 characters\)"):
+            await too_long
+    with pytest.raises(Rejected, match="name: is too long"):
+        await carrier.type("x" * 256)
     with pytest.raises(NotFound):
         await carrier.change(made.id + 1, name="other")
     changed = await carrier.change(made.id, name="new", renew_price=Decimal(7))
@@ -228,6 +233,8 @@ async def test_what_a_transaction_must_be(database: Database) -> None:
     assert problems(caught) == [("service", "belongs to different account"), ("amount", "must be other than 0")]
     with pytest.raises(Rejected, match="service: must exist"):
         await carrier.charge(account, 1, service=kind.id)
+    with pytest.raises(Rejected, match=r"description: is too long \(maximum is 10000 characters\)"):
+        await carrier.charge(account, 1, description="x" * 10_001)
     made = await carrier.charge(account, "0.000000000001", description="x", service=service.id)
     assert (made.account_id, made.service_id, made.description, made.created_at) == (account, service.id, "x", START)
     await carrier.charge(other, -5)

@@ -3,6 +3,7 @@
 import base64
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ SECRETS = {
     "contact": "Bartholomew Quackenbush",
     "login": "bartholomew77",
     "notes": "prefers to be called Barty",
+    "wire": "paid by aunt Philippa",
+    "remark": "pays late since the divorce",
     "portal": "mina@portal.example",
     "metadata": "her-internal-remark",
     "tag": "zanzibar-tag",
@@ -55,6 +58,7 @@ def _lived(running: Program, token: str) -> None:
         assert made.is_success, made.text
         del http.headers["idempotency-key"]
         _met_by_a_carrier(http)
+        _paid_and_told(http)
         catalog.schema(http)
         plan = catalog.plan(http, [catalog.card(catalog.meter(http), catalog.per_unit(0), ["0.1"])])
         body = {"mode": "ASSOCIATE", "pricePlanId": plan, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
@@ -77,6 +81,29 @@ def _met_by_a_carrier(http: httpx.Client) -> None:
             f"/api/rest/admin/{kind}", json={"data": data}, headers={"content-type": "application/vnd.api+json"}
         )
         assert made.status_code == 201, made.text
+
+
+def _paid_and_told(http: httpx.Client) -> None:
+    """A payment, and a message about the balance that its receiver does not get."""
+    subscription = {"event": "AccountLowThesholdReached", "url": "http://127.0.0.1:9/"}
+    catalog.expect(http.put("/bursar/v1/event_subscriptions", json={"subscriptions": [subscription]}), 200)
+    http.headers["content-type"] = "application/vnd.api+json"
+    contact = catalog.expect(http.get("/api/rest/admin/contacts"), 200)["data"][0]["id"]
+    account = catalog.expect(http.get("/api/rest/admin/accounts"), 200)["data"][0]["id"]
+    attributes = {"send-balance-notifications-to": [int(contact)], "balance-low-threshold": 100}
+    change = {"data": {"type": "accounts", "id": account, "attributes": attributes}}
+    catalog.expect(http.patch(f"/api/rest/admin/accounts/{account}", json=change), 200)
+    payment = {
+        "type": "payments", "attributes": {"amount": 5, "notes": SECRETS["wire"], "private-notes": SECRETS["remark"]},
+        "relationships": {"account": {"data": {"type": "accounts", "id": account}}},
+    }  # fmt: skip
+    catalog.expect(http.post("/api/rest/admin/payments", json={"data": payment}), 201)
+    del http.headers["content-type"]
+    deadline = time.monotonic() + 20
+    while not (found := catalog.expect(http.get("/bursar/v1/deliveries"), 200)["deliveries"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert SECRETS["account"] in found[0]["body"]
 
 
 def _dump(folder: Path) -> bytes:

@@ -152,6 +152,8 @@ def _check(tenant: Tenant, body: Any, account: str, owner: str, first: int) -> N
         [{"event": "AccountLowThesholdReached", "url": "http://"}],
         [{"event": "AccountLowThesholdReached", "url": "http://x.example:99999/"}],
         [{"event": "AccountLowThesholdReached", "url": "http://x.example/\nhost: y"}],
+        [{"event": "AccountLowThesholdReached", "url": "http://x.example/" + 1990 * "y"}],
+        [{"event": "AccountLowThesholdReached", "url": "http://ü.example/"}],
         [{"event": "AccountLowThesholdReached", "contacts": [0]}],
         [{"event": "AccountLowThesholdReached"}] * 2,
     ],

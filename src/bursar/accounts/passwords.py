@@ -14,7 +14,7 @@ LIMIT = 1000
 """Characters of a password."""
 _AT_ONCE = 2
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-"""What OWASP asks for: an attempt costs us some 20 ms and 19 MiB, on one core."""
+"""What OWASP asks for: an attempt costs some tens of milliseconds and 19 MiB, on one core."""
 _beside = ThreadPoolExecutor(_AT_ONCE, "passwords")
 """The other cores answer requests meanwhile."""
 

@@ -73,9 +73,9 @@ async def authenticate(db: Database, text: str, wall: datetime) -> Access:
         raise Unauthenticated("the token is not valid")
     key = await _token_of_jwt(db, text, wall)
     if key is not None:
-        row = await db.lookup(queries.token_by_key, key)
+        row = await db.shared_lookup(queries.token_by_key, key)
     else:
-        row = await db.lookup(queries.token_by_hash, _hash(text))
+        row = await db.shared_lookup(queries.token_by_hash, _hash(text))
     row = _usable(row, wall)
     if row["last_used_at"] is None or wall - row["last_used_at"] > _STALE:
         await db.lookup(queries.touch_token, row["token_key"], wall, wall - _STALE)

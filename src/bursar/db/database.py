@@ -1,7 +1,7 @@
 """The pool and the transaction: the only ways for a room to reach PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -26,6 +26,7 @@ Connection: TypeAlias = "asyncpg.Connection[Row] | PoolConnectionProxy[Row]"
 """A connection inside a transaction. Rooms pass it on; only this module opens or ends one."""
 
 T = TypeVar("T")
+_Question: TypeAlias = tuple[str, tuple[Hashable, ...]]
 
 # InternalClientError is what asyncpg raises for a statement after the server's farewell came between two statements.
 _OUTAGES = (OSError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError,
@@ -50,6 +51,8 @@ class Database:
     def __init__(self, pool: "asyncpg.Pool[Row]", dsn: str) -> None:
         self._pool = pool
         self._dsn = dsn
+        self._answering: dict[_Question, asyncio.Future[Row | None]] = {}
+        self._following: dict[_Question, asyncio.Future[Row | None]] = {}
 
     @classmethod
     async def open(cls, dsn: str, *, size: int = 10, timeout: float = 4.0) -> "Database":
@@ -97,6 +100,30 @@ class Database:
         """The first row of one statement outside any workspace: for what comes before one is known (token, login)."""
         async with self._connection() as connection:
             return await connection.fetchrow(statement, *arguments, timeout=SOON)
+
+    async def shared_lookup(self, statement: str, *arguments: Hashable) -> Row | None:
+        """As `lookup`, once for all who ask the same while the last one who asked it is being answered.
+
+        Nobody gets an answer that was begun before they asked, so what was committed by then is in it.
+        """
+        question = (statement, arguments)
+        following = self._following.get(question)
+        if following is None:
+            following = asyncio.ensure_future(self._answer(question, self._answering.get(question)))
+            following.add_done_callback(_heard)
+            self._following[question] = following
+        return await asyncio.shield(following)
+
+    async def _answer(self, question: "_Question", before: "asyncio.Future[Row | None] | None") -> Row | None:
+        if before is not None:
+            await asyncio.wait([before])
+        # It begins: whoever asks from here on shares the next answer.
+        mine = self._answering[question] = self._following.pop(question)
+        try:
+            return await self.lookup(question[0], *question[1])
+        finally:
+            if self._answering.get(question) is mine:
+                del self._answering[question]
 
     @asynccontextmanager
     async def transaction(self, workspace: int | None) -> AsyncIterator[Connection]:
@@ -199,3 +226,9 @@ def _lost(error: BaseException) -> bool:
 def outage(error: BaseException) -> bool:
     """Whether `error` says that PostgreSQL is away, rather than that a statement was wrong."""
     return isinstance(error, _OUTAGES)
+
+
+def _heard(done: "asyncio.Future[Row | None]") -> None:
+    """Look at an outcome that nobody may wait for any more, so that it is not reported as forgotten."""
+    if not done.cancelled():
+        done.exception()

@@ -31,6 +31,7 @@ LISTER = Lister(
         "customer": Column("c.key", BIGINT),
         "key": Column("a.key", BIGINT),
     },
+    total="count_accounts",
 )
 
 

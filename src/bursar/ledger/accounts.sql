@@ -13,3 +13,7 @@ left join ledger_account l on l.workspace = $1 and l.kind = 'wallet' and l.accou
 left join ledger_balance b on b.ledger_account = l.key
 left join currency y on y.workspace = $1 and y.code = a.currency
 where a.workspace = $1 and t.hidden_at is null;
+
+-- name: count_accounts
+-- How many accounts a carrier sees in all, from an index alone; $2 is the other parameter of the list.
+select count(*) from account_terms where workspace = $1 and hidden_at is null and $2::text is not null;

@@ -10,6 +10,9 @@ from bursar.db.database import Connection
 from bursar.ledger.store import queries
 from bursar.ledger.watch import Crossing
 
+ADDRESS_LIMIT = 320
+"""Characters of the longest e-mail address that there can be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
@@ -66,6 +69,10 @@ async def alert_at(connection: Connection, workspace: int, notification: int) ->
 
 
 async def recipients(connection: Connection, workspace: int, numbers: Sequence[int]) -> list[Recipient]:
-    """The contacts of numbers, as far as they exist and have an address."""
+    """The contacts of numbers, as far as they exist and have what may be an address."""
     rows = await connection.fetch(queries.recipients, workspace, list(numbers))
-    return [Recipient(row["yeti_id"], row["email"], row["customer"], row["sender"]) for row in rows if row["email"]]
+    return [
+        Recipient(row["yeti_id"], row["email"], row["customer"], row["sender"])
+        for row in rows
+        if 0 < len(row["email"]) <= ADDRESS_LIMIT
+    ]

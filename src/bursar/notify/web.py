@@ -25,8 +25,8 @@ def check_url(url: str, field: str) -> None:
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
-    if not sound or len(url) > URL_LIMIT or not url.isprintable() or " " in url:
-        raise Invalid(field, f"must be an absolute http or https URL of at most {URL_LIMIT} characters")
+    if not sound or len(url) > URL_LIMIT or not url.isascii() or not url.isprintable() or " " in url:
+        raise Invalid(field, f"must be an absolute http or https URL of at most {URL_LIMIT} ASCII characters")
 
 
 class WebSender:

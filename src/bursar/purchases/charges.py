@@ -12,7 +12,7 @@ from bursar.db.database import Connection
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
 from bursar.ledger.service import post_all
 from bursar.ledger.wallets import BalanceTooLarge
-from bursar.purchases.service_model import BLANK, MUST_EXIST, Problem
+from bursar.purchases.service_model import BLANK, DESCRIPTION_LIMIT, MUST_EXIST, Problem, length_problems
 from bursar.purchases.service_store import queries
 
 CAUSE = "charge"
@@ -58,6 +58,7 @@ async def make_transaction(connection: Connection, caller: Caller, command: Make
         problems.append(("amount", BLANK))
     elif not command.amount:
         problems.append(("amount", "must be other than 0"))
+    problems += length_problems("description", command.description, DESCRIPTION_LIMIT)
     if problems or account is None or command.amount is None:
         raise Rejected(problems)
     new = NewCharge(

@@ -11,6 +11,8 @@ from bursar.core.period import FIRST, FOREVER
 
 RETRY = timedelta(hours=1)
 """How long after a renewal that could not be paid it is tried again."""
+NAME_LIMIT = 255
+DESCRIPTION_LIMIT = 10_000
 BLANK = "can't be blank"
 MUST_EXIST = "must exist"
 DAY = timedelta(days=1)
@@ -75,6 +77,11 @@ def schedule_problems(period: str | None, renew_at: datetime | None) -> list[Pro
     elif renew_at is not None and not FIRST <= renew_at < FOREVER:
         problems.append(("renew_at", "is invalid"))
     return problems
+
+
+def length_problems(field: str, text: str | None, limit: int) -> list[Problem]:
+    """What is wrong with a text that is longer than `limit` characters."""
+    return [(field, f"is too long (maximum is {limit} characters)")] if text and len(text) > limit else []
 
 
 def next_renewal(period: RenewPeriod, now: datetime, zone: str) -> datetime:

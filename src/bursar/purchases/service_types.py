@@ -11,11 +11,10 @@ from bursar.core.errors import NotFound, Rejected
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.purchases.provisioning import Provisioning, verified
-from bursar.purchases.service_model import BLANK, Problem
+from bursar.purchases.service_model import BLANK, NAME_LIMIT, Problem, length_problems
 from bursar.purchases.service_store import from_text, queries, to_text
 
 TAKEN = "has already been taken"
-NAME_LIMIT = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +99,7 @@ async def _has_services(connection: Connection, caller: Caller, row: Row) -> boo
 def _checked(values: ServiceTypeValues, known: list[Problem]) -> tuple[str, Provisioning, dict[str, Any] | None]:
     """Name, class and variables that can be kept. Raises `Rejected` with `known` problems and those found here."""
     problems: list[Problem] = [] if values.name and values.name.strip() else [("name", BLANK)]
-    if values.name and len(values.name) > NAME_LIMIT:
-        problems.append(("name", f"is too long (maximum is {NAME_LIMIT} characters)"))
+    problems += length_problems("name", values.name, NAME_LIMIT)
     problems += known
     provisioning = None
     if not values.provisioning_class:

@@ -12,7 +12,7 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.purchases.charges import NewCharge, charge_all
 from bursar.purchases.provisioning import Provisioning, counters, verified
-from bursar.purchases.service_model import BLANK, MUST_EXIST, Problem, schedule_problems
+from bursar.purchases.service_model import BLANK, MUST_EXIST, NAME_LIMIT, Problem, length_problems, schedule_problems
 from bursar.purchases.service_store import from_text, queries, set_counters, to_text
 
 CREATION = "Service creation"
@@ -45,6 +45,7 @@ async def create_service(connection: Connection, caller: Caller, command: Create
     if kind is None:
         problems.append(("service_type", MUST_EXIST))
     problems += [(name, BLANK) for name in ("initial_price", "renew_price") if getattr(command, name) is None]
+    problems += length_problems("name", command.name, NAME_LIMIT)
     problems += schedule_problems(command.renew_period, command.renew_at)
     provisioning = Provisioning(kind["provisioning_class"]) if kind else Provisioning.LOGGING
     variables, broken = verified(provisioning, command.variables, of_type=False)
@@ -87,6 +88,7 @@ async def update_service(connection: Connection, caller: Caller, number: int, ch
     before = {"name": row["name"], "renew_price": row["renew_price"], "variables": from_text(row["variables"])}
     wanted = {name: changes.get(name, value) for name, value in before.items()}
     problems: list[Problem] = [] if wanted["renew_price"] is not None else [("renew_price", BLANK)]
+    problems += length_problems("name", wanted["name"], NAME_LIMIT)
     variables, broken = verified(Provisioning(row["provisioning_class"]), wanted["variables"], of_type=False)
     problems += [("variables", rule) for rule in broken]
     if problems:

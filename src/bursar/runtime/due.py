@@ -1,15 +1,17 @@
 """What falls due as time passes, and what a server process keeps at hand for its requests."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import asyncpg
+import structlog
 
 from bursar.accounts.workspaces import caller_of, list_workspaces
 from bursar.core.caller import Caller
-from bursar.db.database import Database
+from bursar.core.errors import Unavailable
+from bursar.db.database import Database, outage
 from bursar.db.idempotency import PURGE_BATCH, purge
 from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
@@ -19,16 +21,27 @@ from bursar.notify import deliveries
 from bursar.purchases.renewals import renew_services
 from bursar.usage import bodies
 
+_log = structlog.get_logger()
+
+_DUE: Mapping[str, Callable[[Database, Caller], Awaitable[object]]] = {
+    "renewals": renew_services,
+    "invoices": bill,
+    "statements": run_statements,
+}
+"""What falls due in a workspace, in the order in which it is run."""
+
 
 async def run_due(db: Database, caller: Caller) -> None:
     """Run what is due in one workspace at its present."""
-    await renew_services(db, caller)
-    await bill(db, caller)
-    await run_statements(db, caller)
+    for work in _DUE.values():
+        await work(db, caller)
 
 
-async def run_everything_due(db: Database, wall: datetime) -> None:
-    """Run what is due in every workspace, and prepare the coming days."""
+async def run_everything_due(db: Database, wall: datetime) -> bool:
+    """Run what is due in every workspace, and prepare the coming days; returns whether all of it could be done.
+
+    What meets something unexpected says so and holds up nothing else. Raises `Unavailable` while PostgreSQL is away.
+    """
     with suppress(asyncpg.LockNotAvailableError):
         async with db.transaction(None) as connection:
             await bodies.make_partitions(connection, wall)
@@ -38,8 +51,17 @@ async def run_everything_due(db: Database, wall: datetime) -> None:
         pass
     async with db.transaction(None) as connection:
         await deliveries.purge(connection, wall)
+    done = True
     for workspace in workspaces:
-        await run_due(db, caller_of(workspace, wall, "worker"))
+        for name, work in _DUE.items():
+            try:
+                await work(db, caller_of(workspace, wall, "worker"))
+            except Exception as error:
+                if isinstance(error, Unavailable) or outage(error):
+                    raise
+                _log.error("due_work_failed", work=name, workspace=workspace.name, error=repr(error), exc_info=error)
+                done = False
+    return done
 
 
 async def _purged(db: Database, wall: datetime) -> int:

@@ -61,11 +61,14 @@ async def run_jobs(db: Database, wall: datetime) -> int:
 
 
 async def fill_statements(db: Database, wall: datetime) -> None:
-    """Fill the statements that were asked for, of all workspaces."""
+    """Fill the statements that were asked for, of all workspaces. One workspace's trouble does not hold up another."""
     for workspace in await workspaces_to_fill(db):
-        async with db.transaction(None) as connection:
-            caller = caller_of(await workspace_at(connection, workspace), wall, "worker")
-        await fill_new(db, caller)
+        try:
+            async with db.transaction(None) as connection:
+                caller = caller_of(await workspace_at(connection, workspace), wall, "worker")
+            await fill_new(db, caller)
+        except Exception as error:  # noqa: BLE001 - the others are filled, and this one again in the next round
+            _report("statements_failed", error, workspace=str(workspace))
 
 
 async def _run(db: Database, caller: Caller, identifier: str) -> None:

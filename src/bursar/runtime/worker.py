@@ -50,7 +50,8 @@ async def _run_due(dsn: str, stopping: asyncio.Event) -> None:
         try:
             db = await Database.open(dsn, size=2, timeout=30)
             try:
-                await run_everything_due(db, wall())
+                if not await run_everything_due(db, wall()):
+                    pause = RETRY_SECONDS
             finally:
                 await db.close()
         except Exception as error:  # noqa: BLE001 - the worker outlives whatever one round meets, and says it

@@ -170,6 +170,7 @@ class ToMany:
 
 
 Relationship = ToOne | ToMany
+Getters = dict[type, tuple[tuple[str, str, Callable[[Any], Any], Callable[[Any], Any]], ...]]
 
 
 @dataclass(frozen=True, kw_only=False)
@@ -227,6 +228,11 @@ class Resource:
     def shown(self) -> tuple[tuple[str, str, str, Callable[[Any], Any]], ...]:
         """Of each attribute that is shown: its key, its name, where rows have it, and how its value is shown."""
         return tuple((dashed(a.name), a.name, a.source or a.name, a.kind.show) for a in self.attributes if a.readable)
+
+    @cached_property
+    def getters(self) -> Getters:
+        """`shown` with how each value is read, by type of row: filled as types of rows are met."""
+        return {}
 
     @cached_property
     def fields(self) -> frozenset[str]:

@@ -44,6 +44,15 @@ def reader(name: str, kind: type) -> Callable[[Any], Any]:
     return known
 
 
+def _getters(resource: Resource, kind: type) -> tuple[tuple[str, str, Callable[[Any], Any], Callable[[Any], Any]], ...]:
+    """Of each attribute that is shown: its key, its name, how it is read from rows of a type, and how it is shown."""
+    known = resource.getters.get(kind)
+    if known is None:
+        known = tuple((key, name, reader(source, kind), show) for key, name, source, show in resource.shown)
+        resource.getters[kind] = known
+    return known
+
+
 def read(row: Any, name: str) -> Any:
     """A field of a row."""
     return reader(name, type(row))(row)
@@ -82,17 +91,17 @@ class Writer:
 
     def object(self, resource: Resource, row: Any, include: Tree) -> dict[str, Any]:
         """A resource object."""
-        identity = read(row, "id")
+        kind = type(row)
+        identity = reader("id", kind)(row)
         itself = self.link(resource, identity)
         shown: dict[str, Any] = {"id": str(identity), "type": resource.type}
         if resource.linked:
             shown["links"] = {"self": itself}
         only = self.wanted.fields.get(resource.type)
-        kind = type(row)
         attributes = {}
-        for key, name, source, show in resource.shown:
+        for key, name, get, show in _getters(resource, kind):
             if only is None or name in only:
-                value = reader(source, kind)(row)
+                value = get(row)
                 attributes[key] = None if value is None else show(value)
         if attributes:
             shown["attributes"] = attributes
