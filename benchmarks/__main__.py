@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from benchmarks import billing, carrier, ingest, payments, reads
+from benchmarks import billing, carrier, entitled, ingest, payments, reads
 from benchmarks.world import folder, postgres
 from bursar import __version__
 
@@ -48,6 +48,12 @@ def carried(rounds: int) -> dict[str, object]:
         return carrier.measure(path, rounds)
 
 
+def decided(rounds: int) -> dict[str, object]:
+    """Entitled events to a server of its own."""
+    with folder() as path:
+        return entitled.measure(path, rounds)
+
+
 if __name__ == "__main__":
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     figures = {
@@ -56,6 +62,7 @@ if __name__ == "__main__":
         "reads": read(rounds),
         "payments": paid(rounds),
         "carrier": carried(rounds),
+        "entitled_events": decided(rounds),
         "bill_run": billed(rounds),
     }
     print(json.dumps(figures, indent=2))

@@ -6,12 +6,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 
 from bursar.accounts import files
+from bursar.accounts.store import get_account
+from bursar.catalog.features import get_feature
+from bursar.core.period import Period
 from bursar.db.database import Database
 from bursar.db.queries import Queries
 from bursar.http.app import load_doors
@@ -20,6 +24,7 @@ from bursar.invoicing.statements import create_statement
 from bursar.notify.deliveries import list_deliveries, make
 from bursar.notify.model import Channel, Message
 from bursar.notify.outbox import Entry
+from bursar.purchases.grants import NewGrant, give
 from tests.conftest import Server, Tenant, _in_thread
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
 
@@ -57,6 +62,9 @@ BODIES: dict[str, Any] = {
     "rotateToken": {},
     "activatePricePlan": {"currencies": ["USD"]},
     "updateAddOn": {"name": "Mine"},
+    "updateFeature": {"name": "Mine"},
+    "UpdateFeatureCreditEntry": {"granted": 9},
+    "validateEntitlementValue": {"value": "1"},
     "updatePricePlan": {"description": "Mine"},
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
@@ -105,6 +113,17 @@ async def _statement(db: Database, owner: Tenant, name: str) -> int:
         return await create_statement(connection, owner.caller, values)
 
 
+async def _grant(db: Database, owner: Tenant, name: str, feature: str) -> str:
+    async with db.transaction(owner.caller.workspace) as connection:
+        workspace = owner.caller.workspace
+        effective = Period(datetime(2024, 5, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC))
+        new = NewGrant(
+            await get_feature(connection, workspace, feature), f"grant-{MARK}", "ENTITLEMENT", effective, Decimal(5)
+        )
+        await give(connection, owner.caller, await get_account(connection, workspace, name), [new])
+        return new.id
+
+
 async def _delivery(db: Database, owner: Tenant) -> str:
     async with db.transaction(owner.caller.workspace) as connection:
         message = Message(Channel.HTTP, f"https://{MARK}.example", MARK, MARK)
@@ -121,8 +140,11 @@ def two(server: Server) -> Two:
     expect(owner.http.post("/settings", json={**setting, "name": MARK, "dataType": "STRING"}), 201)
     schema(owner.http, f"schema-{MARK}")
     meter_id = meter(owner.http, f"meter-{MARK}", f"schema-{MARK}")
-    body = {"name": f"addon-{MARK}", "type": "FIXED_FEE"}
+    body: dict[str, Any] = {"name": f"addon-{MARK}", "type": "FIXED_FEE"}
     add_on = expect(owner.http.post("/addons", json=body), 200)["id"]
+    links = [{"schemaName": f"schema-{MARK}", "attributeName": "tokens"}]
+    body = {"name": f"feature-{MARK}", "schemaAssociations": links}
+    feature = expect(owner.http.post("/features", json=body), 200)["id"]
     plan_id = plan(owner.http, [card(meter_id, per_unit(0), [1])], name=f"plan-{MARK}")
     body = {"mode": "ASSOCIATE", "pricePlanId": plan_id, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
     expect(owner.http.post(f"/accounts/{name}/price_plans", json=body), 200)
@@ -150,6 +172,8 @@ def two(server: Server) -> Two:
         "price_plan_id": plan_id,
         "pricing_schedule_id": expect(owner.http.get(f"/price_plans/{plan_id}"), 200)["pricingSchedule"][0]["id"],
         "addon_id": add_on,
+        "feature_id": feature,
+        "entry_id": _in_thread(lambda: server.run(lambda db: _grant(db, owner, name, feature))),
         "currency_id": "USD",
         "invoice_id": invoice,
         "number": "1",
@@ -220,6 +244,14 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
                 },
                 "usageRateCards": [card(ids["usage_meter_id"], per_unit(0), [1])],
             },
+        },
+        "createFeature": {
+            "name": "mine",
+            "schemaAssociations": [{"schemaName": ids["event_schema_name"], "attributeName": "tokens"}],
+        },
+        "ingestEntitledEvent": {
+            "event": event("mine", "2024-06-09T00:00:00Z", account=ids["account_id"],
+                           schemaName=ids["event_schema_name"]),
         },
         "pricePlanMigration": {
             "sourceId": ids["price_plan_id"], "sourceVersion": 1, "migrationMode": "NEXT_CYCLE",

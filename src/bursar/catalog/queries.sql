@@ -15,31 +15,39 @@ select version from workspace where key = $1;
 -- name: schema
 -- The newest version of an event schema, or the one that is asked for.
 select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition,
-    v.created_at as made_at, (select max(n.version) from event_schema_version n where n.event_schema = s.key) as newest
+    v.created_at as made_at, (select max(n.version) from event_schema_version n where n.event_schema = s.key) as newest,
+    f.wire_id as feature, d.attribute as feature_attribute
 from event_schema s join event_schema_version v on v.event_schema = s.key
+left join feature_schema d on d.event_schema = s.key left join feature f on f.key = d.feature
 where s.workspace = $1 and s.name = $2 and ($3::int is null or v.version = $3) order by v.version desc limit 1;
 
 -- name: schema_versions
 -- All versions of an event schema, newest first.
 select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition,
-    v.created_at as made_at, max(v.version) over () as newest
+    v.created_at as made_at, max(v.version) over () as newest,
+    f.wire_id as feature, d.attribute as feature_attribute
 from event_schema s join event_schema_version v on v.event_schema = s.key
+left join feature_schema d on d.event_schema = s.key left join feature f on f.key = d.feature
 where s.workspace = $1 and s.name = $2 order by v.version desc;
 
 -- name: schema_at
 -- The newest version of an event schema by key.
 select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition,
-    v.created_at as made_at, v.version as newest
+    v.created_at as made_at, v.version as newest,
+    f.wire_id as feature, d.attribute as feature_attribute
 from event_schema s join event_schema_version v on v.event_schema = s.key
+left join feature_schema d on d.event_schema = s.key left join feature f on f.key = d.feature
 where s.workspace = $1 and s.key = $2 order by v.version desc limit 1;
 
 -- name: schemas
 -- Event schemas after a key, each in its newest version, with the number of its meters; archived ones if asked for.
 select s.key, s.name, s.status, s.created_at, s.updated_at, v.key as version_key, v.version, v.definition,
     v.created_at as made_at, v.version as newest,
+    f.wire_id as feature, d.attribute as feature_attribute,
     (select count(*) from usage_meter m where m.event_schema = s.key and m.status <> 'ARCHIVED')::int as meters
 from event_schema s
 join lateral (select * from event_schema_version v where v.event_schema = s.key order by version desc limit 1) v on true
+left join feature_schema d on d.event_schema = s.key left join feature f on f.key = d.feature
 where s.workspace = $1 and s.key > $2 and ($3::text is null and s.status <> 'ARCHIVED' or s.status = $3)
 order by s.key limit $4;
 

@@ -39,6 +39,10 @@ class EventSchema:
     created_at: datetime
     updated_at: datetime
     meters: int = 0
+    feature: str | None = None
+    """Wire id of the feature whose units its events draw."""
+    feature_attribute: str | None = None
+    """The attribute that says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,8 @@ async def activate_schema(connection: Connection, caller: Caller, name: str) -> 
 async def update_schema(connection: Connection, caller: Caller, name: str, change: SchemaChange) -> EventSchema:
     """A new version of an event schema; events received from now on are judged by it. No change, no version.
 
-    Raises `WrongState` for an archived schema or where one of its meters would no longer suit it, `Invalid` for what no
-    schema may say and for attributes and dimensions taken away or changed after the first activation.
+    Raises `WrongState` for an archived schema or where a meter or its feature would no longer suit it, `Invalid` for
+    what no schema may say and for attributes and dimensions taken away or changed after the first activation.
     """
     version = await gate.change(connection, caller.workspace, "catalog")
     schema = await get_schema(connection, caller.workspace, name)
@@ -108,6 +112,8 @@ async def update_schema(connection: Connection, caller: Caller, name: str, chang
     if schema.status != "DRAFT":
         check_widened(schema.definition, definition)
     check_schema(definition)
+    if schema.feature_attribute not in (None, *(attribute.name for attribute in definition.attributes)):
+        raise WrongState(f"feature {schema.feature!r} draws by attribute {schema.feature_attribute!r} of the schema")
     for row in await _meters(connection, caller.workspace, schema):
         try:
             check_meter(from_text(row["definition"], MeterDefinition), definition)
@@ -145,11 +151,16 @@ async def deactivate_schema(connection: Connection, caller: Caller, name: str) -
 
 
 async def archive_schema(connection: Connection, caller: Caller, name: str) -> None:
-    """Archive an event schema for ever; its name stays taken. Raises `WrongState` while a usage meter is active."""
+    """Archive an event schema for ever; its name stays taken.
+
+    Raises `WrongState` while a usage meter of it is active or a feature is associated with it.
+    """
     await gate.change(connection, caller.workspace, "catalog")
     schema = await get_schema(connection, caller.workspace, name)
     _not_archived(schema)
     await _no_active_meter(connection, caller, schema, "archive")
+    if schema.feature is not None:
+        raise WrongState(f"event schema {name!r} belongs to feature {schema.feature!r}; take it out of there first")
     await connection.execute(queries.set_schema_status, schema.key, "ARCHIVED", caller.wall)
     await audit.record(connection, caller, "archive", "event_schema", name)
 
@@ -219,4 +230,6 @@ def _schema(row: Row, meters: int = 0) -> EventSchema:
         created_at=row["created_at"],
         updated_at=row["updated_at"] if newest else row["made_at"],
         meters=meters,
+        feature=row["feature"],
+        feature_attribute=row["feature_attribute"],
     )

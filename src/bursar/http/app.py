@@ -24,6 +24,7 @@ from bursar.http.yeti.authentication import Doorkeeper
 from bursar.http.yeti.door import ADMIN, CUSTOMER
 from bursar.http.yeti.door import customer_door as yeti_customer_door
 from bursar.http.yeti.door import door as yeti_door
+from bursar.purchases.entitled import Desk
 from bursar.usage.pipeline import Pipeline
 
 Scope = MutableMapping[str, Any]
@@ -50,7 +51,7 @@ class Application:
         shared = {**services, Database: db, Pipeline: pipeline}
         shared.setdefault(Limiter, Limiter())
         shared.setdefault(Doorkeeper, Doorkeeper(db))
-        self._ingest = IngestRoutes(db, pipeline, shared[Limiter])
+        self._ingest = IngestRoutes(db, pipeline, shared[Desk], shared[Limiter])
         self._tables = {
             f"{ADMIN}/": Table(admin_table, db, shared),
             f"{CUSTOMER}/": Table(customer_table, db, shared),

@@ -17,6 +17,7 @@ from bursar.db.database import outage
 from bursar.db.idempotency import KeyReused
 from bursar.http.door import Failure
 from bursar.http.limits import TooMany
+from bursar.purchases.entitled import KnownEvent
 
 _log = structlog.get_logger()
 
@@ -28,6 +29,7 @@ STATUS: dict[type[BaseException], int] = {
     NotFound: 404,
     TooLarge: 413,
     Unavailable: 503,
+    KnownEvent: 409,
     KeyReused: 422,
     TooMany: 429,
     BursarError: 400,

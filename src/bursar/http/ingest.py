@@ -1,8 +1,9 @@
-"""The two routes that events come in by, answered without a router: they are most of a billing server's requests."""
+"""The routes that events come in by, answered without a router: they are most of a billing server's requests."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,11 +16,22 @@ from bursar.http.decode import read_body
 from bursar.http.errors import failure
 from bursar.http.limits import Limiter
 from bursar.http.repeat import answer_once
+from bursar.http.togai.entitlements import decide, entitled_refusal
 from bursar.http.togai.ingest import BODY_LIMIT, batch, refusal, single
+from bursar.purchases.entitled import Desk
 from bursar.usage.pipeline import Pipeline
 
 Handler = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
-Admit = Callable[[Pipeline, Access, bytes], Awaitable[Response]]
+
+
+class Admission(NamedTuple):
+    """How the events of one path are let in."""
+
+    operation: str
+    admit: Callable[[Access, bytes], Awaitable[Response]]
+    refuse: Callable[[int, str, int | None], Response]
+    """The answer where they are not: status, message, and after how many seconds to come again."""
+
 
 REMEMBER = timedelta(seconds=10)
 """How long a token's look-up serves ingest. A revocation works at once all the same: the flush sees it."""
@@ -29,26 +41,24 @@ TOKENS_LIMIT = 10_000
 class IngestRoutes:
     """The raw handlers of one process."""
 
-    def __init__(self, db: Database, pipeline: Pipeline, limiter: Limiter) -> None:
+    def __init__(self, db: Database, pipeline: Pipeline, desk: Desk, limiter: Limiter) -> None:
         self._db = db
         self._limiter = limiter
-        self._pipeline = pipeline
         self._tokens: dict[str, tuple[datetime, Access]] = {}
-        self._handlers: dict[str, Handler] = {"/ingest": self._single, "/ingestBatch": self._batch}
+        self._handlers: dict[str, Handler] = {
+            "/ingest": self._handler(Admission("ingest", partial(single, pipeline), refusal)),
+            "/ingestBatch": self._handler(Admission("ingestBatch", partial(batch, pipeline), refusal)),
+            "/entitled": self._handler(Admission("ingestEntitledEvent", partial(decide, desk), entitled_refusal)),
+        }
 
     def route(self, method: str, path: str) -> Handler | None:
         """The handler of a request, where it is one of these."""
         return self._handlers.get(path) if method == "POST" else None
 
-    async def _single(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        await self._answer(scope, receive, send, "ingest", single)
+    def _handler(self, admission: Admission) -> Handler:
+        return partial(self._answer, admission)
 
-    async def _batch(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        await self._answer(scope, receive, send, "ingestBatch", batch)
-
-    async def _answer(
-        self, scope: MutableMapping[str, Any], receive: Any, send: Any, operation: str, admit: Admit
-    ) -> None:
+    async def _answer(self, admission: Admission, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         headers: dict[str, str] = {}
         try:
@@ -59,15 +69,15 @@ class IngestRoutes:
             content = await read_body(request, BODY_LIMIT)
 
             async def run(_: Database) -> Response:
-                return await admit(self._pipeline, access, content)
+                return await admission.admit(access, content)
 
             # Events have ids of their own: sent again they are duplicates, and only the answer needs a record.
-            response = await answer_once(self._db, request, access, operation, content, run, repeatable=True)
+            response = await answer_once(self._db, request, access, admission.operation, content, run, repeatable=True)
         except TooLarge as error:
-            response = refusal(422, error.message)
+            response = admission.refuse(422, error.message, None)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
             reason = failure(error)
-            response = refusal(reason.status, reason.message, reason.retry_after)
+            response = admission.refuse(reason.status, reason.message, reason.retry_after)
             response.headers.update(reason.headers)
         response.headers.update(headers)
         await response(scope, receive, send)

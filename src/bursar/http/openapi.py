@@ -27,7 +27,10 @@ _KEY = {
     "description": "Sent again under its key within 30 days, a request is answered as it was and does nothing more",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
-_KEY_ERROR = {"422": "The idempotency key belongs to another request"}
+_WRITE_ERRORS = {
+    "409": "It is known already, or another request changed the same object at the same time",
+    "422": "The idempotency key belongs to another request",
+}
 
 
 def document(door: Door) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def _operation(operation: Operation, schema: dict[str, Any], door: Door) -> dict
         "responses": {str(operation.status): _content("Success", operation.answer, schema)}
         | {
             status: _content(text, door.error, schema, door.error_type)
-            for status, text in (_ERRORS | _KEY_ERROR if writes(operation) else _ERRORS).items()
+            for status, text in (_ERRORS | _WRITE_ERRORS if writes(operation) else _ERRORS).items()
         },
     }
     if operation.body is not None:

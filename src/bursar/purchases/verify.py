@@ -1,7 +1,8 @@
-"""What must always hold of services and charges."""
+"""What must always hold of services, charges and grants."""
 
 from bursar.db.database import Connection
 from bursar.db.verify import Check
+from bursar.purchases import grants
 from bursar.purchases.service_store import queries
 
 
@@ -27,7 +28,36 @@ async def _of_their_accounts(connection: Connection) -> list[str]:
     ]
 
 
+async def _granted(connection: Connection) -> list[str]:
+    rows = await connection.fetch(grants.queries.wrong_grants)
+    return [
+        f"grant {r['key']} of workspace {r['workspace']} holds {r['held']:f} and has used {r['used']:f} where its"
+        f" entries say {r['entered']:f} and {r['drawn']:f}"
+        for r in rows
+    ]
+
+
+async def _balanced(connection: Connection) -> list[str]:
+    rows = await connection.fetch(grants.queries.wrong_feature_balances)
+    return [
+        f"feature balance {r['key']} of workspace {r['workspace']} shows {r['balance']:f} where its grants hold"
+        f" {r['left_over']:f}"
+        for r in rows
+    ]
+
+
+async def _drawn(connection: Connection) -> list[str]:
+    rows = await connection.fetch(grants.queries.draws_without_event)
+    return [
+        f"entry {r['key']} of workspace {r['workspace']} is a draw for an event that its account does not have"
+        for r in rows
+    ]
+
+
 CHECKS: list[Check] = [
     Check("I3", "every charge took exactly its amount from its account's wallet", _posted),
     Check("I3", "charges and free minutes are of their services' accounts", _of_their_accounts),
+    Check("I3", "every grant holds what its entries sum to", _granted),
+    Check("I3", "every balance of a feature is what is left of its grants", _balanced),
+    Check("I3", "units are drawn for events that were let in", _drawn),
 ]

@@ -16,6 +16,7 @@ from bursar.http.app import Application
 from bursar.http.limits import Limiter
 from bursar.http.yeti.authentication import Doorkeeper
 from bursar.http.yeti.lifetimes import Lifetimes
+from bursar.purchases.entitled import Desk
 from bursar.runtime import collector, logs
 from bursar.runtime.due import services
 from bursar.runtime.wall import wall
@@ -36,9 +37,13 @@ async def application(
     """The application over a database, with what it keeps running; `processes` of them share the work."""
     db = await Database.open(dsn, size=POOL)
     try:
-        async with Pipeline(db, wall, patience=PATIENCE_SECONDS) as pipeline:
+        async with (
+            Pipeline(db, wall, patience=PATIENCE_SECONDS) as pipeline,
+            Desk(db, wall, patience=PATIENCE_SECONDS) as desk,
+        ):
             doorkeeper = Doorkeeper(db, lifetimes, processes)
-            yield Application(db, pipeline, {**services(db), Limiter: limiter or Limiter(), Doorkeeper: doorkeeper})
+            kept = {**services(db), Limiter: limiter or Limiter(), Doorkeeper: doorkeeper, Desk: desk}
+            yield Application(db, pipeline, kept)
     finally:
         await db.close()
 

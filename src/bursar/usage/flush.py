@@ -6,6 +6,7 @@ last word: where another flush was faster, this one is run again. What it return
 """
 
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -53,13 +54,38 @@ class Receipt:
     error: Exception | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The events of a flush with their verdicts, before any of them is stored."""
+
+    tenants: dict[int, Tenant]
+    rows: list[EventRow]
+    receipts: list[Receipt]
+    """By submission, as `EventRow.submission` counts them."""
+    stored: dict[bytes, repeats.Stored]
+    """The events that hold ids of `rows`, locked. An id that is taken after this look fails the flush."""
+
+
+Sift = Callable[[Connection, Judged, datetime], Awaitable[list[EventRow]]]
+"""Keeps events out of a flush at a wall time: returns those that go on, and names in its receipt why another does not.
+
+For submissions of a single event, of which nothing is stored or counted then.
+"""
+
+
 async def flush(
-    connection: Connection, views: Views, submissions: list[Submission], wall: datetime, flusher: int
+    connection: Connection,
+    views: Views,
+    submissions: list[Submission],
+    wall: datetime,
+    flusher: int,
+    sift: Sift | None = None,
 ) -> list[Receipt]:
     """Admit `submissions` in the transaction of `connection`; one receipt each, in their order.
 
-    The connection is one of a session that was set up with `SETUP`. Raises `asyncpg.UniqueViolationError` where another
-    flush has stored one of the ids since this one looked: run again, it finds that one.
+    What `sift` does belongs to the same transaction. The connection is one of a session that was set up with `SETUP`.
+    Raises `asyncpg.UniqueViolationError` where another flush has stored one of the ids since this one looked: run
+    again, it finds that one.
     """
     workspaces = sorted({submission.workspace for submission in submissions})
     await gate.enter(connection, workspaces)
@@ -79,8 +105,13 @@ async def flush(
         await views.resolve(connection, tenants[workspace], wanted)
     rows, chunks = _judged(tenants, submissions, accepted)
     crash.point("events judged")
+    stored = await repeats.taken(connection, rows) if rows else {}
+    if sift is not None:
+        rows = await sift(connection, Judged(tenants, rows, receipts, stored), wall)
+        kept = {row.workspace for row in rows}
+        chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:
-        settled = await _admit(connection, rows, submissions, wall)
+        settled = await _admit(connection, rows, stored, submissions, wall)
         crash.point("events stored")
         tally = _report(settled, receipts)
         await bodies.append(connection, wall, chunks)
@@ -115,14 +146,17 @@ def _judged(
 
 
 async def _admit(
-    connection: Connection, rows: list[EventRow], submissions: list[Submission], wall: datetime
+    connection: Connection,
+    rows: list[EventRow],
+    stored: dict[bytes, repeats.Stored],
+    submissions: list[Submission],
+    wall: datetime,
 ) -> repeats.Settled:
     """Store what is new and settle the rest.
 
-    Rows that hold ids are locked first, then ids are inserted, then rollups are raised, each in key order: two flushes
+    Rows that hold ids are locked already, now ids are inserted, then rollups are raised, each in key order: two flushes
     that meet never wait for each other in a circle.
     """
-    stored = await repeats.taken(connection, rows)
     skip = {index for index, submission in enumerate(submissions) if submission.skip_known}
     settled = repeats.settle(rows, stored, skip)
     if settled.repeats or settled.replaced:

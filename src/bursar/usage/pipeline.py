@@ -19,7 +19,7 @@ from prometheus_client import Counter, Histogram
 from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, Session
-from bursar.usage.flush import SETUP, Receipt, Submission, flush
+from bursar.usage.flush import SETUP, Receipt, Sift, Submission, flush
 from bursar.usage.states import TERM
 from bursar.usage.views import Views
 
@@ -63,10 +63,20 @@ class Pipeline:
     """Admission for one process. `start`, then `submit` from any task, then `stop`."""
 
     def __init__(
-        self, db: Database, clock: Callable[[], datetime], *, flushers: int = 2, patience: float | None = None
+        self,
+        db: Database,
+        clock: Callable[[], datetime],
+        *,
+        flushers: int = 2,
+        patience: float | None = None,
+        sift: Sift | None = None,
     ) -> None:
-        """`patience`: seconds after which a submission is told to come again; None waits as long as it takes."""
+        """`patience`: seconds after which a submission is told to come again; None waits as long as it takes.
+
+        `sift` has a say in what goes on in every flush; None lets everything.
+        """
         self._db = db
+        self._sift = sift
         self._clock = clock
         self._queue: deque[_Waiting] = deque()
         self._queued = 0
@@ -171,7 +181,9 @@ class Pipeline:
             for _ in range(ATTEMPTS):
                 try:
                     async with flusher.session.transaction() as connection:
-                        return await flush(connection, flusher.views, submissions, self._clock(), flusher.slot)
+                        return await flush(
+                            connection, flusher.views, submissions, self._clock(), flusher.slot, self._sift
+                        )
                 except RACES:
                     flusher.views.forget()
             raise Unavailable("the same event ids are arriving from many senders at once; send them again shortly")

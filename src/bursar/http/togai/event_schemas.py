@@ -87,6 +87,13 @@ class UpdateEventSchemaRequest(Body, kw_only=True):
     event_id_template: Template | None = None
 
 
+class FeatureDetails(Answer, kw_only=True):
+    """The feature whose units events of a schema draw, and the attribute that says how many."""
+
+    feature_id: str
+    attribute_name: str
+
+
 class EventSchemaShape(Answer, kw_only=True):
     """An event schema."""
 
@@ -99,6 +106,7 @@ class EventSchemaShape(Answer, kw_only=True):
     created_at: datetime
     updated_at: datetime
     description: str | None = None
+    feature_details: FeatureDetails | None = None
     enrichments: Enrichments | None = None
     event_id_template: str | None = None
     usage_meters_count: int | None = None
@@ -315,6 +323,9 @@ def schema_shape(schema: EventSchema, meters: int | None = None) -> EventSchemaS
         created_at=schema.created_at,
         updated_at=schema.updated_at,
         description=definition.description,
+        feature_details=None
+        if schema.feature is None or schema.feature_attribute is None
+        else FeatureDetails(feature_id=schema.feature, attribute_name=schema.feature_attribute),
         enrichments=_enrichments_shape(definition.enrichments),
         event_id_template=definition.id_template,
         usage_meters_count=meters,

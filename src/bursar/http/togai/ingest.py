@@ -53,11 +53,17 @@ async def batch(pipeline: Pipeline, access: Access, body: bytes) -> Response:
 
 def refusal(status: int, message: str, retry_after: int | None = None) -> Response:
     """A request that was refused whole."""
-    headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+    content = IngestEventResponse(success=False, status_code=status, message=message[:MESSAGE_LIMIT])
+    return refused(content, status, retry_after)
+
+
+def refused(content: Answer, status: int, retry_after: int | None) -> Response:
+    """An answer that says no, with the headers that belong to its status."""
+    response = answer(content, status)
+    if retry_after is not None:
+        response.headers["retry-after"] = str(retry_after)
     if status == 401:
-        headers["www-authenticate"] = "Bearer"
-    response = answer(IngestEventResponse(success=False, status_code=status, message=message[:MESSAGE_LIMIT]), status)
-    response.headers.update(headers)
+        response.headers["www-authenticate"] = "Bearer"
     return response
 
 

@@ -564,6 +564,29 @@ create table add_on (
 create unique index add_on_name on add_on (workspace, name) where status <> 'ARCHIVED';
 create index add_on_recent on add_on (workspace, key);
 
+create table feature (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    name text collate "C" not null,
+    billable_name text,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id),
+    unique (workspace, name)
+);
+create index feature_recent on feature (workspace, key);
+
+-- Whose units an event of a schema draws: as many as one of its attributes says.
+create table feature_schema (
+    event_schema int primary key references event_schema,
+    workspace int not null references workspace,
+    feature bigint not null references feature,
+    attribute text collate "C" not null,
+    position int not null
+);
+create index feature_schema_feature on feature_schema (feature, position);
+
 create table price_plan (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
@@ -932,6 +955,53 @@ comment on column charge.amount is 'what the balance went down by; negative: wha
 create trigger charge_append_only before update or delete or truncate on charge
     for each statement execute function append_only();
 
+-- What an account may use of a feature. Its row is locked by whoever changes its grants.
+create table feature_balance (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    account bigint not null references account,
+    feature bigint not null references feature,
+    balance numeric(38, 12) not null check (balance >= 0),
+    unique (account, feature)
+);
+comment on column feature_balance.balance is 'units left of its grants that have a limit and are not voided, expired ones included';
+
+create table feature_grant (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    feature_balance bigint not null references feature_balance,
+    wire_id text collate "C" not null,
+    source text not null check (source in ('ENTITLEMENT', 'PRICE_PLAN', 'OVERAGE', 'REFUND')),
+    effective_from timestamptz not null,
+    effective_until timestamptz not null,
+    granted numeric(38, 12) check (granted >= 0),
+    used numeric(38, 12) not null check (used >= 0),
+    voided_at timestamptz,
+    created_at timestamptz not null,
+    unique (feature_balance, wire_id),
+    check (effective_from < effective_until),
+    check (used <= granted),
+    check (granted is not null or source = 'OVERAGE')
+);
+create index feature_grant_live on feature_grant (feature_balance, effective_until) where voided_at is null;
+comment on column feature_grant.granted is 'null: without limit';
+
+-- Every change of what a grant holds.
+create table feature_entry (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    feature_grant bigint not null references feature_grant,
+    kind text not null check (kind in ('GRANT', 'DRAW', 'EDIT', 'VOID')),
+    amount numeric(38, 12) not null,
+    event uuid,
+    recorded_at timestamptz not null,
+    unique (feature_grant, event),
+    check ((kind = 'DRAW') = (event is not null)),
+    check (amount < 0 or kind <> 'DRAW'),
+    check (amount <= 0 or kind <> 'VOID')
+);
+create index feature_entry_event on feature_entry (event) where event is not null;
+
 -- invoicing --------------------------------------------------------------------------------------------------------
 
 create table invoice (
@@ -1189,6 +1259,6 @@ end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
-revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, charge, invoice_document, credit_note
-    from bursar_api;
+revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, charge, feature_entry, invoice_document,
+    credit_note from bursar_api;
 revoke insert, delete on workspace from bursar_api;

@@ -1,0 +1,125 @@
+"""Entitled events: let in only where their account's grants hold what they use, which is taken in the same transaction.
+
+They are events like all others, in a flush like all others; but what is refused leaves nothing behind, so that its id
+may be sent again. Whatever queues for one grant while a flush runs is decided, in its order, by the next one.
+"""
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from bursar.core import decimals
+from bursar.core.errors import BursarError, Invalid
+from bursar.db.database import Connection, Database
+from bursar.purchases import grants
+from bursar.purchases.grant_model import Draw, Stock, TooFewUnits
+from bursar.usage import repeats
+from bursar.usage.event import uuid_of_digest
+from bursar.usage.flush import Judged
+from bursar.usage.pipeline import Pipeline
+from bursar.usage.rows import EventRow
+from bursar.usage.states import MEANING, MENDABLE
+
+
+class KnownEvent(BursarError):
+    """An event with this id was already received."""
+
+
+class NotAdmitted(BursarError):
+    """The event would not have been let in as a usage event either."""
+
+
+class NotEntitled(BursarError):
+    """The account is not entitled to what the event uses."""
+
+
+class Uses(NamedTuple):
+    """What events of a schema version draw."""
+
+    feature: int
+    """Internal key of the feature."""
+    feature_id: str
+    attribute: str
+    """The attribute that says how many units."""
+
+
+class Desk(Pipeline):
+    """Decides on entitled events for one process. `submit` requests of one event each.
+
+    It raises `KnownEvent`, `NotAdmitted` or `NotEntitled` where the event is refused.
+    """
+
+    def __init__(self, db: Database, clock: Callable[[], datetime], **options: Any) -> None:
+        """`options` are those of a pipeline."""
+        super().__init__(db, clock, **options, sift=sift)
+
+
+async def sift(connection: Connection, judged: Judged, wall: datetime) -> list[EventRow]:
+    """Take what events use out of their accounts' grants, at their workspaces' time; returns the events that could."""
+    versions = {row.verdict.schema for row in judged.rows if row.verdict.schema is not None}
+    found = await connection.fetch(grants.queries.drawn_by_schemas, sorted(versions))
+    uses = {row["version"]: Uses(row["feature"], row["wire_id"], row["attribute"]) for row in found}
+    pairs = {
+        (row.verdict.account, uses[row.verdict.schema].feature)
+        for row in judged.rows
+        if row.verdict.account is not None and row.verdict.schema in uses and row.verdict.state > 0
+    }
+    # Workspaces have clocks of their own: what ends after the earliest is enough to know of all.
+    earliest = min((tenant.now for tenant in judged.tenants.values()), default=wall)
+    stocks = await grants.hold(connection, pairs, earliest) if pairs else {}
+    kept: dict[bytes, EventRow] = {}
+    draws: list[tuple[int, uuid.UUID, Draw]] = []
+    for row in judged.rows:
+        try:
+            _check_new(row, judged.stored.get(row.id_digest), known=row.id_digest in kept)
+            drawn = _draw(row, uses, stocks, judged.tenants[row.workspace].now)
+        except BursarError as error:
+            judged.receipts[row.submission].error = error
+            continue
+        kept[row.id_digest] = row
+        event = uuid_of_digest(row.id_digest)
+        draws += [(row.workspace, event, draw) for draw in drawn]
+    await grants.take(connection, wall, stocks.values(), draws)
+    return list(kept.values())
+
+
+def _check_new(row: EventRow, holder: repeats.Stored | None, *, known: bool) -> None:
+    """Raise what keeps an event out before anybody asks what it uses."""
+    if known or (holder is not None and holder.state not in MENDABLE):
+        raise KnownEvent(f"an event with the id {row.event.id!r} was already received")
+    verdict = row.verdict
+    if verdict.state < 0:
+        raise NotAdmitted(f"{MEANING[verdict.state]}: {verdict.reason}" if verdict.reason else MEANING[verdict.state])
+
+
+def _draw(row: EventRow, uses: dict[int, Uses], stocks: dict[grants.Pair, Stock], now: datetime) -> list[Draw]:
+    account, schema, name = row.verdict.account, row.verdict.schema, row.event.account_id
+    use = None if schema is None else uses.get(schema)
+    if use is None or account is None:
+        raise NotEntitled(f"no feature is associated with event schema {row.event.schema_name!r}")
+    needed = _needed(row, use)
+    stock = stocks.get((account, use.feature))
+    try:
+        if stock is None:
+            raise TooFewUnits(needed, None)
+        return stock.draw(needed, now)
+    except TooFewUnits as error:
+        if error.left is None:
+            raise NotEntitled(f"account {name!r} is not entitled to feature {use.feature_id!r}") from None
+        left, needs = decimals.show(error.left), decimals.show(needed)
+        raise NotEntitled(
+            f"account {name!r} has {left} of feature {use.feature_id!r} left, the event needs {needs}"
+        ) from None
+
+
+def _needed(row: EventRow, use: Uses) -> Decimal:
+    for index, attribute in enumerate(row.event.attributes):
+        if attribute.name == use.attribute:
+            value = Decimal(attribute.value)
+            if value < 0 or not decimals.fits(value):
+                field = f"event.attributes[{index}].value"
+                raise Invalid(field, "must be 0 or more, with at most 26 digits before the point and 12 behind it")
+            return value
+    raise NotAdmitted(f"attributes: {use.attribute} is missing")

@@ -1,0 +1,257 @@
+"""Grants of feature units: given, drawn, edited and voided. What a grant holds changes only with an entry of its own.
+
+Whoever changes the grants of an account and a feature holds their balance's row, so that each sees the one before.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from bursar.accounts.model import Account
+from bursar.accounts.store import get_account
+from bursar.catalog.features import Feature, get_feature
+from bursar.core import decimals
+from bursar.core.caller import Caller
+from bursar.core.errors import Invalid, NotFound, Taken, Unavailable, WrongState
+from bursar.core.page import Page, key_of
+from bursar.core.period import Period
+from bursar.db import audit
+from bursar.db.database import Connection, Row
+from bursar.db.queries import Queries
+from bursar.purchases.grant_model import (
+    OVERAGE,
+    ZERO,
+    Draw,
+    Grant,
+    Source,
+    Standing,
+    Stock,
+    edited,
+    standing,
+    value_of,
+    voided,
+)
+
+queries = Queries("bursar.purchases", "grants.sql")
+
+Pair = tuple[int, int]
+"""Internal keys of an account and a feature."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewGrant:
+    """A grant to make of a feature."""
+
+    feature: Feature
+    id: str
+    """Its wire id, which no other grant of the account and feature has."""
+    source: Source
+    effective: Period
+    granted: Decimal | None
+    """Units; None, for overage alone: without limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change of what a grant holds."""
+
+    workspace: int
+    grant: int
+    kind: Literal["GRANT", "DRAW", "EDIT", "VOID"]
+    amount: Decimal
+    event: uuid.UUID | None = None
+    """Of a draw: the event that it was for."""
+
+
+async def give(connection: Connection, caller: Caller, account: Account, grants: Sequence[NewGrant]) -> None:
+    """Grant an account units of features, all or none. Pass the gate before, where the transaction does that at all.
+
+    Raises `Invalid` for units that cannot be, `Taken` where there is a grant of that id already.
+    """
+    for new in grants:
+        _check(new)
+    features = sorted({new.feature.key for new in grants})
+    for feature in features:
+        await connection.execute(queries.insert_balance, caller.workspace, account.key, feature)
+    rows = await connection.fetch(queries.lock_balances, [account.key] * len(features), features)
+    balances = {row["feature"]: row["key"] for row in rows}
+    for new in grants:
+        balance = balances[new.feature.key]
+        key = await connection.fetchval(
+            queries.insert_grant,
+            caller.workspace,
+            balance,
+            new.id,
+            new.source,
+            new.effective.start,
+            new.effective.end,
+            new.granted,
+            caller.wall,
+        )
+        if key is None:
+            raise Taken("id", f"there is a feature credit entry {new.id!r} already")
+        granted = ZERO if new.granted is None else new.granted
+        await enter(connection, caller.wall, [Entry(caller.workspace, key, "GRANT", granted)], {balance: granted})
+        await audit.record(connection, caller, "grant", "feature_credit", new.id, {"feature": new.feature.id})
+
+
+async def standing_of(connection: Connection, caller: Caller, account_id: str, feature_id: str) -> Standing:
+    """What an account has of a feature now. Raises `NotFound`."""
+    return standing(await in_force(connection, caller, account_id, feature_id), caller.now)
+
+
+async def values_of(connection: Connection, caller: Caller, account_id: str) -> dict[str, str]:
+    """The values of an account's entitlements by the ids of features with a grant in force. Raises `NotFound`."""
+    account = await get_account(connection, caller.workspace, account_id)
+    found: dict[str, list[Grant]] = {}
+    for row in await connection.fetch(queries.all_in_force, caller.workspace, account.key, caller.now):
+        found.setdefault(row["feature_id"], []).append(_grant(row))
+    return {feature: value_of(grants, caller.now) for feature, grants in found.items()}
+
+
+async def in_force(connection: Connection, caller: Caller, account_id: str, feature_id: str) -> list[Grant]:
+    """The grants of an account and a feature that may be drawn now. Raises `NotFound`."""
+    account, feature = await _named(connection, caller, account_id, feature_id)
+    rows = await connection.fetch(queries.grants_in_force, caller.workspace, account.key, feature.key, caller.now)
+    return [_grant(row) for row in rows]
+
+
+async def list_grants(
+    connection: Connection, caller: Caller, account_id: str, feature_id: str, after: str | None, limit: int
+) -> Page[Grant]:
+    """All grants of an account and a feature in the order of their making. Raises `NotFound`."""
+    account, feature = await _named(connection, caller, account_id, feature_id)
+    rows = await connection.fetch(queries.grants, caller.workspace, account.key, feature.key, key_of(after), limit + 1)
+    items = [_grant(row) for row in rows[:limit]]
+    return Page(items, str(items[-1].key) if len(rows) > limit else None)
+
+
+async def edit_grant(
+    connection: Connection,
+    caller: Caller,
+    account_id: str,
+    feature_id: str,
+    identifier: str,
+    *,
+    until: datetime | None,
+    granted: Decimal | None,
+) -> Grant:
+    """Give a grant another end or number of units; None leaves one as it is.
+
+    Raises `NotFound`, `WrongState` unless it is active, `Invalid` for what it cannot become.
+    """
+    balance, old = await _enter(connection, caller, account_id, feature_id, identifier)
+    new = edited(old, until, granted, caller.now)
+    if new != old:
+        await connection.execute(queries.change_grant, caller.workspace, old.key, new.effective.end, new.granted)
+        more = (new.granted or ZERO) - (old.granted or ZERO)
+        if more:
+            await enter(connection, caller.wall, [Entry(caller.workspace, old.key, "EDIT", more)], {balance: more})
+        await audit.record(connection, caller, "update", "feature_credit", identifier, {"feature": feature_id})
+    return new
+
+
+async def void_grant(
+    connection: Connection, caller: Caller, account_id: str, feature_id: str, identifier: str
+) -> Grant:
+    """Take away what is left of a grant. Raises `NotFound`, `WrongState` unless it is active."""
+    balance, old = await _enter(connection, caller, account_id, feature_id, identifier)
+    new = voided(old, caller.now)
+    await connection.execute(queries.void_grant, caller.workspace, old.key, caller.now)
+    lost = -(old.left or ZERO)
+    await enter(connection, caller.wall, [Entry(caller.workspace, old.key, "VOID", lost)], {balance: lost})
+    await audit.record(connection, caller, "void", "feature_credit", identifier, {"feature": feature_id})
+    return new
+
+
+async def hold(connection: Connection, pairs: Iterable[Pair], now: datetime) -> dict[Pair, Stock]:
+    """The grants of accounts and features that end after `now`, held until the transaction ends."""
+    wanted = sorted(set(pairs))
+    rows = await connection.fetch(queries.lock_balances, [pair[0] for pair in wanted], [pair[1] for pair in wanted])
+    stocks = {row["key"]: Stock(row["key"], []) for row in rows}
+    # Read once the balances are held: what another transaction has drawn meanwhile is seen.
+    for row in await connection.fetch(queries.live_grants, sorted(stocks), now) if stocks else ():
+        stocks[row["feature_balance"]].grants.append(_grant(row))
+    return {(row["account"], row["feature"]): stocks[row["key"]] for row in rows}
+
+
+async def take(
+    connection: Connection, wall: datetime, stocks: Iterable[Stock], draws: Sequence[tuple[int, uuid.UUID, Draw]]
+) -> None:
+    """Write down what was drawn of `stocks`: workspace, event, and units, in order.
+
+    Raises `Unavailable` where a grant does not hold what the stock said it does.
+    """
+    if not draws:
+        return
+    sums: dict[int, Decimal] = {}
+    for _, _, draw in draws:
+        sums[draw.grant] = sums.get(draw.grant, ZERO) + draw.amount
+    keys = sorted(sums)
+    done = await connection.fetch(queries.draw_grants, keys, [sums[key] for key in keys])
+    if len(done) < len(keys):
+        raise Unavailable("the credits are being changed; try again shortly")
+    moves = {
+        stock.key: -sum((sums.get(grant.key, ZERO) for grant in stock.grants if grant.granted is not None), ZERO)
+        for stock in stocks
+    }
+    entries = [Entry(workspace, draw.grant, "DRAW", -draw.amount, event) for workspace, event, draw in draws]
+    await enter(connection, wall, entries, moves)
+
+
+async def enter(connection: Connection, wall: datetime, entries: Sequence[Entry], moves: Mapping[int, Decimal]) -> None:
+    """Add entries, and move balances by what they come to. Raises `Unavailable` where one would be below zero."""
+    await connection.execute(
+        queries.insert_entries,
+        [entry.workspace for entry in entries],
+        [entry.grant for entry in entries],
+        [entry.kind for entry in entries],
+        [entry.amount for entry in entries],
+        [entry.event for entry in entries],
+        wall,
+    )
+    moved = {key: amount for key, amount in sorted(moves.items()) if amount}
+    if moved and len(await connection.fetch(queries.move_balances, list(moved), list(moved.values()))) < len(moved):
+        raise Unavailable("the credits are being changed; try again shortly")
+
+
+def _check(new: NewGrant) -> None:
+    if new.granted is None:
+        if new.source != OVERAGE:
+            raise Invalid("granted", "must be given, except for overage without limit")
+    elif new.granted < 0 or not decimals.fits(new.granted):
+        raise Invalid("granted", "must be 0 or more, with at most 26 digits before the point and 12 behind it")
+
+
+async def _named(connection: Connection, caller: Caller, account_id: str, feature_id: str) -> tuple[Account, Feature]:
+    account = await get_account(connection, caller.workspace, account_id)
+    return account, await get_feature(connection, caller.workspace, feature_id)
+
+
+async def _enter(
+    connection: Connection, caller: Caller, account_id: str, feature_id: str, identifier: str
+) -> tuple[int, Grant]:
+    """The key of the balance and the grant, both held."""
+    account, feature = await _named(connection, caller, account_id, feature_id)
+    if account.status == "ARCHIVED":
+        raise WrongState(f"account {account_id!r} is archived")
+    balance = await connection.fetchval(queries.lock_balance, caller.workspace, account.key, feature.key)
+    row = await connection.fetchrow(queries.grant, caller.workspace, balance, identifier)
+    if row is None:
+        raise NotFound("feature credit entry", identifier)
+    return balance, _grant(row)
+
+
+def _grant(row: Row) -> Grant:
+    return Grant(
+        key=row["key"],
+        id=row["wire_id"],
+        source=row["source"],
+        effective=Period(row["effective_from"], row["effective_until"]),
+        granted=row["granted"],
+        used=row["used"],
+        voided=row["voided_at"] is not None,
+    )

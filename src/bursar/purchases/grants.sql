@@ -1,0 +1,107 @@
+-- name: insert_balance
+-- Begin the balance of an account and a feature, where there is none.
+insert into feature_balance (workspace, account, feature, balance) values ($1, $2, $3, 0)
+on conflict (account, feature) do nothing;
+
+-- name: lock_balance
+-- The balance of an account and a feature, held until the transaction ends.
+select key from feature_balance where workspace = $1 and account = $2 and feature = $3 for update;
+
+-- name: lock_balances
+-- Balances of accounts and features by pairs, held in the order of their keys until the transaction ends.
+select b.key, b.account, b.feature from feature_balance b
+join unnest($1::bigint[], $2::bigint[]) as w (account, feature) on w.account = b.account and w.feature = b.feature
+order by b.key for update of b;
+
+-- name: live_grants
+-- Grants of balances that are not voided and end after an instant.
+select * from feature_grant where feature_balance = any($1::bigint[]) and voided_at is null and effective_until > $2;
+
+-- name: grants_in_force
+-- Grants of an account and a feature that may be drawn at an instant.
+select g.* from feature_grant g join feature_balance b on b.key = g.feature_balance
+where b.workspace = $1 and b.account = $2 and b.feature = $3 and g.voided_at is null
+    and g.effective_from <= $4 and g.effective_until > $4;
+
+-- name: all_in_force
+-- Grants of an account that may be drawn at an instant, with their features.
+select g.*, f.wire_id as feature_id from feature_grant g
+join feature_balance b on b.key = g.feature_balance join feature f on f.key = b.feature
+where b.workspace = $1 and b.account = $2 and g.voided_at is null and g.effective_from <= $3 and g.effective_until > $3
+order by f.key, g.key;
+
+-- name: grants
+-- Grants of an account and a feature after a key.
+select g.* from feature_grant g join feature_balance b on b.key = g.feature_balance
+where b.workspace = $1 and b.account = $2 and b.feature = $3 and g.key > $4 order by g.key limit $5;
+
+-- name: grant
+-- A grant of a balance by wire id.
+select * from feature_grant where workspace = $1 and feature_balance = $2 and wire_id = $3;
+
+-- name: insert_grant
+-- Add a grant; nothing where the balance has one of that id.
+insert into feature_grant (workspace, feature_balance, wire_id, source, effective_from, effective_until, granted, used,
+    created_at)
+values ($1, $2, $3, $4, $5, $6, $7, 0, $8)
+on conflict (feature_balance, wire_id) do nothing returning key;
+
+-- name: change_grant
+-- Give a grant another end and number of units.
+update feature_grant set effective_until = $3, granted = $4 where workspace = $1 and key = $2;
+
+-- name: void_grant
+-- End a grant at an instant.
+update feature_grant set voided_at = $3 where workspace = $1 and key = $2;
+
+-- name: draw_grants
+-- Take units out of grants, each only where it holds them.
+update feature_grant g set used = g.used + d.amount
+from unnest($1::bigint[], $2::numeric[]) as d (key, amount)
+where g.key = d.key and g.voided_at is null and (g.granted is null or g.granted - g.used >= d.amount)
+returning g.key;
+
+-- name: move_balances
+-- Change what is left on balances, each only where it stays above zero.
+update feature_balance b set balance = b.balance + d.amount
+from unnest($1::bigint[], $2::numeric[]) as d (key, amount)
+where b.key = d.key and b.balance + d.amount >= 0
+returning b.key;
+
+-- name: insert_entries
+-- Note what came over grants, in order.
+insert into feature_entry (workspace, feature_grant, kind, amount, event, recorded_at)
+select e.workspace, e.feature_grant, e.kind, e.amount, e.event, $6
+from unnest($1::int[], $2::bigint[], $3::text[], $4::numeric[], $5::uuid[]) with ordinality
+    as e (workspace, feature_grant, kind, amount, event, place)
+order by e.place;
+
+-- name: drawn_by_schemas
+-- The feature whose units events of schema versions draw, and the attribute that says how many.
+select v.key as version, d.feature, d.attribute, f.wire_id
+from event_schema_version v join feature_schema d on d.event_schema = v.event_schema join feature f on f.key = d.feature
+where v.key = any($1::int[]);
+
+-- name: wrong_grants
+-- Grants whose entries do not sum to what they hold, or whose draws not to what is used.
+select g.key, g.workspace, coalesce(e.held, 0) as entered, coalesce(e.drawn, 0) as drawn, g.used,
+    case when g.granted is null then -g.used when g.voided_at is null then g.granted - g.used else 0 end as held
+from feature_grant g
+left join (select feature_grant, sum(amount) as held, -sum(amount) filter (where kind = 'DRAW') as drawn
+    from feature_entry group by feature_grant) e on e.feature_grant = g.key
+where coalesce(e.drawn, 0) <> g.used or coalesce(e.held, 0)
+    <> case when g.granted is null then -g.used when g.voided_at is null then g.granted - g.used else 0 end
+order by g.key limit 20;
+
+-- name: wrong_feature_balances
+-- Balances that are not what is left of their grants.
+select b.key, b.workspace, b.balance, coalesce(sum(g.granted - g.used), 0) as left_over
+from feature_balance b left join feature_grant g on g.feature_balance = b.key and g.voided_at is null
+group by b.key having b.balance <> coalesce(sum(g.granted - g.used), 0) order by b.key limit 20;
+
+-- name: draws_without_event
+-- Units that were drawn for an event that was not let in, or is of another account.
+select n.key, n.workspace from feature_entry n
+join feature_grant g on g.key = n.feature_grant join feature_balance b on b.key = g.feature_balance
+left join event_key e on e.id_hash = n.event and e.workspace = n.workspace and e.account = b.account and e.state > 0
+where n.event is not null and e.id_hash is null order by n.key limit 20;
