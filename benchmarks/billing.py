@@ -16,12 +16,14 @@ from bursar.core.caller import Caller
 from bursar.db.database import Database
 from bursar.invoicing.billing import bill
 from bursar.invoicing.opening import open_cycles
+from bursar.runtime import collector
 
 ACCOUNTS = 10_000
 
 
 async def measure(dsn: str, rounds: int, accounts: int = ACCOUNTS) -> dict[str, Any]:
     """Medians of `rounds`: invoices/s issued and posted, of the ceiling, their ratio; cycles/s opened before."""
+    collector.settle()
     db = await Database.open(dsn, size=4, timeout=300)
     opened, issued, ceiling = [], [], []
     try:

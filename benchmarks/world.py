@@ -46,7 +46,7 @@ TOKEN = "bench-" + "x" * 20
 # What the services wrote for the first account, again for the others; numbers far from those that new ones draw.
 _COPIES = (
     """insert into customer (workspace, togai_id, yeti_id, wire_id, status, created_at, updated_at)
-    select workspace, 'a' || n, 1000000 + n, 'cus.' || n, status, created_at, updated_at
+    select workspace, 'a' || n, 1000000 + n, 'cus.' || workspace || '.' || n, status, created_at, updated_at
     from customer, generate_series(1, $2::int - 1) n where workspace = $1 order by n""",
     """insert into customer_profile (customer, workspace, name, primary_email, address, secret)
     select c.key, p.workspace, p.name, p.primary_email, p.address, p.secret

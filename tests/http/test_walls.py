@@ -69,6 +69,8 @@ BODIES: dict[str, Any] = {
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
     "updateInvoice": {"status": "PAID"},
+    "updateWalletForAccount": {"status": "INACTIVE"},
+    "topUpWalletForAccount": {"topupAmount": 5},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },
@@ -149,6 +151,7 @@ def two(server: Server) -> Two:
     sent = event(f"event-{MARK}", "2024-05-01T00:00:00Z", account=name, schemaName=f"schema-{MARK}")
     ingest(owner.http, sent)
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
+    expect(owner.http.post(f"/accounts/{name}/wallet_topup", json={"topupAmount": 5}), 200)
     invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
     delivery = _in_thread(lambda: server.run(lambda db: _delivery(db, owner)))

@@ -105,12 +105,12 @@ def test_retained_cycles_are_retained_again() -> None:
 
 def test_the_current_cycle_needs_leave() -> None:
     for mode in MigrationMode:
-        may_migrate(mode, ongoing_updates=True)
+        may_migrate(mode, reopens=True)
         if mode is MigrationMode.START_OF_CURRENT_CYCLE:
             with pytest.raises(WrongState, match="allow_ongoing_cycle_updates"):
-                may_migrate(mode, ongoing_updates=False)
+                may_migrate(mode, reopens=False)
         else:
-            may_migrate(mode, ongoing_updates=False)
+            may_migrate(mode, reopens=False)
 
 
 FIRST_DAY = date(2024, 1, 1)

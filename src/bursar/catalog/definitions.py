@@ -222,9 +222,16 @@ class PlanDetails(msgspec.Struct, omit_defaults=True):
     usage: list[UsageCard] = []
     commitment: Commitment | None = None
     ongoing_updates: bool = False
-    """Whether a new version may take effect from the beginning of the cycle that is open."""
+    """Whether the plan asks for `reopens` by itself."""
     fees: list[FeeCard] = []
     rules: list[PricingRule] = []
+    deferred_revenue: bool = False
+    """Whether nothing is told of what a cycle brings before its grace has ended: it may still be priced anew."""
+
+    @property
+    def reopens(self) -> bool:
+        """Whether a new version may take effect from the beginning of the cycle that is open."""
+        return self.ongoing_updates or self.deferred_revenue
 
 
 def to_text(definition: msgspec.Struct) -> str:

@@ -123,6 +123,8 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
             raise Invalid(f"{field}.name", f"{card.name!r} is given twice")
         check_card(card, plan.currencies, field)
     _check_fees(plan.fees, names, plan.currencies, f"{path}.fixedFeeRateCards")
+    if plan.deferred_revenue:
+        _check_deferred(plan.fees, f"{path}.fixedFeeRateCards")
     if plan.commitment is not None:
         _check_commitment(plan.commitment, plan.currencies, f"{path}.minimumCommitment")
     check_rules(plan)
@@ -155,6 +157,12 @@ def _check_fees(fees: Sequence[FeeCard], names: Sequence[str], currencies: Seque
             raise Invalid(f"{field}.recurrenceConfig.interval", "must be left out of a ONE_TIME fee")
         if not 0 <= fee.offset <= RECURRENCE_LIMIT:
             raise Invalid(f"{field}.recurrenceConfig.offset", f"must be 0 to {RECURRENCE_LIMIT} cycles")
+
+
+def _check_deferred(fees: Sequence[FeeCard], path: str) -> None:
+    for index, fee in enumerate(fees):
+        if fee.in_advance:
+            raise Invalid(f"{path}[{index}].invoiceTiming", "must be IN_ARREARS on a plan with deferredRevenue")
 
 
 def _check_slabs(slabs: Sequence[SlabDefinition], path: str) -> None:

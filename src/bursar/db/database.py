@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 SCHEMA = "bursar"
+LETTERS = "bursar_local.letters"
+"""The collation that tells letters of all scripts from each other without regard to case: lists are searched by it.
+
+It stands in a schema of its own, which no backup holds: another version of PostgreSQL makes it in another way.
+"""
 SOON = 2.2
 """Seconds for PostgreSQL to take us in, and again to begin: a request hears within both that it is away."""
 API_ROLE = "bursar_api"

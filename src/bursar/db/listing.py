@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from bursar.core.errors import Invalid
-from bursar.db.database import Connection, Row
+from bursar.db.database import LETTERS, Connection, Row
 from bursar.db.queries import Queries
 
 queries = Queries("bursar.db")
@@ -141,7 +141,7 @@ class Lister:
         if operator in _PATTERNS:
             patterns = [_PATTERNS[operator].format(_escaped(str(v))) for v in condition.values if "\0" not in str(v)]
             place = _place(values, patterns, "text[]")
-            return f"({column.expression}) collate letters ilike any({place})"
+            return f"({column.expression}) collate {LETTERS} ilike any({place})"
         expression, kind, asked = _fitting(column, condition.values)
         if operator in _OUT_OF:
             return f"{expression} {_OUT_OF[operator]}({_place(values, asked, f'{kind}[]')})"

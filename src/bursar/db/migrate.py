@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from bursar.core.errors import BursarError
-from bursar.db.database import API_ROLE, SCHEMA
+from bursar.db.database import API_ROLE, LETTERS, SCHEMA
 
 _GATE = 7_215_001
 """Advisory lock that lets one process migrate while others wait."""
@@ -36,6 +36,7 @@ def migrate(dsn: str) -> None:
             connection.execute(sqlalchemy.text(f"create schema if not exists {SCHEMA}"))
             connection.commit()
             _make_role(connection)
+            _make_letters(connection)
             _refuse_newer(connection, ScriptDirectory.from_config(config))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -44,12 +45,13 @@ def migrate(dsn: str) -> None:
         engine.dispose()  # ends the session, and its lock with it
 
 
-def make_role(dsn: str) -> None:
-    """Make the role of requests where the server has none yet. Raises `RoleMissing`."""
+def make_surroundings(dsn: str) -> None:
+    """Make what no backup brings along: the role of requests, and how letters compare. Raises `RoleMissing`."""
     engine = sqlalchemy.create_engine(_sqlalchemy_url(dsn))
     try:
         with engine.connect() as connection:
             _make_role(connection)
+            _make_letters(connection)
     finally:
         engine.dispose()
 
@@ -75,6 +77,23 @@ def _make_role(connection: sqlalchemy.Connection) -> None:
                 raise
         except sqlalchemy.exc.IntegrityError:
             connection.rollback()  # made meanwhile by a migration of another database of the same server
+
+
+def _make_letters(connection: sqlalchemy.Connection) -> None:
+    """Make the collation for searches. PostgreSQL brings the rules itself from 17 on, before that by ICU."""
+    if connection.execute(sqlalchemy.text(f"select to_regcollation('{LETTERS}')")).scalar():
+        connection.commit()
+        return
+    schema = LETTERS.partition(".")[0]
+    version: int = connection.execute(sqlalchemy.text("show server_version_num")).scalar_one()
+    rules = "builtin, locale = 'C.UTF-8'" if int(version) >= 170_000 else "icu, locale = 'und'"
+    for statement in (
+        f"create schema if not exists {schema}",
+        f"create collation if not exists {LETTERS} (provider = {rules})",
+        f"grant usage on schema {schema} to {API_ROLE}",
+    ):
+        connection.execute(sqlalchemy.text(statement))
+    connection.commit()
 
 
 def _refuse_newer(connection: sqlalchemy.Connection, scripts: ScriptDirectory) -> None:

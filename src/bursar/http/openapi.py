@@ -40,7 +40,7 @@ def document(door: Door) -> dict[str, Any]:
     types = [door.error]
     for operation in door.operations:
         types += [kind for kind in (operation.body, operation.answer) if kind is not None]
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schemas, components = _as_sent(msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}"))
     schema = dict(zip(map(_key, types), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in door.operations:
@@ -54,6 +54,18 @@ def document(door: Door) -> dict[str, Any]:
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _as_sent(schema: Any) -> Any:
+    """Schemas in which decimals are numbers, as the answers have them; the library writes that they are text."""
+    if isinstance(schema, list | tuple):
+        return [_as_sent(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("format") == "decimal":
+        rest = {name: part for name, part in schema.items() if name != "format"}
+        return rest | {"type": "number"}
+    return {name: _as_sent(part) for name, part in schema.items()}
 
 
 def _key(kind: Any) -> str:

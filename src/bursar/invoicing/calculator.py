@@ -15,7 +15,7 @@ from bursar.core.decimals import SCALE, round_line
 from bursar.core.errors import Invalid, WrongState
 from bursar.core.period import FIRST, FOREVER, Period, show_instant
 from bursar.db.database import Connection
-from bursar.invoicing.model import charge
+from bursar.invoicing.pricing import charge
 from bursar.invoicing.ruled import RuleBook, books_of
 from bursar.purchases import store as schedules
 from bursar.purchases.model import AccountFacts, Segment, cycle_number

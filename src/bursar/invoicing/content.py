@@ -12,7 +12,8 @@ from bursar.core.cycles import add_days, days_in, local_date
 from bursar.db.database import Connection
 from bursar.invoicing import store
 from bursar.invoicing.document import FORMAT, Document, Meter
-from bursar.invoicing.model import ADVANCED, Content, Facts, Pricing, draw_up, issue_transaction
+from bursar.invoicing.model import ADVANCED, Content, Facts, draw_up, issue_transaction
+from bursar.invoicing.pricing import Pricing
 from bursar.invoicing.store import Header
 from bursar.ledger.model import Transaction
 from bursar.purchases.model import cycle_number, opens_cycle

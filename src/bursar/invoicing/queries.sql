@@ -174,7 +174,7 @@ from unnest($3::bigint[], $4::text[]) as n (invoice, status) where i.workspace =
 
 -- name: list_periods
 -- The billing periods of usage that overlap [$2, $3), with the prices that hold in them.
-select i.account, i.starts_at, i.ends_at, s.price_plan_version, a.currency
+select i.account, i.starts_at, i.ends_at, i.due_at, s.price_plan_version, a.currency
 from invoice i join schedule_segment s on s.key = i.segment join account a on a.key = i.account
 where i.workspace = $1 and i.type = 'STANDARD' and i.starts_at < $3 and i.ends_at > $2
     and ($4::bigint[] is null or i.account = any($4))

@@ -13,7 +13,7 @@ from bursar.core.caller import Caller
 from bursar.core.errors import Invalid
 from bursar.core.period import Period
 from bursar.db.database import Connection, Row
-from bursar.invoicing.model import charge
+from bursar.invoicing.pricing import charge
 from bursar.invoicing.store import queries
 from bursar.usage import quantities
 
@@ -61,6 +61,12 @@ class _Priced:
     row: Row
     plan: str
     card: UsageCard
+    deferred: bool
+    """Whether the plan tells nothing of revenue before the grace of the period has ended."""
+
+    def told(self, now: datetime) -> bool:
+        """Whether what the period brings is told."""
+        return not self.deferred or bool(self.row["due_at"] <= now)
 
     def cost(self, currency: str, quantity: Decimal) -> Decimal:
         """What a quantity costs, 12 decimals. Raises `Invalid` where the plan has no prices in the currency."""
@@ -87,10 +93,13 @@ async def revenue(
     Inside a cycle it is what the cycle's quantity costs at the upper bound less what it cost at the lower: with slabs,
     the same quantity brings more or less by its place in the cycle. Commitments and other lines are left out. Counts
     cycles that have been opened (`opening.open_cycles`). Everything is priced in `currency`, or by None in the currency
-    of each account. Raises `Invalid` where a plan has no prices in `currency`.
+    of each account. Periods of plans with deferred revenue count once their grace has ended. Raises `Invalid` where a
+    plan has no prices in `currency`.
     """
     wanted = [
-        (entry, _steps(entry.row, bounds)) for entry in await _priced(connection, caller, bounds, accounts, meters)
+        (entry, _steps(entry.row, bounds))
+        for entry in await _priced(connection, caller, bounds, accounts, meters)
+        if entry.told(caller.now)
     ]
     keys = [
         (entry.row["account"], entry.card.meter, step.period.start, step.period.end)
@@ -138,9 +147,14 @@ async def cycle_revenue(
     *,
     currency: str | None = None,
 ) -> list[RevenuePoint]:
-    """What `cycle_usage` costs: the usage rate cards of the billing periods that begin between two bounds."""
+    """What `cycle_usage` costs: the usage rate cards of the billing periods that begin between two bounds.
+
+    Those of plans with deferred revenue count once their grace has ended.
+    """
     totals: defaultdict[tuple[int, int, str, int, str], Decimal] = defaultdict(Decimal)
     for entry, place, quantity in await _begun(connection, caller, bounds, accounts, meters):
+        if not entry.told(caller.now):
+            continue
         unit = currency or entry.row["currency"]
         totals[entry.row["account"], entry.card.meter, entry.card.meter_id, place, unit] += entry.cost(unit, quantity)
     return _points(totals)
@@ -160,7 +174,7 @@ async def _priced(
     versions = await plans.versions(connection, caller.workspace, list({row["price_plan_version"] for row in rows}))
     found = [(row, versions[row["price_plan_version"]]) for row in rows]
     return [
-        _Priced(row, plan.name, card)
+        _Priced(row, plan.name, card, plan.details.deferred_revenue)
         for row, plan in found
         for card in plan.details.usage
         if meters is None or card.meter in meters

@@ -1,5 +1,6 @@
 """Invoices and their documents as rows."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -82,7 +83,8 @@ async def freeze(
 ) -> list[bytes]:
     """Keep the documents of `(invoice, number, document)`; returns their hashes."""
     concealed = [conceal(document, header.secret, to_text) for header, _, document in issued]
-    hashes = [digest(text, parties) for text, parties in concealed]
+    # Beside the event loop, which draws up the next batch meanwhile: neither holds the interpreter's lock.
+    hashes, packed = await asyncio.to_thread(_hashed_and_packed, concealed)
     await connection.execute(
         queries.insert_documents,
         workspace,
@@ -92,13 +94,17 @@ async def freeze(
         [number for _, number, _ in issued],
         [document.currency for _, _, document in issued],
         [document.total for _, _, document in issued],
-        pack(text for text, _ in concealed),
+        packed,
         [parties for _, parties in concealed],
         hashes,
         [document.invoice_date for _, _, document in issued],
         [document.due_date for _, _, document in issued],
     )
     return hashes
+
+
+def _hashed_and_packed(concealed: Sequence[tuple[bytes, bytes]]) -> tuple[list[bytes], list[bytes]]:
+    return [digest(text, parties) for text, parties in concealed], pack(text for text, _ in concealed)
 
 
 async def set_statuses(

@@ -219,10 +219,11 @@ class Takeover:
     """How the cycles run from then on."""
 
 
-def may_migrate(mode: MigrationMode, *, ongoing_updates: bool) -> None:
+def may_migrate(mode: MigrationMode, *, reopens: bool) -> None:
     """Raise `WrongState` where the plan does not allow a version to take over time that has passed."""
-    if mode is MigrationMode.START_OF_CURRENT_CYCLE and not ongoing_updates:
-        raise WrongState("migrationMode: START_OF_CURRENT_CYCLE needs a price plan with allow_ongoing_cycle_updates")
+    if mode is MigrationMode.START_OF_CURRENT_CYCLE and not reopens:
+        rule = "START_OF_CURRENT_CYCLE needs a price plan with allow_ongoing_cycle_updates or deferredRevenue"
+        raise WrongState(f"migrationMode: {rule}")
 
 
 def take_over(

@@ -32,7 +32,7 @@ def refuse_move(source: PlanVersion, target: PlanVersion, mode: MigrationMode, *
         raise WrongState(f"targetId: price plan '{target.id}' is {target.status}; accounts move to an ACTIVE one")
     if target.type != "BILLING":
         raise Invalid("targetId", f"price plan '{target.id}' is a {target.type} plan; only a BILLING one is associated")
-    may_migrate(mode, ongoing_updates=target.details.ongoing_updates)
+    may_migrate(mode, reopens=target.details.reopens)
     old, new = source.details.cycle, target.details.cycle
     if retain and old is not None and new is not None and old.interval != new.interval:
         raise Invalid(

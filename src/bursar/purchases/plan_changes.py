@@ -52,7 +52,7 @@ async def migrate(
     goes on over the new version unless the mode says to ignore it. The caller holds the gate. Raises `WrongState` where
     the plan does not allow what the mode asks for.
     """
-    may_migrate(mode, ongoing_updates=target.details.ongoing_updates)
+    may_migrate(mode, reopens=target.details.reopens)
     found = await store.segments_of_plan(connection, caller.workspace, target.plan, versions, caller.now)
     sources = await plans.versions(connection, caller.workspace, list({one.segment.version for one in found}))
     takeovers = []

@@ -12,7 +12,7 @@ from bursar.core.errors import NotFound
 from bursar.core.period import show_instant
 from bursar.db.database import Database
 from bursar.invoicing.billing import BillReport, bill
-from bursar.runtime import witness
+from bursar.runtime import collector, witness
 from bursar.runtime.connect import database
 from bursar.runtime.datadir import default_data_dir
 from bursar.runtime.demo import play
@@ -57,6 +57,7 @@ def bill_(
                 reports.append((name, await bill(db, caller, moment, told)))
         return reports
 
+    collector.settle()
     reports = on_database(data_dir, database_url, run)
     rows = [
         {

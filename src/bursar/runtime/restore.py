@@ -51,9 +51,9 @@ def restore(dsn: str, file: IO[bytes], backup: Backup, progress: Progress = lamb
     Raises `NotEmpty`, `RestoreFailed`, `BackupRefused`. Then, and where it is killed, the database stays empty.
     """
     refuse_used(dsn)
-    from bursar.db.migrate import make_role  # noqa: PLC0415 - loads slowly, and few commands need it
+    from bursar.db.migrate import make_surroundings  # noqa: PLC0415 - loads slowly, and few commands need it
 
-    make_role(dsn)
+    make_surroundings(dsn)
     with tempfile.TemporaryDirectory(prefix="bursar-restore-") as folder, tempfile.TemporaryFile() as said:
         chosen = Path(folder) / "contents"
         chosen.write_bytes(_contents(file, backup))

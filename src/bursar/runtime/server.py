@@ -1,7 +1,6 @@
 """One server process: it takes requests on a socket that its parent opened."""
 
 import asyncio
-import gc
 import os
 import socket
 import sys
@@ -18,7 +17,7 @@ from bursar.http.limits import Limiter
 from bursar.http.yeti.authentication import Doorkeeper
 from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.purchases.entitled import Desk
-from bursar.runtime import logs
+from bursar.runtime import collector, logs
 from bursar.runtime.due import services
 from bursar.runtime.wall import wall
 from bursar.usage.pipeline import Pipeline
@@ -61,9 +60,7 @@ class _Server(uvicorn.Server):
 
 async def serve(dsn: str, handle: int, limiter: Limiter, lifetimes: Lifetimes, processes: int) -> None:
     """Answer requests on the listening socket `handle` until told to stop; then drain."""
-    # A flush makes tens of thousands of short-lived rows without cycles: looking through them again and again is waste.
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    collector.settle()
     async with application(dsn, limiter, lifetimes, processes) as app:
         config = uvicorn.Config(
             app,

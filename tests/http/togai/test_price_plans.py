@@ -294,7 +294,7 @@ BAD: list[tuple[str, Any, str]] = [
      "minimumCommitment.rateValues[0].currency"),
     ("minimumCommitment", {"displayName": "c", "rateValues": [{"currency": "USD", "rate": -1}]},
      "minimumCommitment.rateValues[0].rate"),
-    ("deferredRevenue", True, "deferredRevenue: is not supported yet"),
+    ("deferredRevenue", "yes", "deferredRevenue"),
     *((name, [{"id": "x"}], f"{name}: are not supported yet")
       for name in ("licenseRateCards", "billingEntitlementRateCards", "creditGrantRateCards",
                    "entitlementOverageRateCards")),

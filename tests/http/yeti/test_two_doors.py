@@ -1,5 +1,6 @@
 """One account, two doors: what either changes, the other shows."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,6 +142,49 @@ def test_an_account_made_at_the_other_door(tenant: Tenant) -> None:
     assert answer.json()["errors"][0]["detail"] == "contractor - is archived"
     assert send(tenant, "DELETE", f"contractors/{owner['id']}").status_code == 204
     assert send(tenant, "GET", f"contractors/{owner['id']}").status_code == 404
+
+
+def money(tenant: Tenant, identifier: str, number: str) -> tuple[str, str]:
+    """What is in the account's wallet at the one door, and its balance at the other."""
+    wallet = json.loads(tenant.http.get(f"/accounts/{identifier}/wallet").text, parse_float=str, parse_int=str)
+    return wallet["balance"], get(tenant, f"accounts/{number}")["data"]["attributes"]["balance"]
+
+
+@pytest.mark.parametrize("made_there", [True, False], ids=["made at the carrier's door", "made at the other"])
+def test_both_doors_show_the_same_money(tenant: Tenant, made_there: bool) -> None:
+    if made_there:
+        owner = contractor(tenant, "Money")
+        sent = document("accounts", {"name": "Money"}, contractor=("contractors", owner))
+        identifier = number = make(tenant, "accounts", sent)["id"]
+    else:
+        identifier = "money"
+        customer(tenant.http, identifier)
+        expect(tenant.http.patch(f"/accounts/{identifier}", json={"name": "Made here"}), 200)
+        number = number_of(tenant, "Made here")
+    assert money(tenant, identifier, number) == ("0", "0.0")
+    link = {"account": ("accounts", number)}
+
+    paid = make(tenant, "payments", document("payments", {"amount": "10.125"}, **link))
+    assert money(tenant, identifier, number) == ("10.125", "10.125")
+    expect(tenant.http.post(f"/accounts/{identifier}/wallet_topup", json={"topupAmount": 4.5}), 200)
+    assert money(tenant, identifier, number) == ("14.625", "14.625")
+    charged = make(tenant, "transactions", document("transactions", {"amount": "20"}, **link))
+    assert money(tenant, identifier, number) == ("-5.375", "-5.375"), "no limit holds for it"
+    correction = document("balance-correction", {"correction": 1}, number)
+    assert send(tenant, "PUT", f"accounts/{number}/balance-correction", correction).status_code == 200
+    assert money(tenant, identifier, number) == ("-4.375", "-4.375")
+
+    listed = expect(tenant.http.get(f"/accounts/{identifier}/wallet/entries"), 200)["data"]
+    shown = [(e["transactionType"], e["amount"], e["closingBalance"], e.get("entityId")) for e in listed]
+    assert shown == [
+        ("CREDITED", 1, -4.375, None), ("DEBITED", 20, -5.375, charged["id"]), ("CREDITED", 4.5, 14.625, None),
+        ("CREDITED", 10.125, 10.125, paid["id"]),
+    ]  # fmt: skip
+
+    assert send(tenant, "DELETE", f"accounts/{number}").status_code == 204
+    answer = tenant.http.post(f"/accounts/{identifier}/wallet_topup", json={"topupAmount": 1})
+    assert answer.status_code == 400, "deleted there, archived here"
+    assert expect(tenant.http.get(f"/accounts/{identifier}/wallet"), 200)["balance"] == -4.375
 
 
 def test_numbers_that_are_somebody_s_id_are_passed_over(server: Server) -> None:

@@ -149,6 +149,7 @@ class PricePlanDetails(Answer, kw_only=True):
     type: str
     pricing_cycle_config: PricingCycleConfig | None = None
     minimum_commitment: MinimumCommitment | None = None
+    deferred_revenue: bool | None = None
     allow_ongoing_cycle_updates: bool | None = field(default=None, name="allow_ongoing_cycle_updates")
 
 
@@ -158,6 +159,15 @@ _LATER = (
     "credit_grant_rate_cards",
     "entitlement_overage_rate_cards",
 )
+
+
+_NEVER_DEFERRED = ("billing_entitlement_rate_cards", "credit_grant_rate_cards", "entitlement_overage_rate_cards")
+"""What cannot be together with deferred revenue."""
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(map(str.title, rest))
 
 
 def meters_of(body: PlanBody) -> list[str]:
@@ -177,9 +187,14 @@ def plan_of(
     rules: list[PricingRule] | None = None,
 ) -> PlanDetails:
     """The definition that a body gives; `meters` are the internal keys of the meters that exist, as are `add_ons`."""
-    if body.deferred_revenue:
-        raise Invalid(f"{PATH}.deferredRevenue", "is not supported yet")
-    bare = PlanDetails(list(body.supported_currencies), ongoing_updates=bool(body.allow_ongoing_cycle_updates))
+    bare = PlanDetails(
+        list(body.supported_currencies),
+        ongoing_updates=bool(body.allow_ongoing_cycle_updates),
+        deferred_revenue=bool(body.deferred_revenue),
+    )
+    for name in _NEVER_DEFERRED:
+        if body.deferred_revenue and getattr(body, name):
+            raise Invalid(f"{PATH}.{_camel(name)}", "cannot be on a plan with deferredRevenue")
     return change_of(body, meters, add_ons, rules=rules).applied(bare)
 
 
@@ -194,8 +209,7 @@ def change_of(
     """The parts of a plan that a body gives."""
     for name in _LATER:
         if getattr(body, name):
-            head, *rest = name.split("_")
-            raise Invalid(f"{PATH}.{head}{''.join(map(str.title, rest))}", "are not supported yet")
+            raise Invalid(f"{PATH}.{_camel(name)}", "are not supported yet")
     fees, commitment = body.fixed_fee_rate_cards, body.minimum_commitment
     return PlanChange(
         description=description,
@@ -235,6 +249,7 @@ def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PriceP
             display_name=commitment.display_name,
             rate_values=[CurrencyRateValue(currency=r.currency, rate=number(r.rate)) for r in commitment.rates],
         ),
+        deferred_revenue=plan.deferred_revenue,
         allow_ongoing_cycle_updates=plan.ongoing_updates,
     )
 

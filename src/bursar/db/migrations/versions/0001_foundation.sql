@@ -6,16 +6,6 @@ begin
     raise exception 'rows of % are never changed or removed', tg_table_name using errcode = 'insufficient_privilege';
 end $$;
 
--- How letters of all scripts are told from each other without regard to case: lists are searched by it. PostgreSQL
--- brings the rules itself from 17 on, before that by ICU.
-do $$ begin
-    if current_setting('server_version_num')::int >= 170000 then
-        create collation letters (provider = builtin, locale = 'C.UTF-8');
-    else
-        create collation letters (provider = icu, locale = 'und');
-    end if;
-end $$;
-
 -- db ---------------------------------------------------------------------------------------------------------------
 
 create table audit (
@@ -812,6 +802,16 @@ begin
 end $$;
 create trigger posting_balances after insert on posting
     referencing new table as inserted for each statement execute function posting_balances();
+
+-- What was set of the wallet of an account; one of which nothing was set is active, and has been all along.
+create table wallet (
+    account bigint primary key references account,
+    workspace int not null references workspace,
+    status text not null check (status in ('ACTIVE', 'INACTIVE')),
+    effective_from timestamptz,
+    updated_at timestamptz not null
+);
+comment on column wallet.effective_from is 'before then nothing is put in or taken out at the Togai door; null: from the beginning';
 
 -- Each time that a wallet passed a threshold of its account.
 create table balance_notification (

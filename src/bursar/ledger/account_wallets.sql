@@ -1,0 +1,19 @@
+-- name: wallet
+-- What is in the wallet of an account, by key and currency, and what was set of it.
+select l.key as ledger_account, coalesce(-b.balance, 0) as balance, w.status, w.effective_from, w.updated_at
+from (select $2::bigint as account) a
+left join ledger_account l on l.workspace = $1 and l.kind = 'wallet' and l.account = a.account and l.detail = ''
+    and l.currency = $3
+left join ledger_balance b on b.ledger_account = l.key
+left join wallet w on w.workspace = $1 and w.account = a.account;
+
+-- name: set_wallet
+-- Set of a wallet what is given; the rest stays.
+insert into wallet (account, workspace, status, effective_from, updated_at)
+values ($2, $1, coalesce($3, 'ACTIVE'), $4, $5)
+on conflict (account) do update set status = coalesce($3, wallet.status),
+    effective_from = coalesce($4, wallet.effective_from), updated_at = $5;
+
+-- name: decimals_of_currency
+-- How many decimals a currency of the workspace has.
+select exponent from currency where workspace = $1 and code = $2;
