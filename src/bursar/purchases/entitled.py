@@ -53,7 +53,8 @@ class Desk(Pipeline):
 
     def __init__(self, db: Database, clock: Callable[[], datetime], **options: Any) -> None:
         """`options` are those of a pipeline."""
-        super().__init__(db, clock, **options, sift=sift)
+        # One flusher: a second one would only wait for the first one's grants, with events that the next could take.
+        super().__init__(db, clock, **options, flushers=1, sift=sift)
 
 
 async def sift(connection: Connection, judged: Judged, wall: datetime) -> list[EventRow]:
