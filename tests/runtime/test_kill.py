@@ -169,7 +169,7 @@ def test_a_bill_run_that_is_killed_is_finished_by_the_next() -> None:
             now = f"2024-{month + 1:02}-05"
             moving = threading.Thread(target=_move, args=(running, token, f"{now}T00:00:00Z"))
             moving.start()
-            time.sleep(chance.uniform(0.05, 0.3))
+            time.sleep(chance.uniform(0.01, 0.12))
             killed = postmaster(folder)
             os.kill(killed, signal.SIGKILL)
             if round_ % 2 == 0:
