@@ -79,6 +79,7 @@ accounts = door.add(
         plain_filters=("name",),
         extra_filters={"currency_id": REFERENCE},
         first=("name", "contractor", "currency"),
+        alike=True,
         list=_list,
         create=_create,
         update=_update,
