@@ -260,8 +260,12 @@ class Resource:
 
     def writable(self, action: str) -> frozenset[str]:
         """The fields that may be sent with `C` or `U`, as the wire has them."""
+        return self._writable[action]
+
+    @cached_property
+    def _writable(self) -> dict[str, frozenset[str]]:
         every: tuple[Attribute | Relationship, ...] = (*self.attributes, *self.to_one, *self.to_many)
-        return frozenset(dashed(one.name) for one in every if action in one.writes)
+        return {action: frozenset(dashed(one.name) for one in every if action in one.writes) for action in "CU"}
 
     @cached_property
     def rank(self) -> dict[str, int]:
