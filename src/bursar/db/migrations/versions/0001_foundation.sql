@@ -467,7 +467,7 @@ create table job (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     wire_id text collate "C" not null,
-    kind text not null check (kind in ('PRICE_PLAN', 'BILL_RUN')),
+    kind text not null check (kind in ('PRICE_PLAN', 'BILL_RUN', 'EVENT_CORRECTIONS')),
     status text not null check (status in ('PENDING', 'WAITING_FOR_CONFIRMATION', 'IN_PROGRESS', 'COMPLETED', 'FAILED',
         'CANCELLED')),
     parameters jsonb not null,
@@ -991,13 +991,13 @@ create table feature_entry (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     feature_grant bigint not null references feature_grant,
-    kind text not null check (kind in ('GRANT', 'DRAW', 'EDIT', 'VOID')),
+    kind text not null check (kind in ('GRANT', 'DRAW', 'RETURN', 'EDIT', 'VOID')),
     amount numeric(38, 12) not null,
     event uuid,
     recorded_at timestamptz not null,
-    unique (feature_grant, event),
-    check ((kind = 'DRAW') = (event is not null)),
+    check ((kind in ('DRAW', 'RETURN')) = (event is not null)),
     check (amount < 0 or kind <> 'DRAW'),
+    check (amount > 0 or kind <> 'RETURN'),
     check (amount <= 0 or kind <> 'VOID')
 );
 create index feature_entry_event on feature_entry (event) where event is not null;
