@@ -133,6 +133,11 @@ async def _delivery(db: Database, owner: Tenant) -> str:
 
 @pytest.fixture(scope="module")
 def two(server: Server) -> Two:
+    return furnish(server)
+
+
+def furnish(server: Server) -> Two:
+    """Two workspaces, of which one is furnished."""
     owner = server.workspace(clock=datetime(2024, 5, 1, tzinfo=UTC))
     name = f"acme-{MARK}"
     customer(owner.http, name, aliases=[f"alias-{MARK}"])
