@@ -101,8 +101,8 @@ def test_the_admin_door_answers_with_nothing(keys: Keys, http: httpx.Client) -> 
     good = keys.token("admin")
     for text in (good, f"Bearer {good}", f"Token for the door {good}"):
         assert http.get(f"{url}/accounts", headers={"authorization": text}).status_code == 200
-    for name, text in wrong(keys, "admin").items():
-        headers = {} if text is None else {"authorization": text}
+    for name, bad in wrong(keys, "admin").items():
+        headers = {} if bad is None else {"authorization": bad}
         for method, path, more in (
             ("GET", "/accounts", {}),
             ("GET", "/accounts/999", {"accept": "text/html"}),
@@ -110,14 +110,14 @@ def test_the_admin_door_answers_with_nothing(keys: Keys, http: httpx.Client) -> 
         ):
             answer = http.request(method, f"{url}{path}", headers={**more, **headers})
             assert (answer.status_code, answer.content) == (401, b""), name
-        if text is not None:
-            answer = http.get(f"{url}/accounts", params={"token": text}, headers={"authorization": good})
+        if bad is not None:
+            answer = http.get(f"{url}/accounts", params={"token": bad}, headers={"authorization": good})
             assert (answer.status_code, answer.content) == (401, b""), f"{name}: the query comes before the header"
-            sent = {**document("accounts", {}), "token": text}
+            sent = {**document("accounts", {}), "token": bad}
             answer = http.post(f"{url}/accounts", json=sent, headers={**HEADERS, "authorization": good})
             assert (answer.status_code, answer.content) == (401, b""), f"{name}: so does the body"
-    bad = {"authorization": "nonsense"}
-    assert http.get(f"{url}/accounts", params={"token": good}, headers=bad).status_code == 200
+    nonsense = {"authorization": "nonsense"}
+    assert http.get(f"{url}/accounts", params={"token": good}, headers=nonsense).status_code == 200
     assert http.get(f"{url}/accounts", headers={"cookie": f"_yeti_customer_v1_session={good}"}).status_code == 401
 
 
@@ -131,9 +131,9 @@ def test_the_customers_door_says_why(keys: Keys, http: httpx.Client) -> None:
     assert (by_cookie.status_code, "set-cookie" in by_cookie.headers) == (200, True)
     http.cookies.clear()
     assert http.get(f"{url}/accounts", params={"token": good}).status_code == 401, "no other place counts here"
-    for name, text in wrong(keys, "customer-v1").items():
-        sent = {} if text is None else {"authorization": text}
-        in_cookie = {} if text is None else {"cookie": f"_yeti_customer_v1_session={text}"}
+    for name, bad in wrong(keys, "customer-v1").items():
+        sent = {} if bad is None else {"authorization": bad}
+        in_cookie = {} if bad is None else {"cookie": f"_yeti_customer_v1_session={bad}"}
         # A header comes before a cookie, and hides a good one.
         for headers in (sent, in_cookie, {**cookie, **sent} if sent else {}):
             for path, kind in (("/accounts", JSON_API), ("/payments/1", JSON_API), ("/auth", "application/json")):
