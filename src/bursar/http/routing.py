@@ -199,6 +199,7 @@ def unknown_path(door: Door) -> Endpoint:
     """The answer for a path that no table has."""
 
     async def endpoint(request: Request) -> Response:
-        return _failed(door, failure(NotFound("path", request.url.path)))
+        started = time.perf_counter()
+        return door.finish(request, _failed(door, failure(NotFound("path", request.url.path))), started)
 
     return endpoint
