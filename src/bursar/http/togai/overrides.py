@@ -2,23 +2,21 @@
 
 from dataclasses import replace
 
-from bursar.catalog import add_ons, meters
 from bursar.catalog.definitions import PlanDetails, PricingRule
 from bursar.catalog.plans import PlanChange
 from bursar.core.errors import Invalid
 from bursar.db.database import Connection
 from bursar.http.door import Answer
 from bursar.http.togai.fee_shapes import FixedFeeRateCard
+from bursar.http.togai.plan_references import known_to
 from bursar.http.togai.plan_shapes import (
     PATH,
     CreatePricePlanDetailsOverride,
     MinimumCommitment,
     PricingCycleConfig,
     UsageRateCard,
-    add_ons_of,
     change_of,
     details_shape,
-    meters_of,
 )
 
 FIELD = "pricePlanDetailsOverride"
@@ -43,10 +41,9 @@ async def override_of(
     """The change that a body and rules give; None where they give nothing. Raises `Invalid`."""
     if body is None:
         return None if rules is None else PlanChange(rules=rules)
-    known = await meters.meter_keys(connection, workspace, meters_of(body), archived=False)
-    charged = await add_ons.use_add_ons(connection, workspace, add_ons_of(body))
+    known = await known_to(connection, workspace, body)
     try:
-        change = change_of(body, known, charged, rules=rules)
+        change = change_of(body, known, rules=rules)
     except Invalid as error:
         raise Invalid(FIELD + error.field.removeprefix(PATH), error.rule) from None
     return None if change == PlanChange() else change
