@@ -20,12 +20,13 @@ from bursar.core.errors import Invalid
 from bursar.core.period import show_instant
 from bursar.db import audit
 from bursar.db.database import Connection, Database
-from bursar.invoicing import store
+from bursar.invoicing import settlement, store
 from bursar.invoicing.content import Drawn, draw_up_all, posting_of
 from bursar.invoicing.model import postable, sequence_id, status_at_issue
 from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.release import defer, release_due
 from bursar.invoicing.store import queries
+from bursar.ledger import account_wallets
 from bursar.ledger.service import post_all
 
 BATCH = 200
@@ -176,6 +177,10 @@ class _Run:
     async def _write(self, connection: Connection, drawn: Sequence[Drawn]) -> list[Drawn]:
         """Post, number and freeze."""
         caller = self._caller
+        # Wallets come before other balances, whoever holds them.
+        funds = await account_wallets.spendable(
+            connection, caller, {one.header.account: one.header.currency for one in drawn}
+        )
         transactions = [posting for one in drawn if (posting := posting_of(one)) is not None]
         await post_all(connection, caller, transactions)
         crash.point("invoices posted")
@@ -192,6 +197,8 @@ class _Run:
         statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
         await store.set_statuses(connection, caller.workspace, caller.wall, statuses)
         await defer(connection, caller, [(one.header.key, one.document) for one in issued])
+        if payable := [one.header.key for one in issued if one.header.account in funds]:
+            await settlement.pay_from_wallets(connection, caller, payable)
         first, last = issued[0].document.sequence_id, issued[-1].document.sequence_id
         digest = hashlib.sha256(b"".join(hashes)).hexdigest()
         detail = {"count": len(issued), "first": first, "last": last, "digest": digest}

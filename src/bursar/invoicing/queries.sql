@@ -72,7 +72,7 @@ cross join lateral (
 
 -- name: lock_invoice
 -- An invoice by its wire id, held until the transaction ends, and when the next part of its fees becomes revenue.
-select key, release_at from invoice where workspace = $1 and wire_id = $2 for update;
+select key, status, release_at from invoice where workspace = $1 and wire_id = $2 for update;
 
 -- name: settle
 -- Move an issued invoice to a state, with what has been paid of it.
@@ -90,15 +90,15 @@ from credit_note n join invoice i on i.key = n.invoice join invoice_document d o
 where n.key > $1 order by n.key limit $2;
 
 -- name: voided_without_note
--- Voided invoices that have no credit note.
+-- Invoices that were taken back and have no credit note.
 select i.wire_id from invoice i left join credit_note n on n.invoice = i.key
-where i.status = 'VOID' and n.key is null limit 20;
+where i.status in ('VOID', 'REFUND_INITIATED', 'REFUND_COMPLETED') and n.key is null limit 20;
 
 -- name: receivables_left
 -- What the postings of invoices and of what became of them have left receivable.
 select i.key as invoice, (
     select coalesce(sum(p.amount), 0) from ledger_transaction t join posting p on p.transaction = t.key
-    where t.workspace = $1 and t.cause in ('invoice', 'settlement', 'credit_note') and t.cause_key = i.key
+    where t.workspace = $1 and t.cause in ('invoice', 'settlement', 'credit_note', 'refund') and t.cause_key = i.key
         and p.ledger_account = any(array(select a.key from ledger_account a
             where a.workspace = $1 and a.kind = 'receivable' and a.account = i.account))
     ) as amount
