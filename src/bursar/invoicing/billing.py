@@ -6,12 +6,9 @@ run leaves undone, because it was killed or because another run was at it, the n
 """
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-
-import msgspec
 
 from bursar.accounts.service import close
 from bursar.core import crash
@@ -21,12 +18,12 @@ from bursar.core.period import show_instant
 from bursar.db import audit
 from bursar.db.database import Connection, Database
 from bursar.invoicing import store
-from bursar.invoicing.content import Drawn, draw_up_all, posting_of
-from bursar.invoicing.model import postable, sequence_id, status_at_issue
+from bursar.invoicing.content import Drawn, draw_up_all
+from bursar.invoicing.issuing import issue
+from bursar.invoicing.model import postable
 from bursar.invoicing.opening import open_cycles
-from bursar.invoicing.release import defer, release_due
+from bursar.invoicing.release import release_due
 from bursar.invoicing.store import queries
-from bursar.ledger.service import post_all
 
 BATCH = 200
 """Invoices issued in one transaction."""
@@ -81,7 +78,7 @@ async def bill(
         due: int = await connection.fetchval(queries.count_due, caller.workspace, moment)
     run = _Run(caller, moment, batch)
 
-    async def issue() -> None:
+    async def issue_batches() -> None:
         while drawn := await db.run(caller.workspace, run.issue_some):
             crash.point("invoices committed")
             # Batches are committed in the order of their numbers.
@@ -90,7 +87,7 @@ async def bill(
             report.issued += len(drawn)
             progress(report.issued, due)
 
-    await _together([issue() for _ in range(min(_ABREAST, db.size))])
+    await _together([issue_batches() for _ in range(min(_ABREAST, db.size))])
     report.failed.extend(run.failed.values())
     await release_due(db, caller, moment)
     return report
@@ -162,7 +159,7 @@ class _Run:
                 self.failed |= {one.header.key: one.header.id for one in drawn if not postable(one.content)}
                 await before.wait()
                 if good or not keys:
-                    return await self._write(connection, good) if good else []
+                    return await issue(connection, self._caller, good) if good else []
             finally:
                 # Before the commit, but behind the series, which whoever comes next waits for.
                 written.set()
@@ -172,34 +169,3 @@ class _Run:
             queries.lock_due, self._caller.workspace, self._as_of, list(self.failed), self._limit
         )
         return [row["key"] for row in rows]
-
-    async def _write(self, connection: Connection, drawn: Sequence[Drawn]) -> list[Drawn]:
-        """Post, number and freeze."""
-        caller = self._caller
-        transactions = [posting for one in drawn if (posting := posting_of(one)) is not None]
-        await post_all(connection, caller, transactions)
-        crash.point("invoices posted")
-        # Last of all: the series is held until the commit, and other runs wait for it.
-        numbers = await store.draw_numbers(connection, caller.workspace, len(drawn))
-        issued = [_numbered(one, number) for one, number in zip(drawn, numbers, strict=True)]
-        hashes = await store.freeze(
-            connection,
-            caller.workspace,
-            caller.now,
-            [(one.header, number, one.document) for one, number in zip(issued, numbers, strict=True)],
-        )
-        crash.point("invoices frozen")
-        statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
-        await store.set_statuses(connection, caller.workspace, caller.wall, statuses)
-        await defer(connection, caller, [(one.header.key, one.document) for one in issued])
-        first, last = issued[0].document.sequence_id, issued[-1].document.sequence_id
-        digest = hashlib.sha256(b"".join(hashes)).hexdigest()
-        detail = {"count": len(issued), "first": first, "last": last, "digest": digest}
-        await audit.record(connection, caller, "issue", "invoices", "", detail)
-        crash.point("invoices issued")
-        return issued
-
-
-def _numbered(one: Drawn, number: int) -> Drawn:
-    document = msgspec.structs.replace(one.document, sequence_id=sequence_id(number))
-    return Drawn(one.header, document, one.content)

@@ -10,6 +10,8 @@ from bursar.invoicing.document import Document, Part, Party, Seller
 
 FORMAT = 1
 
+Reason = Literal["VOID", "REFUND"]
+
 
 class CreditedLine(Part, frozen=True, kw_only=True):
     """What is taken back of a line of the invoice."""
@@ -30,7 +32,7 @@ class CreditNote(Part, frozen=True, kw_only=True):
     sequence_id: str
     invoice_id: str
     invoice_sequence_id: str | None
-    reason: Literal["VOID"]
+    reason: Reason
     issued_at: datetime
     currency: str
     decimals: int
@@ -46,7 +48,7 @@ _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _decoder = msgspec.json.Decoder(CreditNote)
 
 
-def of_voided(document: Document, identifier: str, sequence_id: str, now: datetime) -> CreditNote:
+def of_invoice(document: Document, identifier: str, sequence_id: str, now: datetime, reason: Reason) -> CreditNote:
     """The credit note that takes back the whole of an invoice."""
     return CreditNote(
         format=FORMAT,
@@ -54,7 +56,7 @@ def of_voided(document: Document, identifier: str, sequence_id: str, now: dateti
         sequence_id=sequence_id,
         invoice_id=document.id,
         invoice_sequence_id=document.sequence_id,
-        reason="VOID",
+        reason=reason,
         issued_at=now,
         currency=document.currency,
         decimals=document.decimals,

@@ -16,6 +16,7 @@ from bursar.db.idempotency import PURGE_BATCH, purge
 from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
 from bursar.invoicing.payments import Payments
+from bursar.invoicing.settlement import settle_due
 from bursar.invoicing.stating import run_statements
 from bursar.notify import deliveries
 from bursar.purchases.renewals import renew_services
@@ -26,6 +27,7 @@ _log = structlog.get_logger()
 _DUE: Mapping[str, Callable[[Database, Caller], Awaitable[object]]] = {
     "renewals": renew_services,
     "invoices": bill,
+    "settlements": settle_due,
     "statements": run_statements,
 }
 """What falls due in a workspace, in the order in which it is run."""

@@ -1020,6 +1020,7 @@ create table invoice (
     due_at timestamptz not null,
     release_at timestamptz,
     paid_amount numeric(38, 12) not null default 0,
+    uses_wallet boolean not null default true,
     created_at timestamptz not null,
     updated_at timestamptz not null,
     unique (workspace, wire_id),
@@ -1032,6 +1033,9 @@ create index invoice_period on invoice (workspace, ends_at);
 create index invoice_release on invoice (workspace, release_at) where release_at is not null;
 create index invoice_due on invoice (workspace, due_at, key) where status = 'DRAFT' and schedule is not null;
 comment on column invoice.release_at is 'when the next part of fees charged in advance becomes revenue; null: nothing is deferred any more';
+create index invoice_open on invoice (workspace, due_at, key) where status in ('DUE', 'PARTIALLY_PAID');
+comment on column invoice.paid_amount is 'what came in for it and was not given back: the sum of its invoice_payment rows';
+comment on column invoice.uses_wallet is 'whether it is paid out of its account''s wallet without being asked';
 comment on column invoice.due_at is 'when grace has ended and the bill run may issue it';
 
 create table invoice_document (
@@ -1233,6 +1237,55 @@ create table payment (
 );
 create index payment_account on payment (account, key);
 
+-- Every change of what is paid of an issued invoice; each is one movement of money.
+create table invoice_payment (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    invoice bigint not null references invoice,
+    source text not null check (source in ('WALLET', 'PAYMENT', 'OUTSIDE')),
+    amount numeric(38, 12) not null check (amount <> 0),
+    transaction bigint not null,
+    paid_at timestamptz not null
+);
+create index invoice_payment_invoice on invoice_payment (invoice, key);
+comment on column invoice_payment.amount is 'below zero: given back';
+comment on column invoice_payment.transaction is 'of the ledger';
+create trigger invoice_payment_append_only before update or delete or truncate on invoice_payment
+    for each statement execute function append_only();
+
+-- Money that has come in, or went back, as it was told with where it belongs. Its lines never change.
+create table remittance (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    account bigint not null references account,
+    currency text not null,
+    amount numeric(38, 12) not null check (amount <> 0),
+    description text,
+    notes text,
+    reference jsonb not null,
+    created_by text not null,
+    created_at timestamptz not null,
+    unique (workspace, wire_id)
+);
+create index remittance_account on remittance (account, key);
+comment on column remittance.reference is 'how the payment is known where it was made';
+
+create table remittance_line (
+    remittance bigint not null references remittance,
+    workspace int not null references workspace,
+    place int not null,
+    type text not null check (type in ('INVOICE', 'CREDIT', 'WALLET_CREDIT')),
+    wire_id text not null,
+    amount numeric(38, 12) not null check (amount <> 0),
+    transaction bigint not null,
+    primary key (remittance, place)
+);
+create index remittance_line_transaction on remittance_line (transaction);
+comment on column remittance_line.wire_id is 'of the invoice, the credit or the wallet';
+create trigger remittance_line_append_only before update or delete or truncate on remittance_line
+    for each statement execute function append_only();
+
 -- walls ------------------------------------------------------------------------------------------------------------
 
 -- Requests on behalf of a workspace run as bursar_api, which sees that workspace's rows and no others, whatever a
@@ -1260,5 +1313,5 @@ end $$;
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
 revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, charge, feature_entry, invoice_document,
-    credit_note from bursar_api;
+    credit_note, invoice_payment, remittance_line from bursar_api;
 revoke insert, delete on workspace from bursar_api;
