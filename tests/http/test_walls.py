@@ -71,6 +71,11 @@ BODIES: dict[str, Any] = {
     "updateInvoice": {"status": "PAID"},
     "updateWalletForAccount": {"status": "INACTIVE"},
     "topUpWalletForAccount": {"topupAmount": 5},
+    "initiateOneTimeEntitlementPlan": {"type": "WALLET_TOPUP", "walletTopupDetails": {"topupAmount": 5}},
+    "createProposal": {
+        "type": "WALLET_TOPUP", "paymentMode": "PREPAID", "walletTopupDetails": {"topupAmount": 5},
+    },
+    "updateProposalStatus": {"status": "APPROVE"},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },
@@ -153,6 +158,10 @@ def two(server: Server) -> Two:
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
     expect(owner.http.post(f"/accounts/{name}/wallet_topup", json={"topupAmount": 5}), 200)
     invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
+    topup = {"type": "WALLET_TOPUP", "walletTopupDetails": {"topupAmount": 5}}
+    bought = expect(owner.http.post(f"/accounts/{name}/purchases", json=topup), 200)["id"]
+    body = {**topup, "paymentMode": "PREPAID"}
+    proposed = expect(owner.http.post(f"/accounts/{name}/purchase_proposals", json=body), 200)["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
     delivery = _in_thread(lambda: server.run(lambda db: _delivery(db, owner)))
     told = {"event": "AccountLowThesholdReached", "url": f"https://{MARK}.example"}
@@ -176,6 +185,8 @@ def two(server: Server) -> Two:
         "entry_id": _in_thread(lambda: server.run(lambda db: _grant(db, owner, name, feature))),
         "currency_id": "USD",
         "invoice_id": invoice,
+        "purchase_id": bought,
+        "purchase_proposal_id": proposed,
         "number": "1",
         "statement_number": str(_in_thread(lambda: server.run(lambda db: _statement(db, owner, name)))),
         "token": owner.token[:12],

@@ -17,15 +17,17 @@ from bursar.ledger import account_wallets
 from bursar.ledger.service import post_all
 
 
-async def issue(connection: Connection, caller: Caller, drawn: Sequence[Drawn]) -> list[Drawn]:
+async def issue(
+    connection: Connection, caller: Caller, drawn: Sequence[Drawn], *, from_wallets: bool = True
+) -> list[Drawn]:
     """Issue invoices, whose rows the caller holds and whose content is `model.postable`; returns them with numbers.
 
     Their numbers are in the order given. The series is held until the transaction ends: do nothing slow after it.
+    `from_wallets`: wallets pay what they can of them.
     """
     # Wallets come before other balances, whoever holds them.
-    funds = await account_wallets.spendable(
-        connection, caller, {one.header.account: one.header.currency for one in drawn}
-    )
+    wallets = {one.header.account: one.header.currency for one in drawn} if from_wallets else {}
+    funds = await account_wallets.spendable(connection, caller, wallets)
     transactions = [posting for one in drawn if (posting := posting_of(one)) is not None]
     await post_all(connection, caller, transactions)
     crash.point("invoices posted")

@@ -6,6 +6,8 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
+from msgspec import UNSET
+
 from bursar.catalog.definitions import Commitment, FeeCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core import decimals
@@ -25,6 +27,11 @@ STANDARD = "STANDARD"
 """The invoice of what a period used, and of fees in arrears."""
 ADVANCED = "STANDARD_ADVANCED"
 """The invoice of fees in advance, issued as their period begins."""
+
+ORDER = "ORDER"
+"""The class of invoices by which purchases are paid."""
+ORDER_ONCE, ORDER_ADVANCED = "AD_HOC", "ADHOC_ADVANCED"
+"""Their types: of what is bought once, and of the fees in advance of an association."""
 
 _ZERO = Decimal(0)
 
@@ -101,7 +108,12 @@ def fees_due(plan: PlanVersion, cycle: int, *, advance: bool, opens_cycle: bool)
 
 def in_advance(document: Document) -> bool:
     """Whether a document charges for time to come."""
-    return document.invoice_type == ADVANCED
+    return document.invoice_type in (ADVANCED, ORDER_ADVANCED)
+
+
+def is_order(document: Document) -> bool:
+    """Whether a document is to be paid for a purchase, before which nothing of it is revenue."""
+    return document.invoice_class == ORDER
 
 
 def postable(content: Content) -> bool:
@@ -116,9 +128,10 @@ def status_at_issue(total: Decimal) -> str:
 
 def issue_transaction(document: Document, invoice: int, account: int, accounting_date: date) -> Transaction | None:
     """The postings of an issue: the receivable of the total against the unrounded revenue of each line, the
-    differences to rounding. What is charged in advance is deferred instead. None where nothing is charged.
+    differences to rounding. What is charged in advance or ordered is deferred instead. None where nothing is charged.
     """
-    deferred = LedgerAccount(Kind.DEFERRED, document.currency, account) if in_advance(document) else None
+    defers = in_advance(document) or is_order(document)
+    deferred = LedgerAccount(Kind.DEFERRED, document.currency, account) if defers else None
     postings: list[Posting] = [
         *side(LedgerAccount(Kind.RECEIVABLE, document.currency, account), document.total),
         *(
@@ -140,11 +153,15 @@ def _revenue(currency: str, detail: str) -> LedgerAccount:
 
 def plan_line(entry: Line) -> str:
     """What revenue is kept by: the plan and the line's meter, add-on or commitment, or what a rule calls its line."""
+    if entry.price_version is None:
+        return "wallet_topup"
     what = "commitment"
     if entry.meter is not None:
         what = entry.meter.id
     elif entry.fee is not None:
         what = entry.fee.add_on_id
+    elif entry.order is not UNSET and entry.order.billable_id is not None:
+        what = entry.order.billable_id
     elif entry.type == ADDED and entry.rules:
         what = f"rule/{entry.rules[0].key}"
     return f"{entry.price_version.price_plan_id}/{what}"
@@ -164,7 +181,7 @@ def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
-            entry.tax, entry.rules)  # fmt: skip
+            entry.tax, entry.rules, entry.order)  # fmt: skip
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:

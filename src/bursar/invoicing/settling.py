@@ -11,9 +11,9 @@ from bursar.core.cycles import local_date
 from bursar.core.errors import NotFound, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection
-from bursar.invoicing import credit_note, refunds, settlement, store
+from bursar.invoicing import credit_note, orders, refunds, settlement, store
 from bursar.invoicing.document import Document, digest, frozen
-from bursar.invoicing.model import CREDIT_SERIES, in_advance, plan_line, sequence_id
+from bursar.invoicing.model import CREDIT_SERIES, in_advance, is_order, plan_line, sequence_id
 from bursar.invoicing.parties import conceal, reveal
 from bursar.invoicing.release import still_deferred
 from bursar.invoicing.settlement import OPEN, Paying, Source, Standing
@@ -48,13 +48,16 @@ def reversal(
 ) -> Transaction:
     """The postings of a credit note over the whole of an invoice: those of its issue the other way round.
 
-    Of fees in advance, what has become revenue by now is taken from revenue, the rest from what is deferred.
+    Of fees in advance, what has become revenue by now is taken from revenue, the rest from what is deferred; of an
+    order that was not carried out, all of it.
     """
     deferred = LedgerAccount(Kind.DEFERRED, document.currency, account)
     where = OPEN.get(status, Kind.RECEIVABLE)
     postings: list[Posting] = list(side(_ledger_account(where, document.currency, account), -document.total))
     for entry in document.lines:
         later = still_deferred(document, entry, release_at) if in_advance(document) else Decimal(0)
+        if is_order(document):
+            later = entry.unrounded
         revenue = LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry))
         postings += [*side(revenue, entry.unrounded - later), *side(deferred, later)]
     rounding = sum((entry.rounding for entry in document.lines), Decimal(0))
@@ -120,6 +123,8 @@ async def _take_back(
     (header,) = await store.headers(connection, caller.workspace, [one.key])
     assert header.content is not None, "an issued invoice has a document"
     document = reveal(frozen(header.content), header.parties, header.secret)
+    if is_order(document):
+        await orders.withdraw(connection, caller, one.key, one.id)
     day = local_date(caller.now, one.zone)
     reversed_by = reversal(document, one.status, key=one.key, account=one.account, release_at=release_at, day=day)
     status, left = ("VOID", one.paid) if wanted == "VOID" else await refunds.begin(connection, caller, one)

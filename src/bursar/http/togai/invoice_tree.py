@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
+from msgspec import UNSET
+
 from bursar.http.door import Answer
 from bursar.http.encode import number
 from bursar.invoicing.document import Document, Line, SlabLine
@@ -10,6 +12,8 @@ from bursar.invoicing.model import in_advance
 from bursar.invoicing.ruled import ADDED, measured
 
 USAGE_UNITS = "USAGE_UNITS"
+BOUGHT = {"BILLING_ENTITLEMENT_RATE_CARD": "BILLING_ENTITLEMENT_AMOUNT", "WALLET_TOPUP": "WALLET_TOPUP_AMOUNT"}
+"""The types of lines that orders alone have, and of their items."""
 
 
 class InvoiceLineItem(Answer, kw_only=True):
@@ -47,6 +51,7 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
     """
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
+    cards += [_bought(line, document.currency) for line in document.lines if line.type in BOUGHT]
     true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
     added = [_addition(line, document.currency) for line in document.lines if line.type == ADDED]
     additions = sum((item.value for item in added), Decimal(0))
@@ -55,7 +60,8 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
         subtotal = _amount(document, "Sub Total", "SUB_TOTAL_AMOUNT", document.subtotal, cards)
         extra = [_amount(document, line.description, "TRUE_UP_AMOUNT", line.amount, []) for line in true_ups]
         whole = document.total - additions
-        inner = [_amount(document, document.price_plan_name, "PRICE_PLAN_AMOUNT", whole, [subtotal, *extra])]
+        name = document.price_plan_name or "Price Plan"
+        inner = [_amount(document, name, "PRICE_PLAN_AMOUNT", whole, [subtotal, *extra])]
     if in_advance(document):
         inner = [_amount(document, "Advanced Fees", "TOTAL_ADVANCED_FEES", document.subtotal, cards)]
     if added:
@@ -68,6 +74,19 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
     ):
         inner = [_amount(document, name, kind, document.total, inner)]
     return inner[0]
+
+
+def _bought(line: Line, currency: str) -> InvoiceLineItem:
+    assert line.order is not UNSET
+    return InvoiceLineItem(
+        id=line.order.billable_id,
+        description=line.description,
+        type=BOUGHT[line.type],
+        units=currency,
+        value=number(line.amount),
+        value_per_quantity=number(line.order.price),
+        quantity=number(line.order.times),
+    )
 
 
 def _amount(
