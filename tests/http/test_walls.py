@@ -69,6 +69,8 @@ BODIES: dict[str, Any] = {
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
     "updateInvoice": {"status": "PAID"},
+    "manageMiscellaneousChargesInAccount": {"items": [{"name": "Mine", "value": "1"}]},
+    "manageMiscellaneousChargesInInvoice": {"items": [{"name": "Mine", "value": "1"}]},
     "updateWalletForAccount": {"status": "INACTIVE"},
     "topUpWalletForAccount": {"topupAmount": 5},
     "updatePricingSchedule": {

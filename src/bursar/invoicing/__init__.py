@@ -14,6 +14,7 @@ OWNS: tuple[str, ...] = (
     "invoice_payment",
     "remittance",
     "remittance_line",
+    "miscellaneous_charges",
     "invoice_template",
     "statement",
     "statement_destination",

@@ -154,7 +154,7 @@ class _Run:
                 written = self._written
             try:
                 headers = await store.headers(connection, self._caller.workspace, keys)
-                drawn = await draw_up_all(connection, self._caller.workspace, headers)
+                drawn = await draw_up_all(connection, self._caller.workspace, headers, take=True)
                 good = [one for one in drawn if postable(one.content)]
                 self.failed |= {one.header.key: one.header.id for one in drawn if not postable(one.content)}
                 await before.wait()

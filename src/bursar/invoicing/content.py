@@ -11,6 +11,8 @@ from bursar.catalog import add_ons, plans
 from bursar.core.cycles import add_days, days_in, local_date
 from bursar.db.database import Connection
 from bursar.invoicing import store
+from bursar.invoicing.charge_lists import charges_of
+from bursar.invoicing.charges import Charge, with_charges
 from bursar.invoicing.document import FORMAT, Document, Meter
 from bursar.invoicing.model import ADVANCED, Content, Facts, draw_up, issue_transaction
 from bursar.invoicing.pricing import Pricing
@@ -32,16 +34,24 @@ class Drawn(msgspec.Struct, frozen=True):
     content: Content
 
 
-async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[Header]) -> list[Drawn]:
+async def draw_up_all(
+    connection: Connection, workspace: int, headers: Sequence[Header], *, take: bool = False
+) -> list[Drawn]:
     """The documents of billing periods, computed from usage and prices; few statements whatever their number.
 
-    Invoices of no association are left out.
+    Invoices of no association are left out. `take`: they are about to be issued, and take what waits at their accounts.
     """
     planned = [(header, header.cycle) for header in headers if header.cycle is not None]
-    return await _planned(connection, workspace, planned) if planned else []
+    charges = await charges_of(connection, workspace, [header.key for header in headers], take=take)
+    return await _planned(connection, workspace, planned, charges) if planned else []
 
 
-async def _planned(connection: Connection, workspace: int, headers: Sequence[tuple[Header, Cycle]]) -> list[Drawn]:
+async def _planned(
+    connection: Connection,
+    workspace: int,
+    headers: Sequence[tuple[Header, Cycle]],
+    charges: Mapping[int, Sequence[Charge]],
+) -> list[Drawn]:
     versions = await plans.versions(connection, workspace, list({cycle.plan_version for _, cycle in headers}))
     cards = [(header, meter) for header, cycle in headers for meter in _meters(header, versions[cycle.plan_version])]
     charged = {fee.add_on for version in versions.values() for fee in version.details.fees}
@@ -61,6 +71,8 @@ async def _planned(connection: Connection, workspace: int, headers: Sequence[tup
             pricings[name] = Pricing(plan, header.currency, header.exponent, known)
         used_of = {meter: by_invoice[header.key, meter] for meter in _meters(header, plan)}
         content = draw_up(_facts(header, cycle, plan, used_of, known, names), pricings[name])
+        if header.key in charges:
+            content = with_charges(content, charges[header.key], header.exponent)
         drawn.append(Drawn(header, _document(header, content, plan, cycle.schedule_id), content))
     return drawn
 

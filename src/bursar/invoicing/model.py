@@ -6,6 +6,8 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
+from msgspec import UNSET
+
 from bursar.catalog.definitions import Commitment, FeeCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core import decimals
@@ -25,6 +27,8 @@ STANDARD = "STANDARD"
 """The invoice of what a period used, and of fees in arrears."""
 ADVANCED = "STANDARD_ADVANCED"
 """The invoice of fees in advance, issued as their period begins."""
+CUSTOM = "CUSTOM"
+"""An invoice whose lines were set by hand."""
 
 _ZERO = Decimal(0)
 
@@ -124,7 +128,7 @@ def issue_transaction(document: Document, invoice: int, account: int, accounting
         *(
             posting
             for entry in document.lines
-            for posting in side(deferred or _revenue(document.currency, plan_line(entry)), -entry.unrounded)
+            for posting in side(deferred or income(document.currency, entry), -entry.unrounded)
         ),
         *side(LedgerAccount(Kind.ROUNDING, document.currency), sum((e.rounding for e in document.lines), _ZERO)),
     ]
@@ -133,13 +137,27 @@ def issue_transaction(document: Document, invoice: int, account: int, accounting
     return Transaction(CAUSE, invoice, accounting_date, f"invoice {document.id}", tuple(postings))
 
 
+def income(currency: str, entry: Line) -> LedgerAccount:
+    """Where a line is earned: as revenue, or as an adjustment where it was said not to be any."""
+    if entry.charge is not UNSET and not entry.charge.revenue:
+        return LedgerAccount(Kind.ADJUSTMENT, currency, detail="miscellaneous")
+    return _revenue(currency, plan_line(entry))
+
+
 @lru_cache(maxsize=4096)
 def _revenue(currency: str, detail: str) -> LedgerAccount:
     return LedgerAccount(Kind.REVENUE, currency, detail=detail)
 
 
 def plan_line(entry: Line) -> str:
-    """What revenue is kept by: the plan and the line's meter, add-on or commitment, or what a rule calls its line."""
+    """What revenue is kept by: the plan and the line's meter, add-on or commitment, or what a rule calls its line.
+
+    Of an amount that was set by hand, by what it is about.
+    """
+    if entry.price_version is None:
+        kind = "custom" if entry.type == "CUSTOM_AMOUNT" else "miscellaneous"
+        about = None if entry.charge is UNSET else entry.charge.billable_id
+        return kind if about is None else f"{kind}/{about}"
     what = "commitment"
     if entry.meter is not None:
         what = entry.meter.id
@@ -164,7 +182,7 @@ def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
-            entry.tax, entry.rules)  # fmt: skip
+            entry.tax, entry.rules, entry.charge)  # fmt: skip
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:

@@ -13,7 +13,7 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.invoicing import credit_note, refunds, settlement, store
 from bursar.invoicing.document import Document, digest, frozen
-from bursar.invoicing.model import CREDIT_SERIES, in_advance, plan_line, sequence_id
+from bursar.invoicing.model import CREDIT_SERIES, in_advance, income, sequence_id
 from bursar.invoicing.parties import conceal, reveal
 from bursar.invoicing.release import still_deferred
 from bursar.invoicing.settlement import OPEN, Paying, Source, Standing
@@ -55,8 +55,7 @@ def reversal(
     postings: list[Posting] = list(side(_ledger_account(where, document.currency, account), -document.total))
     for entry in document.lines:
         later = still_deferred(document, entry, release_at) if in_advance(document) else Decimal(0)
-        revenue = LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry))
-        postings += [*side(revenue, entry.unrounded - later), *side(deferred, later)]
+        postings += [*side(income(document.currency, entry), entry.unrounded - later), *side(deferred, later)]
     rounding = sum((entry.rounding for entry in document.lines), Decimal(0))
     postings += side(LedgerAccount(Kind.ROUNDING, document.currency), -rounding)
     return Transaction(CREDIT_NOTE, key, day, f"credit note of invoice {document.id}", tuple(postings))

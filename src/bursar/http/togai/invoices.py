@@ -83,7 +83,7 @@ class InvoiceDetails(Answer, kw_only=True):
     customer: InvoiceDetailsCustomer
     account: InvoiceDetailsAccount
     organization: InvoiceDetailsOrganization
-    price_plan_name: str
+    price_plan_name: str | None
 
 
 class InvoiceSummary(Answer, kw_only=True):
@@ -92,7 +92,7 @@ class InvoiceSummary(Answer, kw_only=True):
     id: str
     customer_id: str
     owner_id: str
-    price_plan_id: str
+    price_plan_id: str | None
     status: str
     finalizing_status: str
     invoice_class: str

@@ -1286,6 +1286,21 @@ comment on column remittance_line.wire_id is 'of the invoice, the credit or the 
 create trigger remittance_line_append_only before update or delete or truncate on remittance_line
     for each statement execute function append_only();
 
+-- Charges that were set by hand, as lists: of a draft, or of an account, whose next invoice takes them.
+create table miscellaneous_charges (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    account bigint references account,
+    invoice bigint references invoice on delete cascade,
+    items text not null,
+    updated_at timestamptz not null,
+    check (account is not null or invoice is not null)
+);
+create unique index miscellaneous_charges_waiting on miscellaneous_charges (account) where invoice is null;
+create unique index miscellaneous_charges_own on miscellaneous_charges (invoice) where account is null;
+create index miscellaneous_charges_invoice on miscellaneous_charges (invoice);
+comment on column miscellaneous_charges.account is 'whose next invoice takes them, or has taken them; null: given to the invoice itself';
+
 -- walls ------------------------------------------------------------------------------------------------------------
 
 -- Requests on behalf of a workspace run as bursar_api, which sees that workspace's rows and no others, whatever a
