@@ -269,6 +269,10 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "licenseEntriesConfig": {"mode": "CUSTOM"},
         },
         "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
+        "createCustomInvoice": {
+            "accountId": ids["account_id"], "startDate": "2024-05-01T00:00:00Z", "endDate": "2024-06-01T00:00:00Z",
+            "status": "DUE", "lineItems": [{"value": 1}],
+        },
         "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},
         "getMetrics": {
             "startTime": "2024-05-01T00:00:00Z", "endTime": "2024-06-01T00:00:00Z", "metricQueries": [

@@ -15,6 +15,7 @@ OWNS: tuple[str, ...] = (
     "remittance",
     "remittance_line",
     "miscellaneous_charges",
+    "custom_invoice",
     "invoice_template",
     "statement",
     "statement_destination",

@@ -6,7 +6,7 @@ run leaves undone, because it was killed or because another run was at it, the n
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,6 +19,7 @@ from bursar.db import audit
 from bursar.db.database import Connection, Database
 from bursar.invoicing import store
 from bursar.invoicing.content import Drawn, draw_up_all
+from bursar.invoicing.custom import issue_due_customs
 from bursar.invoicing.issuing import issue
 from bursar.invoicing.model import postable
 from bursar.invoicing.opening import open_cycles
@@ -49,6 +50,12 @@ class BillReport:
     """Numbers of the first and the last invoice that it issued."""
     failed: list[str] = field(default_factory=list)
     """Ids of invoices that stay drafts because an amount is too large to be posted."""
+
+    def add(self, drawn: Sequence[Drawn]) -> None:
+        """Count a batch. Batches are committed in the order of their numbers."""
+        self.first = self.first or drawn[0].document.sequence_id
+        self.last = drawn[-1].document.sequence_id
+        self.issued += len(drawn)
 
 
 class _SchedulesChanged(Exception):
@@ -81,13 +88,13 @@ async def bill(
     async def issue_batches() -> None:
         while drawn := await db.run(caller.workspace, run.issue_some):
             crash.point("invoices committed")
-            # Batches are committed in the order of their numbers.
-            report.first = report.first or drawn[0].document.sequence_id
-            report.last = drawn[-1].document.sequence_id
-            report.issued += len(drawn)
+            report.add(drawn)
             progress(report.issued, due)
 
     await _together([issue_batches() for _ in range(min(_ABREAST, db.size))])
+    while drawn := await db.run(caller.workspace, lambda one: issue_due_customs(one, caller, moment, batch)):
+        report.add(drawn)
+        progress(report.issued, due)
     report.failed.extend(run.failed.values())
     await release_due(db, caller, moment)
     return report

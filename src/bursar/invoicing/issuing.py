@@ -42,7 +42,7 @@ async def issue(connection: Connection, caller: Caller, drawn: Sequence[Drawn]) 
     statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
     await store.set_statuses(connection, caller.workspace, caller.wall, statuses)
     await defer(connection, caller, [(one.header.key, one.document) for one in issued])
-    if payable := [one.header.key for one in issued if one.header.account in funds]:
+    if payable := [one.header.key for one in issued if one.header.account in funds and one.header.uses_wallet]:
         await settlement.pay_from_wallets(connection, caller, payable)
     first, last = issued[0].document.sequence_id, issued[-1].document.sequence_id
     digest = hashlib.sha256(b"".join(hashes)).hexdigest()

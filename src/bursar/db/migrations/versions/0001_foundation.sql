@@ -1021,6 +1021,8 @@ create table invoice (
     release_at timestamptz,
     paid_amount numeric(38, 12) not null default 0,
     uses_wallet boolean not null default true,
+    uses_credits boolean not null default true,
+    auto_advance boolean not null default true,
     created_at timestamptz not null,
     updated_at timestamptz not null,
     unique (workspace, wire_id),
@@ -1035,6 +1037,9 @@ create index invoice_due on invoice (workspace, due_at, key) where status = 'DRA
 comment on column invoice.release_at is 'when the next part of fees charged in advance becomes revenue; null: nothing is deferred any more';
 create index invoice_open on invoice (workspace, due_at, key) where status in ('DUE', 'PARTIALLY_PAID');
 comment on column invoice.paid_amount is 'what came in for it and was not given back: the sum of its invoice_payment rows';
+create index invoice_custom_due on invoice (workspace, due_at, key) where status = 'DRAFT' and type = 'CUSTOM' and auto_advance;
+comment on column invoice.uses_credits is 'whether credits of its account pay it as it is issued';
+comment on column invoice.auto_advance is 'whether a bill run issues it';
 comment on column invoice.uses_wallet is 'whether it is paid out of its account''s wallet without being asked';
 comment on column invoice.due_at is 'when grace has ended and the bill run may issue it';
 
@@ -1300,6 +1305,13 @@ create unique index miscellaneous_charges_waiting on miscellaneous_charges (acco
 create unique index miscellaneous_charges_own on miscellaneous_charges (invoice) where account is null;
 create index miscellaneous_charges_invoice on miscellaneous_charges (invoice);
 comment on column miscellaneous_charges.account is 'whose next invoice takes them, or has taken them; null: given to the invoice itself';
+
+-- The lines of custom invoices, as they were set by hand.
+create table custom_invoice (
+    invoice bigint primary key references invoice on delete cascade,
+    workspace int not null references workspace,
+    items text not null
+);
 
 -- walls ------------------------------------------------------------------------------------------------------------
 
