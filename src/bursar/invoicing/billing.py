@@ -22,6 +22,7 @@ from bursar.db import audit
 from bursar.db.database import Connection, Database
 from bursar.invoicing import settlement, store
 from bursar.invoicing.content import Drawn, draw_up_all, posting_of
+from bursar.invoicing.crediting import use_credits
 from bursar.invoicing.model import postable, sequence_id, status_at_issue
 from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.release import defer, release_due
@@ -177,7 +178,9 @@ class _Run:
     async def _write(self, connection: Connection, drawn: Sequence[Drawn]) -> list[Drawn]:
         """Post, number and freeze."""
         caller = self._caller
-        # Wallets come before other balances, whoever holds them.
+        # Credits are held first, then wallets, then other balances, whoever holds them.
+        documents = await use_credits(connection, caller, [(one.header.account, one.document) for one in drawn])
+        drawn = [Drawn(one.header, document, one.content) for one, document in zip(drawn, documents, strict=True)]
         funds = await account_wallets.spendable(
             connection, caller, {one.header.account: one.header.currency for one in drawn}
         )

@@ -15,6 +15,7 @@ from bursar.db.database import Database, outage
 from bursar.db.idempotency import PURGE_BATCH, purge
 from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
+from bursar.invoicing.holds import expire_credits
 from bursar.invoicing.payments import Payments
 from bursar.invoicing.settlement import settle_due
 from bursar.invoicing.stating import run_statements
@@ -28,6 +29,7 @@ _DUE: Mapping[str, Callable[[Database, Caller], Awaitable[object]]] = {
     "renewals": renew_services,
     "invoices": bill,
     "settlements": settle_due,
+    "credits": expire_credits,
     "statements": run_statements,
 }
 """What falls due in a workspace, in the order in which it is run."""

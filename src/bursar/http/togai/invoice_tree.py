@@ -5,6 +5,7 @@ from typing import Any
 
 from bursar.http.door import Answer
 from bursar.http.encode import number
+from bursar.invoicing.crediting import charged, uses_of
 from bursar.invoicing.document import Document, Line, SlabLine
 from bursar.invoicing.model import in_advance
 from bursar.invoicing.ruled import ADDED, measured
@@ -43,7 +44,7 @@ def usage_tree(document: Document) -> list[InvoiceLineItem]:
 
 def revenue_tree(document: Document) -> InvoiceLineItem:
     """The grand total and what it is made of. A plan with a true-up has its own amount between gross and rate cards,
-    fees in advance theirs; what pricing rules added stands beside that.
+    fees in advance theirs; what pricing rules added stands beside that. Credits are what net is less than gross.
     """
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
@@ -54,20 +55,30 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
     if true_ups:
         subtotal = _amount(document, "Sub Total", "SUB_TOTAL_AMOUNT", document.subtotal, cards)
         extra = [_amount(document, line.description, "TRUE_UP_AMOUNT", line.amount, []) for line in true_ups]
-        whole = document.total - additions
+        whole = charged(document) - additions
         inner = [_amount(document, document.price_plan_name, "PRICE_PLAN_AMOUNT", whole, [subtotal, *extra])]
     if in_advance(document):
         inner = [_amount(document, "Advanced Fees", "TOTAL_ADVANCED_FEES", document.subtotal, cards)]
     if added:
         inner = [*inner, _amount(document, "Pricing Rules", "TOTAL_PRICING_RULE_ADDITION_AMOUNT", additions, added)]
-    for name, kind in (
-        ("Gross Amount", "GROSS_AMOUNT"),
-        ("Net Amount", "NET_AMOUNT"),
-        ("Total Amount", "TOTAL_AMOUNT"),
-        ("Grand Total Amount", "GRAND_TOTAL_AMOUNT"),
-    ):
+    net = [_amount(document, "Gross Amount", "GROSS_AMOUNT", charged(document), inner), *_credits(document)]
+    inner = [_amount(document, "Net Amount", "NET_AMOUNT", document.total, net)]
+    for name, kind in (("Total Amount", "TOTAL_AMOUNT"), ("Grand Total Amount", "GRAND_TOTAL_AMOUNT")):
         inner = [_amount(document, name, kind, document.total, inner)]
     return inner[0]
+
+
+def _credits(document: Document) -> list[InvoiceLineItem]:
+    """What credits pay, below zero; nothing where none does."""
+    items = [
+        InvoiceLineItem(
+            id=one.id, description=one.purpose, type="SUB_CREDITS", units=document.currency, value=number(-one.amount)
+        )
+        for one in uses_of(document)
+    ]
+    if not items:
+        return []
+    return [_amount(document, "Credits", "TOTAL_CREDITS", sum((item.value for item in items), Decimal(0)), items)]
 
 
 def _amount(
