@@ -13,7 +13,12 @@ from bursar.ledger.credit_model import ALL_FEES, ALL_USAGE, Credit
 from bursar.ledger.credit_service import Use, use
 from bursar.ledger.credit_store import hold_open, open_credits
 
+ORDER = "ORDER"
+"""The class of invoices of purchases."""
 _ZERO = Decimal(0)
+
+_AFTER = frozenset(("MISCELLANEOUS_CHARGE",))
+"""Types of lines that come after credits: what is charged by hand on top. Taxes do, too."""
 
 Left = dict[int, Decimal]
 """What is left of credits, by key."""
@@ -21,7 +26,7 @@ Left = dict[int, Decimal]
 
 def entities(line: Line) -> set[str]:
     """What credits for certain things call a line: its meter or add-on, its price plan, its kind of rate card."""
-    names = {line.price_version.price_plan_id}
+    names = set() if line.price_version is None else {line.price_version.price_plan_id}
     if line.meter is not None:
         names |= {line.meter.id, ALL_USAGE}
     if line.fee is not None:
@@ -43,9 +48,11 @@ def credited(document: Document, available: Iterable[Credit], left: Left) -> Doc
     """A document of which credits pay what they may, in their order; `left` goes down by it.
 
     A credit pays lines in the order of the invoice, those that are for what it is for. Lines below zero are not paid,
-    and lower what there is to pay.
+    and lower what there is to pay. Orders are paid with money alone.
     """
-    open_of = {entry.number: max(entry.amount, _ZERO) for entry in document.lines if entry.type in _COVERED}
+    if document.invoice_class == ORDER:
+        return document
+    open_of = {entry.number: max(entry.amount, _ZERO) for entry in document.lines if entry.type not in _AFTER}
     room = min(document.total - document.tax, sum(open_of.values(), _ZERO))
     uses: list[CreditUse] = []
     for credit in available:
@@ -108,10 +115,6 @@ async def hold_back(
         for account, document in documents
     ]
     return made, found, left
-
-
-_COVERED = frozenset(("USAGE_RATE_CARD", "FIXED_FEE_RATE_CARD", "PRICING_RULE_ADDITION", "TRUE_UP"))
-"""Types of lines that credits pay: custom charges and taxes come after them."""
 
 
 def _use(credit: Credit, parts: list[CreditedLines]) -> CreditUse:
