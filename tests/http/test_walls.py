@@ -154,7 +154,10 @@ def two(server: Server) -> Two:
     ingest(owner.http, sent)
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
     expect(owner.http.post(f"/accounts/{name}/wallet_topup", json={"topupAmount": 5}), 200)
-    invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
+    # What was due is paid out of the wallet by now.
+    invoice = expect(owner.http.get("/invoices", params={"owner_id": name}), 200)["data"][-1]["id"]
+    gift = {"accountId": name, "purpose": MARK, "effectiveFrom": "2024-05-01", "priority": 1, "creditAmount": 5}
+    credit = expect(owner.http.post("/credits", json={"creditRequests": [gift]}), 200)["credits"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
     delivery = _in_thread(lambda: server.run(lambda db: _delivery(db, owner)))
     told = {"event": "AccountLowThesholdReached", "url": f"https://{MARK}.example"}
@@ -177,6 +180,7 @@ def two(server: Server) -> Two:
         "feature_id": feature,
         "entry_id": _in_thread(lambda: server.run(lambda db: _grant(db, owner, name, feature))),
         "currency_id": "USD",
+        "credit_id": credit,
         "invoice_id": invoice,
         "number": "1",
         "statement_number": str(_in_thread(lambda: server.run(lambda db: _statement(db, owner, name)))),
@@ -273,6 +277,9 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "accountId": ids["account_id"], "startDate": "2024-05-01T00:00:00Z", "endDate": "2024-06-01T00:00:00Z",
             "status": "DUE", "lineItems": [{"value": 1}],
         },
+        "createCredit": {"creditRequests": [
+            {"accountId": ids["account_id"], "purpose": "x", "effectiveFrom": "2024-06-01", "priority": 1,
+             "creditAmount": 5}]},
         "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},
         "getMetrics": {
             "startTime": "2024-05-01T00:00:00Z", "endTime": "2024-06-01T00:00:00Z", "metricQueries": [

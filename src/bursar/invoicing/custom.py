@@ -16,7 +16,7 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.invoicing import store
 from bursar.invoicing.charges import Item, check_items
-from bursar.invoicing.content import Drawn, draw_up_all
+from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.custom_items import keep_items, queries
 from bursar.invoicing.issuing import issue
 from bursar.invoicing.model import CUSTOM, postable
@@ -119,12 +119,6 @@ async def delete_custom(connection: Connection, caller: Caller, identifier: str)
     await audit.record(connection, caller, "delete", "invoice", identifier)
 
 
-async def issue_due_customs(connection: Connection, caller: Caller, as_of: datetime, limit: int) -> list[Drawn]:
-    """Issue custom drafts that advance by themselves and whose period has ended; those that another run has are its."""
-    rows = await connection.fetch(queries.lock_due_customs, caller.workspace, as_of, limit)
-    return await _issue(connection, caller, [row["key"] for row in rows]) if rows else []
-
-
 async def _edit(connection: Connection, caller: Caller, key: int, identifier: str, change: InvoiceChange) -> None:
     if change.items is not None:
         check_items(change.items, "lineItems")
@@ -147,12 +141,8 @@ async def _edit(connection: Connection, caller: Caller, key: int, identifier: st
 
 async def _issue_now(connection: Connection, caller: Caller, key: int) -> None:
     await connection.execute(queries.set_due_at, caller.workspace, key, caller.now)
-    await _issue(connection, caller, [key])
-
-
-async def _issue(connection: Connection, caller: Caller, keys: Sequence[int]) -> list[Drawn]:
-    headers = await store.headers(connection, caller.workspace, keys)
-    return await issue(connection, caller, await draw_up_all(connection, caller.workspace, headers, take=True))
+    headers = await store.headers(connection, caller.workspace, [key])
+    await issue(connection, caller, await draw_up_all(connection, caller.workspace, headers, take=True))
 
 
 async def _checked(connection: Connection, caller: Caller, key: int) -> None:

@@ -199,6 +199,24 @@ class Line(Part, frozen=True, kw_only=True):
     """Of an amount that was set by hand."""
 
 
+class CreditedLines(Part, frozen=True, kw_only=True):
+    """What a credit pays of one line."""
+
+    number: int
+    """Of the line."""
+    amount: Decimal
+
+
+class CreditUse(Part, frozen=True, kw_only=True):
+    """What an invoice uses of a credit."""
+
+    id: str
+    purpose: str
+    priority: int
+    lines: list[CreditedLines]
+    amount: Decimal
+
+
 class Party(Part, frozen=True, kw_only=True):
     """A name and where to reach it."""
 
@@ -245,8 +263,11 @@ class Document(Part, frozen=True, kw_only=True):
     """Of the lines of rate cards."""
     tax: Decimal
     total: Decimal
+    """What is left to be paid in money: lines and taxes less credits."""
     rules: list[RuleRun] | msgspec.UnsetType = msgspec.UNSET
     """What became of each of the plan's pricing rules for such an invoice; left out where there are none."""
+    credits: list[CreditUse] | msgspec.UnsetType = msgspec.UNSET
+    """What credits pay, in their order; left out where there are none."""
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")

@@ -120,11 +120,13 @@ def status_at_issue(total: Decimal) -> str:
 
 def issue_transaction(document: Document, invoice: int, account: int, accounting_date: date) -> Transaction | None:
     """The postings of an issue: the receivable of the total against the unrounded revenue of each line, the
-    differences to rounding. What is charged in advance is deferred instead. None where nothing is charged.
+    differences to rounding. What credits pay is taken out of them. What is charged in advance is deferred instead.
+    None where nothing is charged.
     """
     deferred = LedgerAccount(Kind.DEFERRED, document.currency, account) if in_advance(document) else None
     postings: list[Posting] = [
         *side(LedgerAccount(Kind.RECEIVABLE, document.currency, account), document.total),
+        *credit_postings(document, account),
         *(
             posting
             for entry in document.lines
@@ -142,6 +144,15 @@ def income(currency: str, entry: Line) -> LedgerAccount:
     if entry.charge is not UNSET and not entry.charge.revenue:
         return LedgerAccount(Kind.ADJUSTMENT, currency, detail="miscellaneous")
     return _revenue(currency, plan_line(entry))
+
+
+def credit_postings(document: Document, account: int) -> tuple[Posting, ...]:
+    """What the issue of a document takes out of credits."""
+    if document.credits is UNSET:
+        return ()
+    return tuple(
+        Posting(LedgerAccount(Kind.CREDIT, document.currency, account, one.id), one.amount) for one in document.credits
+    )
 
 
 @lru_cache(maxsize=4096)

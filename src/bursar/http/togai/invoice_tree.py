@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from bursar.http.door import Answer
 from bursar.http.encode import number
+from bursar.invoicing.crediting import charged, uses_of
 from bursar.invoicing.document import Document, Line, SlabLine
 from bursar.invoicing.model import in_advance
 from bursar.invoicing.ruled import ADDED, measured
@@ -45,7 +46,8 @@ def usage_tree(document: Document) -> list[InvoiceLineItem]:
 
 def revenue_tree(document: Document) -> InvoiceLineItem:
     """The grand total and what it is made of. A plan with a true-up has its own amount between gross and rate cards,
-    fees in advance theirs; what pricing rules added and what was charged by hand stand beside that.
+    fees in advance theirs; what pricing rules added and what was charged by hand stand beside that. Net is less than
+    gross by credits.
     """
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
@@ -53,7 +55,6 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
     added = [_addition(line, document.currency) for line in document.lines if line.type == ADDED]
     additions = sum((item.value for item in added), Decimal(0))
     charges = [_charge(line, document.currency) for line in document.lines if line.type == "MISCELLANEOUS_CHARGE"]
-    charged = sum((item.value for item in charges), Decimal(0))
     cards += [_custom(line, document.currency) for line in document.lines if line.type == "CUSTOM_AMOUNT"]
     inner = cards
     if true_ups:
@@ -67,15 +68,26 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
     if added:
         inner = [*inner, _amount(document, "Pricing Rules", "TOTAL_PRICING_RULE_ADDITION_AMOUNT", additions, added)]
     if charges:
-        inner = [*inner, _amount(document, "Miscellaneous Charges", "TOTAL_MISCELLANEOUS_CHARGES", charged, charges)]
-    for name, kind in (
-        ("Gross Amount", "GROSS_AMOUNT"),
-        ("Net Amount", "NET_AMOUNT"),
-        ("Total Amount", "TOTAL_AMOUNT"),
-        ("Grand Total Amount", "GRAND_TOTAL_AMOUNT"),
-    ):
+        sum_of = sum((item.value for item in charges), Decimal(0))
+        inner = [*inner, _amount(document, "Miscellaneous Charges", "TOTAL_MISCELLANEOUS_CHARGES", sum_of, charges)]
+    net = [_amount(document, "Gross Amount", "GROSS_AMOUNT", charged(document), inner), *_credits(document)]
+    inner = [_amount(document, "Net Amount", "NET_AMOUNT", document.total, net)]
+    for name, kind in (("Total Amount", "TOTAL_AMOUNT"), ("Grand Total Amount", "GRAND_TOTAL_AMOUNT")):
         inner = [_amount(document, name, kind, document.total, inner)]
     return inner[0]
+
+
+def _credits(document: Document) -> list[InvoiceLineItem]:
+    """What credits pay, below zero; nothing where none does."""
+    items = [
+        InvoiceLineItem(
+            id=one.id, description=one.purpose, type="SUB_CREDITS", units=document.currency, value=number(-one.amount)
+        )
+        for one in uses_of(document)
+    ]
+    if not items:
+        return []
+    return [_amount(document, "Credits", "TOTAL_CREDITS", sum((item.value for item in items), Decimal(0)), items)]
 
 
 def _amount(
