@@ -69,6 +69,8 @@ BODIES: dict[str, Any] = {
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
     "updateInvoice": {"status": "PAID"},
+    "manageMiscellaneousChargesInAccount": {"items": [{"name": "Mine", "value": "1"}]},
+    "manageMiscellaneousChargesInInvoice": {"items": [{"name": "Mine", "value": "1"}]},
     "updateWalletForAccount": {"status": "INACTIVE"},
     "topUpWalletForAccount": {"topupAmount": 5},
     "initiateOneTimeEntitlementPlan": {"type": "WALLET_TOPUP", "walletTopupDetails": {"topupAmount": 5}},
@@ -162,6 +164,10 @@ def two(server: Server) -> Two:
     bought = expect(owner.http.post(f"/accounts/{name}/purchases", json=topup), 200)["id"]
     body = {**topup, "paymentMode": "PREPAID"}
     proposed = expect(owner.http.post(f"/accounts/{name}/purchase_proposals", json=body), 200)["id"]
+    # What was due is paid out of the wallet by now.
+    invoice = expect(owner.http.get("/invoices", params={"owner_id": name}), 200)["data"][-1]["id"]
+    gift = {"accountId": name, "purpose": MARK, "effectiveFrom": "2024-05-01", "priority": 1, "creditAmount": 5}
+    credit = expect(owner.http.post("/credits", json={"creditRequests": [gift]}), 200)["credits"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
     delivery = _in_thread(lambda: server.run(lambda db: _delivery(db, owner)))
     told = {"event": "AccountLowThesholdReached", "url": f"https://{MARK}.example"}
@@ -184,6 +190,7 @@ def two(server: Server) -> Two:
         "feature_id": feature,
         "entry_id": _in_thread(lambda: server.run(lambda db: _grant(db, owner, name, feature))),
         "currency_id": "USD",
+        "credit_id": credit,
         "invoice_id": invoice,
         "purchase_id": bought,
         "purchase_proposal_id": proposed,
@@ -278,6 +285,13 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "licenseEntriesConfig": {"mode": "CUSTOM"},
         },
         "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
+        "createCustomInvoice": {
+            "accountId": ids["account_id"], "startDate": "2024-05-01T00:00:00Z", "endDate": "2024-06-01T00:00:00Z",
+            "status": "DUE", "lineItems": [{"value": 1}],
+        },
+        "createCredit": {"creditRequests": [
+            {"accountId": ids["account_id"], "purpose": "x", "effectiveFrom": "2024-06-01", "priority": 1,
+             "creditAmount": 5}]},
         "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},
         "getMetrics": {
             "startTime": "2024-05-01T00:00:00Z", "endTime": "2024-06-01T00:00:00Z", "metricQueries": [

@@ -80,6 +80,11 @@ class Database:
         return cls(pool, readers, dsn)
 
     @property
+    def dsn(self) -> str:
+        """Where it is, for a process of one's own that works on it."""
+        return self._dsn
+
+    @property
     def size(self) -> int:
         """How many transactions there can be at once."""
         return self._pool.get_max_size()

@@ -15,6 +15,8 @@ OWNS: tuple[str, ...] = (
     "invoice_payment",
     "remittance",
     "remittance_line",
+    "miscellaneous_charges",
+    "custom_invoice",
     "invoice_template",
     "statement",
     "statement_destination",

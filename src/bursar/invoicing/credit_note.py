@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from bursar.invoicing.crediting import charged
 from bursar.invoicing.document import Document, Part, Party, Seller
 
 FORMAT = 1
@@ -41,6 +42,8 @@ class CreditNote(Part, frozen=True, kw_only=True):
     account: Party
     lines: list[CreditedLine]
     tax: Decimal
+    credits: Decimal
+    """What credits had paid, and have again."""
     total: Decimal
 
 
@@ -74,6 +77,7 @@ def of_invoice(document: Document, identifier: str, sequence_id: str, now: datet
             for entry in document.lines
         ],
         tax=document.tax,
+        credits=charged(document) - document.total,
         total=document.total,
     )
 

@@ -2,8 +2,8 @@
 -- The invoice that a purchase is to be paid by, which its issue follows at once.
 with made as (
     insert into invoice (workspace, wire_id, account, type, class, status, starts_at, ends_at, due_at, uses_wallet,
-        created_at, updated_at)
-    values ($1, $2, $3, $4, 'ORDER', 'DRAFT', $5, $6, $7, false, $8, $8) returning key
+        uses_credits, created_at, updated_at)
+    values ($1, $2, $3, $4, 'ORDER', 'DRAFT', $5, $6, $7, false, false, $8, $8) returning key
 )
 insert into purchase_order (purchase, workspace, invoice) select $9, $1, key from made returning invoice;
 

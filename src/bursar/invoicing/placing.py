@@ -20,7 +20,7 @@ from bursar.invoicing.model import ORDER_ADVANCED, ORDER_ONCE, Content
 from bursar.invoicing.order_lines import PlanOrder, topup_content
 from bursar.invoicing.orders import queries
 from bursar.invoicing.store import Header
-from bursar.ledger import account_wallets
+from bursar.ledger.service import balances_held
 from bursar.purchases import store as segments
 from bursar.purchases.edits import On, edited
 from bursar.purchases.model import billing_periods, span
@@ -65,13 +65,13 @@ async def place(
 ) -> int:
     """Make and issue the order of a purchase; returns the key of its invoice.
 
-    What is to be paid from the wallet, or put into it, is held from here on.
+    The wallet is held from here on: the order may be paid from it, or be for it.
     """
     exponent: int = await connection.fetchval(queries.currency_exponent, caller.workspace, account.currency)
     one = await priced(connection, caller, account, purchase.goods, plan, exponent)
     assert one.content.total == purchase.price, "a purchase costs what it was said to cost"
     # Wallets come before other balances, whoever holds them.
-    await account_wallets.spendable(connection, caller, {account.key: account.currency})
+    await balances_held(connection, caller, {account.key: account.currency})
     invoice: int = await connection.fetchval(
         queries.insert_order,
         caller.workspace,
@@ -88,7 +88,7 @@ async def place(
     if purchase.payment_mode == "PREPAID":
         header = msgspec.structs.replace(header, net_term_days=0)
     drawn = Drawn(header, _document(header, one.content, plan), one.content)
-    await issuing.issue(connection, caller, [drawn], from_wallets=False)
+    await issuing.issue(connection, caller, [drawn])
     return invoice
 
 

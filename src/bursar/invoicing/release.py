@@ -12,7 +12,7 @@ from bursar.core.period import Period
 from bursar.db import audit
 from bursar.db.database import Connection, Database
 from bursar.invoicing.document import Document, Line, frozen
-from bursar.invoicing.model import in_advance, is_order, plan_line
+from bursar.invoicing.model import in_advance, income, is_order
 from bursar.invoicing.store import queries
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
 from bursar.ledger.service import post_all
@@ -136,7 +136,7 @@ def _postings(deferred: Deferred, since: datetime, until: datetime) -> tuple[Pos
         before = Decimal(0) if since == period.start else earned(line.unrounded, period, since, document.timezone)
         part = earned(line.unrounded, period, until, document.timezone) - before
         postings += side(LedgerAccount(Kind.DEFERRED, document.currency, deferred.account), part)
-        postings += side(LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(line)), -part)
+        postings += side(income(document.currency, line), -part)
     return tuple(postings)
 
 

@@ -12,12 +12,14 @@ from bursar.core.errors import NotFound, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.invoicing import credit_note, orders, refunds, settlement, store
+from bursar.invoicing.crediting import uses_of
 from bursar.invoicing.document import Document, digest, frozen
-from bursar.invoicing.model import CREDIT_SERIES, in_advance, is_order, plan_line, sequence_id
+from bursar.invoicing.model import CREDIT_SERIES, credit_postings, in_advance, income, is_order, sequence_id
 from bursar.invoicing.parties import conceal, reveal
 from bursar.invoicing.release import still_deferred
 from bursar.invoicing.settlement import OPEN, Paying, Source, Standing
 from bursar.invoicing.store import Header, queries
+from bursar.ledger.credit_service import give_back
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
 from bursar.ledger.service import post
 
@@ -54,12 +56,12 @@ def reversal(
     deferred = LedgerAccount(Kind.DEFERRED, document.currency, account)
     where = OPEN.get(status, Kind.RECEIVABLE)
     postings: list[Posting] = list(side(_ledger_account(where, document.currency, account), -document.total))
+    postings += [Posting(one.ledger_account, -one.amount) for one in credit_postings(document, account)]
     for entry in document.lines:
         later = still_deferred(document, entry, release_at) if in_advance(document) else Decimal(0)
         if is_order(document):
             later = entry.unrounded
-        revenue = LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry))
-        postings += [*side(revenue, entry.unrounded - later), *side(deferred, later)]
+        postings += [*side(income(document.currency, entry), entry.unrounded - later), *side(deferred, later)]
     rounding = sum((entry.rounding for entry in document.lines), Decimal(0))
     postings += side(LedgerAccount(Kind.ROUNDING, document.currency), -rounding)
     return Transaction(CREDIT_NOTE, key, day, f"credit note of invoice {document.id}", tuple(postings))
@@ -72,14 +74,14 @@ def refusal(identifier: str, status: str, wanted: str) -> str:
     return f"invoice {identifier!r} is {status} and cannot become {wanted}"
 
 
-def check_reversal(one: Standing, wanted: Wanted) -> None:
-    """Raise `WrongState` where an invoice cannot be voided, or given back."""
+def check_reversal(one: Standing, wanted: Wanted, *, credited: bool) -> None:
+    """Raise `WrongState` where an invoice cannot be voided or given back; `credited`: credits paid some of it."""
     if wanted == "VOID":
         if one.status not in OPEN:
             raise WrongState(refusal(one.id, one.status, wanted))
         if one.paid:
             raise WrongState(f"invoice {one.id!r} is paid in part; it is taken back by REFUND_INITIATED")
-    elif not one.paid:
+    elif not one.paid and not (credited and one.status == "PAID"):
         raise WrongState(f"invoice {one.id!r} has no payment that could be given back")
     elif one.status not in ("PAID", "PARTIALLY_PAID"):
         raise WrongState(refusal(one.id, one.status, wanted))
@@ -104,7 +106,6 @@ async def change_status(connection: Connection, caller: Caller, identifier: str,
         await settlement.pay(connection, caller, [Paying(one.key, one.open, Source.OUTSIDE)])
         return
     if wanted in ("VOID", "REFUND_INITIATED"):
-        check_reversal(one, wanted)
         becomes = await _take_back(connection, caller, one, wanted, row["release_at"])
     else:
         moved = settlement_of(one, wanted, local_date(caller.now, one.zone))
@@ -123,8 +124,10 @@ async def _take_back(
     (header,) = await store.headers(connection, caller.workspace, [one.key])
     assert header.content is not None, "an issued invoice has a document"
     document = reveal(frozen(header.content), header.parties, header.secret)
+    check_reversal(one, wanted, credited=bool(uses_of(document)))
     if is_order(document):
         await orders.withdraw(connection, caller, one.key, one.id)
+    await give_back(connection, caller, one.id)
     day = local_date(caller.now, one.zone)
     reversed_by = reversal(document, one.status, key=one.key, account=one.account, release_at=release_at, day=day)
     status, left = ("VOID", one.paid) if wanted == "VOID" else await refunds.begin(connection, caller, one)

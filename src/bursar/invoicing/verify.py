@@ -10,6 +10,7 @@ from bursar.db.database import Connection, Row
 from bursar.db.verify import Check
 from bursar.invoicing import credit_note, payments, refunds, settlement, store
 from bursar.invoicing.content import draw_up_all
+from bursar.invoicing.crediting import charged
 from bursar.invoicing.document import Document, digest, from_text, unpack
 from bursar.invoicing.model import in_advance, same_charges, sequence_id
 from bursar.invoicing.release import unearned
@@ -72,8 +73,8 @@ async def _adds_up(connection: Connection) -> list[str]:
         if document is None:
             continue
         total = sum((entry.amount + entry.tax for entry in document.lines), Decimal(0))
-        if total != document.total:
-            problems.append(f"the lines of invoice {row['wire_id']} sum to {total}, its total is {document.total}")
+        if total != charged(document):
+            problems.append(f"the lines of invoice {row['wire_id']} sum to {total}, it comes to {charged(document)}")
         problems += [
             f"line {entry.number} of invoice {row['wire_id']} is not its slabs and rules rounded once"
             for entry in document.lines
@@ -122,9 +123,9 @@ async def _recomputed(connection: Connection) -> list[str]:
                 if kept is None:
                     continue
                 same = same_charges(kept.lines, now.lines) and kept.rules == now.rules
-                if not same or kept.total != now.total:
+                if not same or charged(kept) != now.total:
                     problems.append(
-                        f"invoice {drawn.header.id} is of {kept.total}, its usage and prices give {now.total}"
+                        f"invoice {drawn.header.id} is of {charged(kept)}, its usage and prices give {now.total}"
                     )
     return problems[:_LIMIT]
 
@@ -158,7 +159,7 @@ async def _credited(connection: Connection) -> list[str]:
                        row["invoice_id"])  # fmt: skip
             if digest(row["content"].encode(), row["parties"]) != row["hash"] or facts != columns:
                 problems.append(f"credit note {row['wire_id']} is not what was issued")
-            amounts = sum((entry.amount + entry.tax for entry in note.lines), Decimal(0))
+            amounts = sum((entry.amount + entry.tax for entry in note.lines), Decimal(0)) - note.credits
             if row["status"] not in TAKEN_BACK or not note.total == amounts == row["invoice_total"]:
                 problems.append(f"credit note {row['wire_id']} does not take back the whole of {row['invoice_id']}")
     return problems[:_LIMIT]

@@ -14,6 +14,7 @@ from bursar.invoicing.stating import fill_new, workspaces_to_fill
 from bursar.jobs.model import Job, Kind, Status
 from bursar.jobs.running import begin, finish, open_jobs, run_entries
 from bursar.purchases.migration import as_of, migrate_account
+from bursar.runtime.hands import hands
 from bursar.runtime.wall import wall
 
 EVERY_SECONDS = 1.0
@@ -77,7 +78,7 @@ async def _run(db: Database, caller: Caller, identifier: str) -> None:
         return
     acting = as_of(caller, job)
     if job.kind is Kind.BILL_RUN:
-        await run_bill_run(db, acting, job)
+        await run_bill_run(db, acting, job, hands)
     else:
         await _migrate(db, acting, job)
     await finish(db, acting, job)

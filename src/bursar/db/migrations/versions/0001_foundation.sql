@@ -829,6 +829,59 @@ comment on column balance_notification.event is '1 low cleared, 2 high cleared, 
 create trigger balance_notification_append_only before update or delete or truncate on balance_notification
     for each statement execute function append_only();
 
+-- Money that an account has in advance: given, or paid for. What is left of it is owed, in a ledger account of its own whose
+-- detail is the id.
+create table credit (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    account bigint not null references account,
+    currency text not null,
+    purpose text not null,
+    entities text[] not null,
+    priority int not null,
+    effective_from date not null,
+    effective_until date,
+    starts_at timestamptz not null,
+    ends_at timestamptz,
+    grantor_id text,
+    idempotency_key text collate "C",
+    granted numeric(38, 12) not null check (granted > 0),
+    paid numeric(38, 12) not null check (paid between 0 and granted),
+    consumed numeric(38, 12) not null default 0 check (consumed >= 0),
+    lapsed numeric(38, 12) not null default 0 check (lapsed >= 0),
+    voided_at timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id),
+    unique (account, idempotency_key),
+    check (consumed + lapsed <= granted),
+    check (starts_at < ends_at)
+);
+create index credit_open on credit (account, key) where granted > consumed + lapsed;
+create index credit_ending on credit (workspace, ends_at) where granted > consumed + lapsed;
+create index credit_recent on credit (workspace, key);
+comment on column credit.entities is 'what it may be used for; none: everything';
+comment on column credit.paid is 'how much of it was paid for';
+comment on column credit.lapsed is 'what expired or was voided';
+
+-- Every change of what is left of a credit.
+create table credit_entry (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    credit bigint not null references credit,
+    kind text not null check (kind in ('CREDITED', 'DEBITED', 'EXPIRED', 'VOIDED')),
+    amount numeric(38, 12) not null check (amount > 0),
+    invoice_id text collate "C",
+    recorded_at timestamptz not null,
+    check (invoice_id is not null or kind <> 'DEBITED')
+);
+create index credit_entry_credit on credit_entry (credit, key);
+create index credit_entry_invoice on credit_entry (workspace, invoice_id) where invoice_id is not null;
+comment on column credit_entry.invoice_id is 'the invoice that it was used for; with CREDITED: that gave it back';
+create trigger credit_entry_append_only before update or delete or truncate on credit_entry
+    for each statement execute function append_only();
+
 create trigger posting_append_only before update or delete or truncate on posting
     for each statement execute function append_only();
 create trigger ledger_account_append_only before update or delete or truncate on ledger_account
@@ -1062,6 +1115,8 @@ create table invoice (
     release_at timestamptz,
     paid_amount numeric(38, 12) not null default 0,
     uses_wallet boolean not null default true,
+    uses_credits boolean not null default true,
+    auto_advance boolean not null default true,
     created_at timestamptz not null,
     updated_at timestamptz not null,
     unique (workspace, wire_id),
@@ -1076,6 +1131,9 @@ create index invoice_due on invoice (workspace, due_at, key) where status = 'DRA
 comment on column invoice.release_at is 'when the next part of fees charged in advance becomes revenue; null: nothing is deferred any more';
 create index invoice_open on invoice (workspace, due_at, key) where status in ('DUE', 'PARTIALLY_PAID');
 comment on column invoice.paid_amount is 'what came in for it and was not given back: the sum of its invoice_payment rows';
+create index invoice_custom_due on invoice (workspace, due_at, key) where status = 'DRAFT' and type = 'CUSTOM' and auto_advance;
+comment on column invoice.uses_credits is 'whether credits of its account pay it as it is issued';
+comment on column invoice.auto_advance is 'whether a bill run issues it';
 comment on column invoice.uses_wallet is 'whether it is paid out of its account''s wallet without being asked';
 comment on column invoice.due_at is 'when grace has ended and the bill run may issue it';
 
@@ -1121,7 +1179,7 @@ create table credit_note (
     series text collate "C" not null,
     number bigint not null,
     currency text not null,
-    total numeric(38, 12) not null check (total > 0),
+    total numeric(38, 12) not null check (total >= 0),
     content text not null,
     parties bytea not null,
     hash bytea not null,
@@ -1334,6 +1392,28 @@ comment on column remittance_line.wire_id is 'of the invoice, the credit or the 
 create trigger remittance_line_append_only before update or delete or truncate on remittance_line
     for each statement execute function append_only();
 
+-- Charges that were set by hand, as lists: of a draft, or of an account, whose next invoice takes them.
+create table miscellaneous_charges (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    account bigint references account,
+    invoice bigint references invoice on delete cascade,
+    items text not null,
+    updated_at timestamptz not null,
+    check (account is not null or invoice is not null)
+);
+create unique index miscellaneous_charges_waiting on miscellaneous_charges (account) where invoice is null;
+create unique index miscellaneous_charges_own on miscellaneous_charges (invoice) where account is null;
+create index miscellaneous_charges_invoice on miscellaneous_charges (invoice);
+comment on column miscellaneous_charges.account is 'whose next invoice takes them, or has taken them; null: given to the invoice itself';
+
+-- The lines of custom invoices, as they were set by hand.
+create table custom_invoice (
+    invoice bigint primary key references invoice on delete cascade,
+    workspace int not null references workspace,
+    items text not null
+);
+
 -- walls ------------------------------------------------------------------------------------------------------------
 
 -- Requests on behalf of a workspace run as bursar_api, which sees that workspace's rows and no others, whatever a
@@ -1360,6 +1440,6 @@ end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
-revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, charge, feature_entry, invoice_document,
+revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, credit_entry, charge, feature_entry, invoice_document,
     credit_note, invoice_payment, remittance_line from bursar_api;
 revoke insert, delete on workspace from bursar_api;
