@@ -42,8 +42,8 @@ select * from feature_grant where workspace = $1 and feature_balance = $2 and wi
 -- name: insert_grant
 -- Add a grant; nothing where the balance has one of that id.
 insert into feature_grant (workspace, feature_balance, wire_id, source, effective_from, effective_until, granted, used,
-    created_at)
-values ($1, $2, $3, $4, $5, $6, $7, 0, $8)
+    created_at, purchase)
+values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)
 on conflict (feature_balance, wire_id) do nothing returning key;
 
 -- name: change_grant
