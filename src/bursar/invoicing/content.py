@@ -14,7 +14,7 @@ from bursar.invoicing import store
 from bursar.invoicing.document import FORMAT, Document, Meter
 from bursar.invoicing.model import ADVANCED, Content, Facts, draw_up, issue_transaction
 from bursar.invoicing.pricing import Pricing
-from bursar.invoicing.store import Header
+from bursar.invoicing.store import Cycle, Header
 from bursar.ledger.model import Transaction
 from bursar.purchases.model import cycle_number, opens_cycle
 from bursar.usage import quantities
@@ -33,9 +33,17 @@ class Drawn(msgspec.Struct, frozen=True):
 
 
 async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[Header]) -> list[Drawn]:
-    """The documents of billing periods, computed from usage and prices; few statements whatever their number."""
-    versions = await plans.versions(connection, workspace, list({header.plan_version for header in headers}))
-    cards = [(header, meter) for header in headers for meter in _meters(header, versions[header.plan_version])]
+    """The documents of billing periods, computed from usage and prices; few statements whatever their number.
+
+    Invoices of no association are left out.
+    """
+    planned = [(header, header.cycle) for header in headers if header.cycle is not None]
+    return await _planned(connection, workspace, planned) if planned else []
+
+
+async def _planned(connection: Connection, workspace: int, headers: Sequence[tuple[Header, Cycle]]) -> list[Drawn]:
+    versions = await plans.versions(connection, workspace, list({cycle.plan_version for _, cycle in headers}))
+    cards = [(header, meter) for header, cycle in headers for meter in _meters(header, versions[cycle.plan_version])]
     charged = {fee.add_on for version in versions.values() for fee in version.details.fees}
     names = await add_ons.display_names(connection, workspace, list(charged))
     known = await store.meters(connection, workspace, list({meter for _, meter in cards}))
@@ -44,16 +52,16 @@ async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[
     by_invoice = {(header.key, meter): amount for (header, meter), amount in zip(cards, used, strict=True)}
     pricings: dict[tuple[int, str], Pricing] = {}
     drawn = []
-    for place, header in enumerate(headers):
-        plan = versions[header.plan_version]
+    for place, (header, cycle) in enumerate(headers):
+        plan = versions[cycle.plan_version]
         if place % _STRETCH == 0 or plan.details.rules:
             await asyncio.sleep(0)
-        name = (header.plan_version, header.currency)
+        name = (cycle.plan_version, header.currency)
         if name not in pricings:
             pricings[name] = Pricing(plan, header.currency, header.exponent, known)
         used_of = {meter: by_invoice[header.key, meter] for meter in _meters(header, plan)}
-        content = draw_up(_facts(header, plan, used_of, known, names), pricings[name])
-        drawn.append(Drawn(header, _document(header, plan, content), content))
+        content = draw_up(_facts(header, cycle, plan, used_of, known, names), pricings[name])
+        drawn.append(Drawn(header, _document(header, content, plan, cycle.schedule_id), content))
     return drawn
 
 
@@ -64,7 +72,7 @@ def posting_of(drawn: Drawn) -> Transaction | None:
     """
     header = drawn.header
     moment = header.period.start if header.type == ADVANCED else header.period.end - _INSTANT
-    day = local_date(moment, header.calendar.zone)
+    day = local_date(moment, header.zone)
     return issue_transaction(drawn.document, header.key, header.account, day)
 
 
@@ -79,12 +87,13 @@ def _meters(header: Header, plan: plans.PlanVersion) -> list[int]:
 
 def _facts(
     header: Header,
+    billed: Cycle,
     plan: plans.PlanVersion,
     used: Mapping[int, Decimal],
     meters: Mapping[int, Meter],
     names: Mapping[int, str],
 ) -> Facts:
-    start, calendar = header.period.start, header.calendar
+    start, calendar = header.period.start, billed.calendar
     cycle = calendar.cycle_at(start)
     days = days_in(header.period, calendar.zone)
     with_fees = bool(plan.details.fees)  # nothing else asks where in the association the cycle lies
@@ -97,13 +106,13 @@ def _facts(
         days=days,
         of_days=days if cycle == header.period else days_in(cycle, calendar.zone),
         advance=header.type == ADVANCED,
-        cycle=cycle_number(calendar, header.anchor, start) if with_fees else 0,
-        opens_cycle=with_fees and opens_cycle(calendar, header.anchor, start),
+        cycle=cycle_number(calendar, billed.anchor, start) if with_fees else 0,
+        opens_cycle=with_fees and opens_cycle(calendar, billed.anchor, start),
         add_ons=names,
     )
 
 
-def _document(header: Header, plan: plans.PlanVersion, content: Content) -> Document:
+def _document(header: Header, content: Content, plan: plans.PlanVersion, schedule_id: str) -> Document:
     return Document(
         format=FORMAT,
         id=header.id,
@@ -112,13 +121,13 @@ def _document(header: Header, plan: plans.PlanVersion, content: Content) -> Docu
         invoice_class=header.invoice_class,
         start_date=header.period.start,
         end_date=header.period.end,
-        timezone=header.calendar.zone,
+        timezone=header.zone,
         invoice_date=header.due_at,
-        due_date=pay_by(header.due_at, header.net_term_days, header.calendar.zone),
+        due_date=pay_by(header.due_at, header.net_term_days, header.zone),
         net_term_days=header.net_term_days,
         currency=header.currency,
         decimals=header.exponent,
-        schedule_id=header.schedule_id,
+        schedule_id=schedule_id,
         seller=header.seller,
         customer=header.customer,
         account=header.account_party,

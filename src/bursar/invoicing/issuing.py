@@ -1,4 +1,4 @@
-"""Issuing: invoices posted, numbered, frozen and paid as far as credits and wallets reach, in one transaction a batch."""
+"""Issuing: invoices posted, numbered, frozen, and paid as far as credits and wallets reach; a batch, a transaction."""
 
 import asyncio
 import hashlib

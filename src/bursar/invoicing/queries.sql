@@ -53,14 +53,15 @@ with found as materialized (
     select i.key, i.wire_id, i.workspace, i.account, i.type, i.class, i.status, i.starts_at, i.ends_at, i.due_at,
         i.paid_amount, i.updated_at, s.calendar, s.price_plan_version, h.wire_id as schedule_id, h.starts_at as anchor,
         d.content, d.parties, d.issued_at, n.number as credit_note
-    from invoice i join schedule_segment s on s.key = i.segment join schedule h on h.key = i.schedule
+    from invoice i left join schedule_segment s on s.key = i.segment left join schedule h on h.key = i.schedule
     left join invoice_document d on d.invoice = i.key left join credit_note n on n.invoice = i.key
     where i.workspace = $1 and i.key = any(array(select unnest($2::bigint[])))
 )
-select f.*, o.*, w.name as workspace_name, w.seller, coalesce(o.own_net_term_days, w.net_term_days) as net_term_days
+select f.*, o.*, w.name as workspace_name, w.seller, coalesce(o.own_net_term_days, w.net_term_days) as net_term_days,
+    coalesce(o.own_zone, w.timezone) as zone
 from found f join workspace w on w.key = f.workspace
 cross join lateral (
-    select a.togai_id as account_id, a.currency, x.exponent, a.net_term_days as own_net_term_days,
+    select a.togai_id as account_id, a.currency, x.exponent, a.net_term_days as own_net_term_days, a.timezone as own_zone,
         p.name as account_name, coalesce(p.primary_email, q.primary_email) as account_email,
         coalesce(p.address, q.address) as account_address, c.togai_id as customer_id, q.name as customer_name,
         q.primary_email as customer_email, q.address as customer_address, q.secret
