@@ -178,6 +178,11 @@ def furnish(server: Server) -> Two:
     told = {"event": "AccountLowThesholdReached", "url": f"https://{MARK}.example"}
     expect(owner.http.put("/bursar/v1/event_subscriptions", json={"subscriptions": [told]}), 200)
     expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
+    paid = {
+        "accountId": name, "currency": "USD", "totalAmount": 1, "lineItemRecords": [], "notes": MARK,
+        "externalPaymentReference": {"sourceName": MARK, "sourceType": "CARD", "transactionNumber": "1"},
+    }  # fmt: skip
+    payment = expect(owner.http.post("/payments", json=paid), 201)["id"]
     ids = {
         "job_id": expect(owner.http.get("/jobs"), 200)["data"][0]["id"],
         "account_id": name,
@@ -196,6 +201,7 @@ def furnish(server: Server) -> Two:
         "entry_id": _in_thread(lambda: server.run(lambda db: _grant(db, owner, name, feature))),
         "currency_id": "USD",
         "credit_id": credit,
+        "payment_id": payment,
         "invoice_id": invoice,
         "purchase_id": bought,
         "purchase_proposal_id": proposed,
@@ -293,6 +299,10 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "createCustomInvoice": {
             "accountId": ids["account_id"], "startDate": "2024-05-01T00:00:00Z", "endDate": "2024-06-01T00:00:00Z",
             "status": "DUE", "lineItems": [{"value": 1}],
+        },
+        "createPayments": {
+            "accountId": ids["account_id"], "currency": "USD", "totalAmount": 1, "lineItemRecords": [],
+            "externalPaymentReference": {"sourceName": "x", "sourceType": "CARD", "transactionNumber": "1"},
         },
         "createCredit": {"creditRequests": [
             {"accountId": ids["account_id"], "purpose": "x", "effectiveFrom": "2024-06-01", "priority": 1,
