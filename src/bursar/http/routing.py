@@ -167,6 +167,8 @@ async def _perform(
     content = b""
     if operation.body is not None:
         content = await read_body(request)
+        if not content and operation.may_be_empty:
+            content = b"null"
         arguments["body"] = content if operation.body is bytes else decode_body(content, operation.body)
 
     async def run(joined: Database) -> Response:
