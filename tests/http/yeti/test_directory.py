@@ -56,6 +56,15 @@ def test_a_contact_s_life(server: Server, tenant: Tenant) -> None:
             data["relationships"]["contractor"]["data"]["id"],
         ) == expected  # fmt: skip
     assert get(tenant, f"contacts/{number}/contractor")["data"]["id"] == two
+    link = f"contacts/{number}/relationships/contractor"
+    for method, to in (("PUT", one), ("PATCH", two)):
+        moved = send(tenant, method, link, {"data": {"type": "contractors", "id": int(to)}})
+        assert (moved.status_code, moved.content) == (204, b"")
+        assert get(tenant, link)["data"] == {"type": "contractors", "id": to}
+    for method, nobody in (("PATCH", {"data": None}), ("DELETE", None)):
+        assert details(send(tenant, method, link, nobody)) == [
+            ("contractor - must exist", "/data/relationships/contractor")
+        ]
     assert [row["id"] for row in get(tenant, "contacts?filter[email_eq]=b@c")["data"]] == [number]
     # Made at the other door it is the same contact.
     catalog.expect(tenant.http.post(f"/customers/{two}/contacts", json={"name": "N", "email": "n@t.example"}), 201)
