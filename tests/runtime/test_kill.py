@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from tests.conftest import PLAIN
 from tests.http.togai import catalog
 from tests.postgres import open_folder
 from tests.runtime.program import Program, command, postmaster, program
@@ -122,7 +123,9 @@ def books(running: Program, folder: Path) -> str:
     command("workspace", "create", "books", "--sandbox", "--data-dir", str(folder))
     token = str(command("token", "create", "--workspace", "books", "--data-dir", str(folder))["token"])
     running.call("POST", "/bursar/v1/clock", {"now": "2024-05-01T00:00:00Z"}, token=token)
-    with httpx.Client(base_url=running.url, headers={"authorization": f"Bearer {token}"}, timeout=30) as http:
+    with httpx.Client(
+        base_url=running.url, headers={"authorization": f"Bearer {token}"}, timeout=30, verify=PLAIN
+    ) as http:
         catalog.schema(http)
         card = catalog.card(catalog.meter(http), catalog.per_unit(0), ["0.1"])
         plan = catalog.plan(http, [card])
@@ -140,7 +143,9 @@ def books(running: Program, folder: Path) -> str:
 
 def use(running: Program, token: str, at: str) -> None:
     """Every account uses something."""
-    with httpx.Client(base_url=running.url, headers={"authorization": f"Bearer {token}"}, timeout=30) as http:
+    with httpx.Client(
+        base_url=running.url, headers={"authorization": f"Bearer {token}"}, timeout=30, verify=PLAIN
+    ) as http:
         catalog.ingest(http, *(catalog.event(f"{at}-{n}", at, account=f"a{n}", tokens=n + 1) for n in range(ACCOUNTS)))
 
 
