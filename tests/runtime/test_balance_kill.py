@@ -147,7 +147,7 @@ def _met(writers: list[Writer]) -> bool:
 
 def test_a_balance_is_what_its_writers_were_told() -> None:
     with open_folder() as folder:
-        running = Program(folder)
+        running = Program(folder, "--workers", "2")
         running.ready()
         headers = {"authorization": TOKEN, **HEADERS}
         with httpx.Client(base_url=running.url, headers=headers, timeout=30, verify=PLAIN) as http:
@@ -163,14 +163,14 @@ def test_a_balance_is_what_its_writers_were_told() -> None:
             if number % 2 == 0:
                 os.kill(postmaster(folder), signal.SIGKILL)
             running.kill()
-            running = Program(folder)
+            running = Program(folder, "--workers", "2")
             scene.url = running.ready()
             _until_all_are_answered(writers)
             if number + 1 >= KILLS and _met(writers):
                 break
         scene.stop = True
         for writer in writers:
-            writer.join(20)
+            writer.join(60)
             assert not writer.is_alive()
             assert writer.refused == []
         with httpx.Client(base_url=running.url, headers=headers, timeout=30, verify=PLAIN) as http:

@@ -109,7 +109,7 @@ class _Serving:
     def __enter__(self) -> "_Serving":
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(100)
         return self
 
     def __exit__(self, *_: object) -> None:
