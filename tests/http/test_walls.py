@@ -17,7 +17,6 @@ from bursar.accounts.store import get_account
 from bursar.catalog.features import get_feature
 from bursar.core.period import Period
 from bursar.db.database import Database
-from bursar.db.queries import Queries
 from bursar.http.app import load_doors
 from bursar.http.openapi import document
 from bursar.invoicing.statements import create_statement
@@ -210,21 +209,6 @@ def furnish(server: Server) -> Two:
         "token": owner.token[:12],
     }
     return Two(owner, server.workspace(clock=datetime(2024, 6, 10, tzinfo=UTC)), ids)
-
-
-@pytest.fixture(params=[False, True], ids=["as it is", "with no condition on the workspace in any statement"])
-def mutated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, two: Two) -> bool:
-    """Take the first wall away: the second one alone must hold."""
-    if not request.param:
-        return False
-    condition = re.compile(r"\b(?:\w+\.)?workspace = (\$\d+)\b")
-    original = Queries.__getattr__
-
-    def without(self: Queries, name: str) -> str:
-        return condition.sub(r"\1::int is not null", original(self, name))
-
-    monkeypatch.setattr(Queries, "__getattr__", without)
-    return True
 
 
 def call(tenant: Tenant, method: str, path: str, body: Any) -> httpx.Response:

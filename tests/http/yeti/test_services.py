@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from bursar.db.queries import Queries
 from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import expect
 from tests.http.yeti.carrier import contractor, document, get, make, send
@@ -439,19 +438,6 @@ def test_package_counters_are_only_read(tenant: Tenant) -> None:
     assert send(tenant, "GET", "package-counters/1").status_code == 404
 
 
-@pytest.fixture(params=[False, True], ids=["as it is", "with no condition on the workspace in any statement"])
-def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the first wall away: the second one, row-level security, alone must hold."""
-    if request.param:
-        condition = re.compile(r"\b(?:\w+\.)?workspace = (\$\d+)\b")
-        original = Queries.__getattr__
-
-        def without(self: Queries, name: str) -> str:
-            return condition.sub(r"\1::int is not null", original(self, name))
-
-        monkeypatch.setattr(Queries, "__getattr__", without)
-
-
 @pytest.fixture(scope="module")
 def owned(tenant: Tenant) -> dict[str, str]:
     """Ids of one workspace by type."""
@@ -463,7 +449,7 @@ def owned(tenant: Tenant) -> dict[str, str]:
     return {"accounts": account, "service-types": kind, "services": service, **found}
 
 
-def test_another_workspace_sees_and_charges_nothing(server: Server, owned: dict[str, str], walls: None) -> None:
+def test_another_workspace_sees_and_charges_nothing(server: Server, owned: dict[str, str], mutated: bool) -> None:
     stranger = server.workspace()
     unknown = dict.fromkeys(owned, str(10**12))
 
