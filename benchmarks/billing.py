@@ -17,6 +17,7 @@ from bursar.db.database import Database
 from bursar.invoicing.billing import bill
 from bursar.invoicing.opening import open_cycles
 from bursar.runtime import collector
+from bursar.runtime.hands import hands
 
 ACCOUNTS = 10_000
 
@@ -34,7 +35,7 @@ async def measure(dsn: str, rounds: int, accounts: int = ACCOUNTS) -> dict[str, 
             cycles = await open_cycles(db, caller, BILLED_AT)
             opened.append(cycles / (time.perf_counter() - began))
             began = time.perf_counter()
-            report = await bill(db, caller)
+            report = await bill(db, caller, hands=hands)
             issued.append(accounts / (time.perf_counter() - began))
             assert report.issued == accounts
             ceiling.append(await _ceiling(db, caller))

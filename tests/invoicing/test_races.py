@@ -5,31 +5,41 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from bursar.invoicing.billing import bill
+import pytest
+
+from bursar.core.caller import Caller
+from bursar.db.database import Database
+from bursar.invoicing.billing import Hand, _close_some, bill
 from bursar.invoicing.document import frozen
+from bursar.invoicing.issuing import Issued
+from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
+from bursar.runtime import hands as further
+from bursar.runtime.hand import Order
 from tests.invoicing.conftest import MakeWorld
 from tests.invoicing.world import World, at, card
 
 ACCOUNTS = int(os.environ.get("BURSAR_RACE_ACCOUNTS", "300"))
 
-SHARES = (ACCOUNTS * 2 // 15, ACCOUNTS * 2 // 5, ACCOUNTS * 2 // 3)
-"""After how many invoices of a month its runs are killed."""
+SHARES = (ACCOUNTS // 15, ACCOUNTS * 2 // 15, ACCOUNTS * 2 // 15)
+"""After how many invoices of its own each of two runs is killed."""
 
 
-async def biller(dsn: str, world: World, now: datetime, batch: int) -> Process:
-    arguments = (dsn, str(world.caller.workspace), now.isoformat(), str(batch))
+async def biller(dsn: str, world: World, now: datetime, batch: int, stand: int = 0) -> Process:
+    arguments = (dsn, str(world.caller.workspace), now.isoformat(), str(batch), str(stand))
     root = Path(__file__).parents[2]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.invoicing.biller", *arguments, stdin=PIPE, stdout=PIPE, cwd=root
     )
     assert process.stdout is not None
-    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"ready\n"
+    assert await asyncio.wait_for(process.stdout.readline(), 120) == b"ready\n"
     return process
 
 
@@ -66,7 +76,9 @@ async def documents_of(world: World) -> int:
     return int(rows[0][0])
 
 
-async def test_four_runs_at_once_and_runs_that_are_killed(make_world: MakeWorld, books_dsn: str) -> None:
+async def test_four_runs_at_once_and_runs_that_are_killed(
+    make_world: MakeWorld, books_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = await make_world(at(2024, 2, 10))
     meter = await world.meter("units")
     plan = await world.plan("plan", [card(meter, [(0, "PER_UNIT", "0.1")])])
@@ -93,16 +105,62 @@ async def test_four_runs_at_once_and_runs_that_are_killed(make_world: MakeWorld,
     assert sum(share > 0 for share in shares) > 1, "they were at it together"
     await check(world, 1)
 
-    # February: three runs, each killed once some more of it is done; then one that is left alone.
+    # February: three times two runs at once that are killed when each has issued some; then one that is left alone.
     for share in SHARES:
-        run = await biller(books_dsn, world, at(2024, 3, 10), 7)
-        start(run)
-        while await documents_of(world) < ACCOUNTS + share:
-            await asyncio.sleep(0.005)
-            assert run.returncode is None, "it should not be done so soon"
-        run.kill()
-        assert await run.wait() == -9
+        pair = [await biller(books_dsn, world, at(2024, 3, 10), 7, share) for _ in range(2)]
+        for run in pair:
+            start(run)
+        for run in pair:
+            assert run.stdout is not None
+            assert await asyncio.wait_for(run.stdout.readline(), 60 + ACCOUNTS / 10) == b"stands\n"
+        for run in pair:
+            run.kill()
+            assert await run.wait() == -9
     left = 2 * ACCOUNTS - await documents_of(world)
-    assert 0 < left < ACCOUNTS - SHARES[-1] + 1
-    assert (await bill(world.db, world.at(at(2024, 3, 10)))).issued >= left - 7
+    assert 0 < left <= ACCOUNTS - 2 * sum(SHARES)
+    assert (await bill(world.db, world.at(at(2024, 3, 10)))).issued >= left - 14
     await check(world, 2)
+    await _with_hands(world, monkeypatch)
+
+
+async def _with_hands(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Further processes of a run: what they issue counts as the run's own, and one that is lost leaves nothing out."""
+    started: list[Process] = []
+
+    async def noted(order: Order) -> Process:
+        started.append(await start_hand(order))
+        return started[-1]
+
+    start_hand = further._start
+    monkeypatch.setattr(further, "_start", noted)
+    monkeypatch.setattr(further, "FROM", ACCOUNTS)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    march = world.at(at(2024, 4, 10))
+    async with further.hands(world.db, march, march.now, ACCOUNTS) as (hand,):
+        await open_cycles(world.db, march, march.now)
+        while await _close_some(world.db, march, march.now):
+            pass
+        told: list[int] = []
+        issued = await asyncio.wait_for(hand(told.append), 60 + ACCOUNTS / 10)
+    assert issued == Issued(ACCOUNTS, 2 * ACCOUNTS + 1, 3 * ACCOUNTS, [])
+    assert sum(told) == ACCOUNTS
+    assert started[0].returncode is not None, "it ends with the run"
+    await check(world, 3)
+
+    @asynccontextmanager
+    async def lost(db: Database, caller: Caller, as_of: datetime, due: int) -> AsyncIterator[Sequence[Hand]]:
+        async with further.hands(db, caller, as_of, due) as others:
+            started[-1].kill()
+            await started[-1].wait()
+            yield others
+
+    for month, offer in ((5, lost), (6, further.hands)):
+        report = await bill(world.db, world.at(at(2024, month, 10)), hands=offer)
+        assert report.issued == ACCOUNTS
+        assert (report.first, report.last) == (
+            f"INV-{(month - 2) * ACCOUNTS + 1:06d}",
+            f"INV-{(month - 1) * ACCOUNTS:06d}",
+        )
+        await check(world, month - 1)
+    assert len(started) == 3

@@ -80,6 +80,11 @@ class Database:
         return cls(pool, readers, dsn)
 
     @property
+    def dsn(self) -> str:
+        """Where it is, for a process of one's own that works on it."""
+        return self._dsn
+
+    @property
     def size(self) -> int:
         """How many transactions there can be at once."""
         return self._pool.get_max_size()
@@ -273,6 +278,19 @@ async def _begun(connection: Connection, workspace: int | None, kind: str = "") 
             await connection.execute("rollback")
         raise
     await connection.execute("commit")
+
+
+@asynccontextmanager
+async def part(connection: Connection) -> AsyncIterator[None]:
+    """A part of a transaction that is undone by itself where it raises."""
+    await connection.execute("savepoint part")
+    try:
+        yield
+    except BaseException as error:
+        if not _lost(error) and not connection.is_closed():
+            await connection.execute("rollback to savepoint part; release savepoint part")
+        raise
+    await connection.execute("release savepoint part")
 
 
 def _lost(error: BaseException) -> bool:

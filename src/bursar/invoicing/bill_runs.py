@@ -2,7 +2,7 @@
 
 from bursar.core.caller import Caller
 from bursar.db.database import Connection, Database
-from bursar.invoicing.billing import bill
+from bursar.invoicing.billing import Hands, bill, no_hands
 from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.store import queries
 from bursar.jobs import service as jobs
@@ -22,14 +22,14 @@ async def ask_bill_run(db: Database, caller: Caller, *, confirm: bool) -> Job:
         return await jobs.ask(connection, caller, NewJob(Kind.BILL_RUN, {}, due, confirm))
 
 
-async def run_bill_run(db: Database, caller: Caller, job: Job) -> None:
+async def run_bill_run(db: Database, caller: Caller, job: Job, hands: Hands = no_hands) -> None:
     """Issue what is due at the caller's present, and record what became of the job's invoices.
 
     Those that another run issues at the same time are waited for. Safe to kill and to repeat.
     """
     left: int | None = None
     while True:
-        report = await bill(db, caller)
+        report = await bill(db, caller, hands=hands)
         async with db.transaction(caller.workspace) as connection:
             waiting = await _settle(connection, caller, job, set(report.failed), last=left)
         if not waiting or waiting == left:

@@ -1,5 +1,6 @@
 """The wallet that every account has, as the customer's side sees it: what is in it, and whether it may be used."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +15,7 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
-from bursar.ledger.service import post
+from bursar.ledger.service import balances_held, post
 
 queries = Queries("bursar.ledger", "account_wallets.sql")
 
@@ -107,6 +108,22 @@ async def top_up(connection: Connection, caller: Caller, identifier: str, amount
     detail = {"amount": show(amount), "balance": show(after.posted)}
     await audit.record(connection, caller, "top_up", "wallet", wallet.id, detail)
     return after
+
+
+async def spendable(connection: Connection, caller: Caller, accounts: Mapping[int, str]) -> dict[int, Decimal]:
+    """What the wallets of accounts, by key with their currencies, can pay, held until the transaction ends.
+
+    Only those that may be used now and have something above zero.
+    """
+    if not accounts:
+        return {}
+    keys = list(accounts)
+    rows = await connection.fetch(
+        queries.wallets_with_money, caller.workspace, keys, [accounts[key] for key in keys], caller.now
+    )
+    found = {row["account"]: accounts[row["account"]] for row in rows}
+    balances = await balances_held(connection, caller, found) if found else {}
+    return {account: balance for account, balance in balances.items() if balance > 0}
 
 
 async def _check_amount(connection: Connection, caller: Caller, currency: str, amount: Decimal) -> None:

@@ -17,3 +17,12 @@ on conflict (account) do update set status = coalesce($3, wallet.status),
 -- name: decimals_of_currency
 -- How many decimals a currency of the workspace has.
 select exponent from currency where workspace = $1 and code = $2;
+
+-- name: wallets_with_money
+-- Which accounts, by key with their currencies, have money in a wallet that may be used at an instant.
+-- Each is looked up by the whole key (`offset 0` keeps that a look-up), and most have none.
+select o.account from unnest($2::bigint[], $3::text[]) as o (account, currency)
+cross join lateral (select key from ledger_account where workspace = $1 and kind = 'wallet' and account = o.account
+    and detail = '' and currency = o.currency offset 0) l
+join ledger_balance b on b.ledger_account = l.key and b.balance < 0
+where not exists (select from wallet w where w.account = o.account and (w.status <> 'ACTIVE' or w.effective_from > $4));

@@ -16,6 +16,7 @@ from bursar.runtime import collector, witness
 from bursar.runtime.connect import database
 from bursar.runtime.datadir import default_data_dir
 from bursar.runtime.demo import play
+from bursar.runtime.hands import hands
 from bursar.runtime.output import DataDirOption, JsonOption, PrivateCallbacksOption, UrlOption, instant, progress, show
 from bursar.runtime.proof import prove
 from bursar.runtime.session import on_database
@@ -54,7 +55,7 @@ def bill_(
                     advance(done - state["done"])
                     state["done"] = done
 
-                reports.append((name, await bill(db, caller, moment, told)))
+                reports.append((name, await bill(db, caller, moment, told, hands=hands)))
         return reports
 
     collector.settle()

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -16,17 +17,24 @@ from bursar.db.database import Database, outage
 from bursar.db.idempotency import PURGE_BATCH, purge
 from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
+from bursar.invoicing.expiring import expire_due
+from bursar.invoicing.holds import expire_credits
 from bursar.invoicing.payments import Payments
+from bursar.invoicing.settlement import settle_due
 from bursar.invoicing.stating import run_statements
 from bursar.notify import deliveries
 from bursar.purchases.renewals import renew_services
+from bursar.runtime.hands import hands
 from bursar.usage import bodies
 
 _log = structlog.get_logger()
 
 _DUE: Mapping[str, Callable[[Database, Caller], Awaitable[object]]] = {
     "renewals": renew_services,
-    "invoices": bill,
+    "invoices": partial(bill, hands=hands),
+    "settlements": settle_due,
+    "purchases": expire_due,
+    "credits": expire_credits,
     "statements": run_statements,
 }
 """What falls due in a workspace, in the order in which it is run."""

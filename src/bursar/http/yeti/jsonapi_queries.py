@@ -18,6 +18,8 @@ PAGE_SIZE = 50
 PAGE_LIMIT = 1000
 INCLUDE_DEPTH = 6
 INCLUDES_LIMIT = 50
+CARRIED = frozenset(("fields", "filter", "include", "sort"))
+"""Parameters that the links to other pages carry on."""
 NAME_REMEMBERED = 64
 """Characters of the longest name of which is remembered how rooms have it."""
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
@@ -102,7 +104,7 @@ def read_query(
     number, size = _page(found.get("page"), faults) if resource.paged else (1, 0)
     _stop(faults)
     listing = Listing(conditions, sort, (number - 1) * size, size or None)
-    kept = tuple((key, value) for key, value in items if not key.startswith(("page", "token")))
+    kept = tuple((key, value) for key, value in items if key.partition("[")[0] in CARRIED)
     return Wanted(include, fields, listing, number, size, included, kept)
 
 
