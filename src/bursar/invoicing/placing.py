@@ -23,7 +23,7 @@ from bursar.invoicing.store import Header
 from bursar.ledger.service import balances_held
 from bursar.purchases import store as segments
 from bursar.purchases.edits import On, edited
-from bursar.purchases.model import billing_periods, span
+from bursar.purchases.model import billing_periods, refuse_invoiced, span
 from bursar.purchases.order_model import Goods, Purchase
 
 
@@ -46,7 +46,10 @@ async def priced(
     plan: PlanVersion | None,
     exponent: int,
 ) -> Priced:
-    """What a purchase costs an account now, in its currency. Raises `Invalid` for dates that cannot be."""
+    """What a purchase costs an account now, in its currency.
+
+    Raises `Invalid` for dates that cannot be, `WrongState` for an association over time that is already invoiced.
+    """
     zone = account.timezone or caller.timezone
     if goods.type == "ASSOCIATION":
         assert plan is not None
@@ -99,6 +102,7 @@ async def _association(
     assert goods.effective_until is not None
     facts = await segments.find_account(connection, caller.workspace, account.id)
     period = span(goods.effective_from, goods.effective_until, facts.zone)
+    refuse_invoiced(facts, period)
     (segment,) = edited(facts, [], On(period, plan, retain=False), 1)
     first = next(billing_periods(segment, segment.period.start)).period
     names = await add_ons.display_names(connection, caller.workspace, [fee.add_on for fee in plan.details.fees])
