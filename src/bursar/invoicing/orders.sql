@@ -63,7 +63,9 @@ cross join lateral (
         coalesce(-sum(g.amount) filter (where a.kind = 'wallet' and t.cause = 'purchase'), 0) as wallet
     from ledger_transaction t join posting g on g.transaction = t.key join ledger_account a on a.key = g.ledger_account
     where t.workspace = p.workspace and (t.cause = 'purchase' and t.cause_key = p.key
-        or t.cause in ('invoice', 'release', 'credit_note') and t.cause_key = o.invoice)
+        or t.cause in ('invoice', 'release', 'credit_note') and t.cause_key = o.invoice
+        or t.cause = 'credit' and t.cause_key in (select c.key from credit c
+            where c.workspace = p.workspace and c.account = p.account and c.grantor_id = p.wire_id))
 ) m
 where m.movements > 1
     or m.deferred <> case p.status when 'PENDING' then m.ordered when 'SUCCESS'

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
@@ -17,7 +18,7 @@ from bursar.invoicing import issuing, store
 from bursar.invoicing.content import Drawn, advance_content, pay_by
 from bursar.invoicing.document import FORMAT, Document
 from bursar.invoicing.model import ORDER_ADVANCED, ORDER_ONCE, Content
-from bursar.invoicing.order_lines import PlanOrder, topup_content
+from bursar.invoicing.order_lines import PlanOrder, money_content
 from bursar.invoicing.orders import queries
 from bursar.invoicing.store import Header
 from bursar.ledger.service import balances_held
@@ -57,7 +58,8 @@ async def priced(
     start = local_midnight(local_date(caller.now, zone), zone)
     today = Period(start, add_days(start, 1, zone))
     if goods.topup is not None:
-        return Priced(topup_content(goods.topup, account.currency, exponent), today, ORDER_ONCE)
+        kind: Literal["WALLET_TOPUP", "PREPAID"] = "PREPAID" if goods.type == "PREPAID" else "WALLET_TOPUP"
+        return Priced(money_content(kind, goods.topup, account.currency, exponent), today, ORDER_ONCE)
     assert plan is not None
     names = await _names(connection, caller, plan)
     return Priced(PlanOrder(plan, goods, account.currency, exponent, names).content(), today, ORDER_ONCE)
@@ -115,6 +117,8 @@ async def _names(connection: Connection, caller: Caller, plan: PlanVersion) -> d
     found = await features.features_named(connection, caller.workspace, [card.feature_id for card in cards])
     called = await add_ons.display_names(connection, caller.workspace, [fee.add_on for fee in plan.details.fees])
     names = {fee.add_on_id: called[fee.add_on] for fee in plan.details.fees}
+    measured = await store.meters(connection, caller.workspace, [card.meter for card in plan.details.usage])
+    names |= {card.meter_id: measured[card.meter].name for card in plan.details.usage}
     return names | {identifier: feature.display_name for identifier, feature in found.items()}
 
 

@@ -1,6 +1,7 @@
 """What must always hold of orders."""
 
 from collections import defaultdict
+from typing import Literal
 
 import msgspec
 import zstandard
@@ -10,7 +11,7 @@ from bursar.db.database import Connection
 from bursar.db.verify import Check
 from bursar.invoicing.document import from_text, unpack
 from bursar.invoicing.model import same_charges
-from bursar.invoicing.order_lines import PlanOrder, topup_content
+from bursar.invoicing.order_lines import PlanOrder, money_content
 from bursar.invoicing.orders import queries
 from bursar.purchases.orders import purchase_of
 
@@ -51,7 +52,8 @@ async def _drawn_again(connection: Connection) -> list[str]:
             except (zstandard.ZstdError, msgspec.MsgspecError):
                 continue  # told as a document that has changed
             if purchase.goods.topup is not None:
-                content = topup_content(purchase.goods.topup, purchase.currency, row["exponent"])
+                kind: Literal["PREPAID", "WALLET_TOPUP"] = "PREPAID" if purchase.type == "PREPAID" else "WALLET_TOPUP"
+                content = money_content(kind, purchase.goods.topup, purchase.currency, row["exponent"])
             else:
                 assert purchase.version is not None
                 plan = await plans.version(connection, row["workspace"], purchase.version)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -18,7 +19,19 @@ from bursar.ledger.model import TrialLine
 from bursar.ledger.store import trial_balance
 from bursar.runtime.proof import prove
 from tests.conftest import Server, Tenant
-from tests.http.togai.catalog import add_on, card, customer, expect, fixed_fee, meter, per_unit, plan, schema
+from tests.http.togai.catalog import (
+    add_on,
+    card,
+    customer,
+    event,
+    expect,
+    fixed_fee,
+    ingest,
+    meter,
+    per_unit,
+    plan,
+    schema,
+)
 
 NOW = datetime(2024, 5, 10, 12, tzinfo=UTC)
 
@@ -169,6 +182,38 @@ def test_a_pack_bought_twice_grants_twice_for_twice_the_price(shop: Store) -> No
     assert shop.order(made)["status"] == "PAID"
     assert shop.status(waiting.id) == "PENDING"
     assert shop.problems() == []
+
+
+def test_units_and_money_paid_ahead_are_drawn_down_by_usage(shop: Store) -> None:
+    http = shop.tenant.http
+    schema(http)
+    tokens, calls = meter(http), meter(http, "calls", "llm", aggregation="COUNT", computations=[])
+    base = plan(http, [card(tokens, per_unit(0, 100), [0.5, 0.333]), card(calls, per_unit(0), [2])], name="base")
+    dates = {"effectiveFrom": date(2024, 5, 1), "effectiveUntil": date(2024, 6, 1)}
+    units = shop.buy(type="PREPAID", pricePlanId=base, rateCardQuantities={tokens: 110.1}, **dates)
+    assert (units.status.value, units.price) == ("PENDING", 53.36), "100 x 0.5 + 10.1 x 0.333, cut to cents"
+    shop.pay(units.invoice_id)
+    money = shop.buy(type="PREPAID", walletTopupDetails={"topupAmount": 7})
+    shop.pay(money.invoice_id)
+    assert (shop.status(units.id), shop.status(money.id), shop.money()) == ("SUCCESS", "SUCCESS", 0)
+    start = {"mode": "ASSOCIATE", "pricePlanId": base, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
+    expect(http.post("/accounts/acme/price_plans", json=start), 200)
+    ingest(http, event("a", "2024-05-10T10:00:00Z", tokens=60), event("b", "2024-05-10T11:00:00Z", tokens=0),
+           event("c", "2024-05-10T11:00:01Z", tokens=0), event("d", "2024-05-10T11:00:02Z", tokens=0),
+           event("e", "2024-05-10T11:00:03Z", tokens=0))  # fmt: skip
+    expect(http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
+    (invoice,) = expect(http.get("/invoices", params={"status": "DUE"}), 200)["data"]
+    # 60 tokens at 0.5 are paid by the units; of 5 calls at 2, money pays 7.
+    assert invoice["totalAmount"] == 3
+    kinds = {line.kind.value: line.balance for line in shop.server.run(lambda db: trial(db, shop.tenant))}
+    assert (kinds["revenue"], kinds["breakage"], kinds["receivable"]) == (-40, Decimal("-23.36"), 3)
+    assert (kinds["credit"], kinds["deferred"], kinds["cash"]) == (0, 0, Decimal("60.36"))
+    assert shop.problems() == []
+    refused(lambda: shop.buy(type="PREPAID", pricePlanId=base), "rateCardQuantities")
+    refused(lambda: shop.buy(type="PREPAID"), "pricePlanId")
+    refused(lambda: shop.buy(type="PREPAID", pricePlanId=base, rateCardQuantities={"um.none": 1}), "um.none")
+    uneven = {"topupAmount": 7, "purchaseAmount": 6}
+    refused(lambda: shop.buy(type="PREPAID", walletTopupDetails=uneven), "purchaseAmount")
 
 
 def test_the_seed_is_answered_as_it_says(shop: Store) -> None:
