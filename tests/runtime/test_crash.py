@@ -32,7 +32,7 @@ from tests.runtime.program import BURSAR, TOKEN, Program
 
 SOURCE = Path(crash.__file__).parents[1]
 ACCOUNTS = 3
-PATIENCE = 40.0
+PATIENCE = 120.0
 
 
 def test_every_point_is_one_place_in_the_code() -> None:

@@ -62,10 +62,10 @@ class Entry:
 
     workspace: int
     grant: int
-    kind: Literal["GRANT", "DRAW", "EDIT", "VOID"]
+    kind: Literal["GRANT", "DRAW", "RETURN", "EDIT", "VOID"]
     amount: Decimal
     event: uuid.UUID | None = None
-    """Of a draw: the event that it was for."""
+    """Of a draw, and of its return: the event that it was for."""
 
 
 async def give(connection: Connection, caller: Caller, account: Account, grants: Sequence[NewGrant]) -> None:

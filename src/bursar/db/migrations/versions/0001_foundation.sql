@@ -246,6 +246,39 @@ comment on column account_terms.stated_until is 'statements up to here are fille
 comment on column account_terms.send_invoices_to is 'numbers of contacts as the carrier''s door shows them; they need not exist';
 comment on column account_terms.hidden_at is 'when a carrier deleted it: gone at its door from then on, archived at the other';
 
+-- How many accounts a carrier sees: the sum of the parts, so that a list of all need not count them. Each connection has its
+-- own part, as far as there are enough: transactions at the same time do not wait for each other.
+create table account_count (
+    workspace int not null references workspace,
+    part smallint not null,
+    accounts bigint not null,
+    primary key (workspace, part)
+) with (fillfactor = 50);
+
+create function accounts_made() returns trigger language plpgsql as $$
+begin
+    insert into account_count (workspace, part, accounts)
+    select workspace, pg_backend_pid() % 64, count(*) from made where hidden_at is null group by workspace order by workspace
+    on conflict (workspace, part) do update set accounts = account_count.accounts + excluded.accounts;
+    return null;
+end $$;
+create trigger accounts_made after insert on account_terms
+    referencing new table as made for each statement execute function accounts_made();
+
+create function account_seen() returns trigger language plpgsql as $$
+declare
+    row account_terms := coalesce(new, old);
+begin
+    insert into account_count (workspace, part, accounts)
+    values (row.workspace, pg_backend_pid() % 64, case when tg_op = 'UPDATE' and new.hidden_at is null then 1 else -1 end)
+    on conflict (workspace, part) do update set accounts = account_count.accounts + excluded.accounts;
+    return null;
+end $$;
+create trigger account_hidden after update of hidden_at on account_terms for each row
+    when ((old.hidden_at is null) <> (new.hidden_at is null)) execute function account_seen();
+create trigger account_gone after delete on account_terms for each row
+    when (old.hidden_at is null) execute function account_seen();
+
 -- Ids and aliases of accounts share one namespace: what an event may call its account, and from when until when.
 create extension if not exists btree_gist;
 create table account_name (
@@ -467,7 +500,7 @@ create table job (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     wire_id text collate "C" not null,
-    kind text not null check (kind in ('PRICE_PLAN', 'BILL_RUN')),
+    kind text not null check (kind in ('PRICE_PLAN', 'BILL_RUN', 'EVENT_CORRECTIONS')),
     status text not null check (status in ('PENDING', 'WAITING_FOR_CONFIRMATION', 'IN_PROGRESS', 'COMPLETED', 'FAILED',
         'CANCELLED')),
     parameters jsonb not null,
@@ -1085,13 +1118,13 @@ create table feature_entry (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     feature_grant bigint not null references feature_grant,
-    kind text not null check (kind in ('GRANT', 'DRAW', 'EDIT', 'VOID')),
+    kind text not null check (kind in ('GRANT', 'DRAW', 'RETURN', 'EDIT', 'VOID')),
     amount numeric(38, 12) not null,
     event uuid,
     recorded_at timestamptz not null,
-    unique (feature_grant, event),
-    check ((kind = 'DRAW') = (event is not null)),
+    check ((kind in ('DRAW', 'RETURN')) = (event is not null)),
     check (amount < 0 or kind <> 'DRAW'),
+    check (amount > 0 or kind <> 'RETURN'),
     check (amount <= 0 or kind <> 'VOID')
 );
 create index feature_entry_event on feature_entry (event) where event is not null;
