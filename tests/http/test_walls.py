@@ -69,8 +69,15 @@ BODIES: dict[str, Any] = {
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
     "updateInvoice": {"status": "PAID"},
+    "manageMiscellaneousChargesInAccount": {"items": [{"name": "Mine", "value": "1"}]},
+    "manageMiscellaneousChargesInInvoice": {"items": [{"name": "Mine", "value": "1"}]},
     "updateWalletForAccount": {"status": "INACTIVE"},
     "topUpWalletForAccount": {"topupAmount": 5},
+    "initiateOneTimeEntitlementPlan": {"type": "WALLET_TOPUP", "walletTopupDetails": {"topupAmount": 5}},
+    "createProposal": {
+        "type": "WALLET_TOPUP", "paymentMode": "PREPAID", "walletTopupDetails": {"topupAmount": 5},
+    },
+    "updateProposalStatus": {"status": "APPROVE"},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },
@@ -133,6 +140,11 @@ async def _delivery(db: Database, owner: Tenant) -> str:
 
 @pytest.fixture(scope="module")
 def two(server: Server) -> Two:
+    return furnish(server)
+
+
+def furnish(server: Server) -> Two:
+    """Two workspaces, of which one is furnished."""
     owner = server.workspace(clock=datetime(2024, 5, 1, tzinfo=UTC))
     name = f"acme-{MARK}"
     customer(owner.http, name, aliases=[f"alias-{MARK}"])
@@ -152,6 +164,11 @@ def two(server: Server) -> Two:
     ingest(owner.http, sent)
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
     expect(owner.http.post(f"/accounts/{name}/wallet_topup", json={"topupAmount": 5}), 200)
+    invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
+    topup = {"type": "WALLET_TOPUP", "walletTopupDetails": {"topupAmount": 5}}
+    bought = expect(owner.http.post(f"/accounts/{name}/purchases", json=topup), 200)["id"]
+    body = {**topup, "paymentMode": "PREPAID"}
+    proposed = expect(owner.http.post(f"/accounts/{name}/purchase_proposals", json=body), 200)["id"]
     # What was due is paid out of the wallet by now.
     invoice = expect(owner.http.get("/invoices", params={"owner_id": name}), 200)["data"][-1]["id"]
     gift = {"accountId": name, "purpose": MARK, "effectiveFrom": "2024-05-01", "priority": 1, "creditAmount": 5}
@@ -186,6 +203,8 @@ def two(server: Server) -> Two:
         "credit_id": credit,
         "payment_id": payment,
         "invoice_id": invoice,
+        "purchase_id": bought,
+        "purchase_proposal_id": proposed,
         "number": "1",
         "statement_number": str(_in_thread(lambda: server.run(lambda db: _statement(db, owner, name)))),
         "token": owner.token[:12],
@@ -277,6 +296,10 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "licenseEntriesConfig": {"mode": "CUSTOM"},
         },
         "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
+        "createCustomInvoice": {
+            "accountId": ids["account_id"], "startDate": "2024-05-01T00:00:00Z", "endDate": "2024-06-01T00:00:00Z",
+            "status": "DUE", "lineItems": [{"value": 1}],
+        },
         "createPayments": {
             "accountId": ids["account_id"], "currency": "USD", "totalAmount": 1, "lineItemRecords": [],
             "externalPaymentReference": {"sourceName": "x", "sourceType": "CARD", "transactionNumber": "1"},

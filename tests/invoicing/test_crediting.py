@@ -335,8 +335,9 @@ async def test_sixty_four_invoices_never_use_more_than_there_is(make_world: Make
 
 def test_what_lines_are_called(draft: Document) -> None:
     usage, fee = draft.lines
-    plan = usage.price_version.price_plan_id
+    assert usage.price_version is not None
     assert usage.meter is not None
+    plan = usage.price_version.price_plan_id
     assert fee.fee is not None
     assert entities(usage) == {plan, usage.meter.id, ALL_USAGE}
     assert entities(fee) == {plan, fee.fee.add_on_id, ALL_FEES}
@@ -366,6 +367,7 @@ def _credit_of(place: int, amount: int, priority: int, names: list[str], of: dic
 async def test_units_given_out_one_by_one_come_to_the_same(draft: Document) -> None:
     """The oracle knows nothing of sums: each dollar of each credit goes to the first line that takes it."""
     usage, fee = draft.lines
+    assert usage.price_version is not None
     assert usage.meter is not None
     assert fee.fee is not None
     of = {"plan": usage.price_version.price_plan_id, "meter": usage.meter.id, "addon": fee.fee.add_on_id}

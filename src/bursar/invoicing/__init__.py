@@ -7,6 +7,7 @@ Does not own: when cycles run (purchases), quantities (usage), arithmetic of pri
 
 OWNS: tuple[str, ...] = (
     "invoice",
+    "purchase_order",
     "invoice_document",
     "invoice_series",
     "credit_note",
@@ -14,6 +15,8 @@ OWNS: tuple[str, ...] = (
     "invoice_payment",
     "remittance",
     "remittance_line",
+    "miscellaneous_charges",
+    "custom_invoice",
     "invoice_template",
     "statement",
     "statement_destination",

@@ -9,14 +9,18 @@ import msgspec
 
 from bursar.catalog import add_ons, plans
 from bursar.core.cycles import add_days, days_in, local_date
+from bursar.core.period import Period
 from bursar.db.database import Connection
 from bursar.invoicing import store
+from bursar.invoicing.charge_lists import charges_of
+from bursar.invoicing.charges import Charge, of_items, with_charges
+from bursar.invoicing.custom_items import items_of
 from bursar.invoicing.document import FORMAT, Document, Meter
-from bursar.invoicing.model import ADVANCED, Content, Facts, draw_up, issue_transaction
+from bursar.invoicing.model import ADVANCED, CUSTOM, Content, Facts, draw_up, issue_transaction
 from bursar.invoicing.pricing import Pricing
 from bursar.invoicing.store import Cycle, Header
 from bursar.ledger.model import Transaction
-from bursar.purchases.model import cycle_number, opens_cycle
+from bursar.purchases.model import Segment, cycle_number, opens_cycle
 from bursar.usage import quantities
 
 _STRETCH = 20
@@ -32,16 +36,36 @@ class Drawn(msgspec.Struct, frozen=True):
     content: Content
 
 
-async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[Header]) -> list[Drawn]:
-    """The documents of billing periods, computed from usage and prices; few statements whatever their number.
+async def draw_up_all(
+    connection: Connection, workspace: int, headers: Sequence[Header], *, take: bool = False
+) -> list[Drawn]:
+    """The documents of invoices, computed from usage and prices or from what was set; few statements for any number.
 
-    Invoices of no association are left out.
+    Invoices that follow from neither are left out. `take`: they are about to be issued, and take what waits at their
+    accounts.
     """
     planned = [(header, header.cycle) for header in headers if header.cycle is not None]
-    return await _planned(connection, workspace, planned) if planned else []
+    charges = await charges_of(connection, workspace, [header.key for header in headers], take=take)
+    drawn = await _planned(connection, workspace, planned, charges) if planned else []
+    if customs := [header for header in headers if header.type == CUSTOM]:
+        items = await items_of(connection, workspace, [header.key for header in customs])
+        for header in customs:
+            content = with_charges(
+                of_items(items[header.key], header.exponent), charges.get(header.key, ()), header.exponent
+            )
+            drawn.append(Drawn(header, _document(header, content), content))
+    if len(drawn) > len(planned):
+        place = {header.key: n for n, header in enumerate(headers)}
+        drawn.sort(key=lambda one: place[one.header.key])
+    return drawn
 
 
-async def _planned(connection: Connection, workspace: int, headers: Sequence[tuple[Header, Cycle]]) -> list[Drawn]:
+async def _planned(
+    connection: Connection,
+    workspace: int,
+    headers: Sequence[tuple[Header, Cycle]],
+    charges: Mapping[int, Sequence[Charge]],
+) -> list[Drawn]:
     versions = await plans.versions(connection, workspace, list({cycle.plan_version for _, cycle in headers}))
     cards = [(header, meter) for header, cycle in headers for meter in _meters(header, versions[cycle.plan_version])]
     charged = {fee.add_on for version in versions.values() for fee in version.details.fees}
@@ -61,19 +85,44 @@ async def _planned(connection: Connection, workspace: int, headers: Sequence[tup
             pricings[name] = Pricing(plan, header.currency, header.exponent, known)
         used_of = {meter: by_invoice[header.key, meter] for meter in _meters(header, plan)}
         content = draw_up(_facts(header, cycle, plan, used_of, known, names), pricings[name])
-        drawn.append(Drawn(header, _document(header, content, plan, cycle.schedule_id), content))
+        if header.key in charges:
+            content = with_charges(content, charges[header.key], header.exponent)
+        drawn.append(Drawn(header, _document(header, content, plan), content))
     return drawn
 
 
 def posting_of(drawn: Drawn) -> Transaction | None:
     """What issuing an invoice posts, on the last local day of its period: revenue belongs where it was earned.
 
-    One in advance is posted on the first.
+    One in advance is posted on the first; one of no association not later than on the day of the invoice.
     """
     header = drawn.header
     moment = header.period.start if header.type == ADVANCED else header.period.end - _INSTANT
+    if header.cycle is None:
+        moment = min(moment, header.due_at)
     day = local_date(moment, header.zone)
     return issue_transaction(drawn.document, header.key, header.account, day)
+
+
+def advance_content(
+    plan: plans.PlanVersion, segment: Segment, billed: Period, currency: str, exponent: int, names: Mapping[int, str]
+) -> Content:
+    """What an association charges in advance for a billing period of it, which it may be yet to have."""
+    calendar = segment.calendar
+    facts = Facts(
+        plan=plan,
+        currency=currency,
+        exponent=exponent,
+        quantities={},
+        meters={},
+        days=days_in(billed, calendar.zone),
+        of_days=days_in(calendar.cycle_at(billed.start), calendar.zone),
+        advance=True,
+        cycle=cycle_number(calendar, segment.anchor, billed.start),
+        opens_cycle=opens_cycle(calendar, segment.anchor, billed.start),
+        add_ons=names,
+    )
+    return draw_up(facts)
 
 
 def pay_by(invoice_date: datetime, net_term_days: int, zone: str) -> datetime:
@@ -112,7 +161,7 @@ def _facts(
     )
 
 
-def _document(header: Header, content: Content, plan: plans.PlanVersion, schedule_id: str) -> Document:
+def _document(header: Header, content: Content, plan: plans.PlanVersion | None = None) -> Document:
     return Document(
         format=FORMAT,
         id=header.id,
@@ -127,12 +176,12 @@ def _document(header: Header, content: Content, plan: plans.PlanVersion, schedul
         net_term_days=header.net_term_days,
         currency=header.currency,
         decimals=header.exponent,
-        schedule_id=schedule_id,
+        schedule_id=None if header.cycle is None else header.cycle.schedule_id,
         seller=header.seller,
         customer=header.customer,
         account=header.account_party,
-        price_plan_id=plan.id,
-        price_plan_name=plan.name,
+        price_plan_id=None if plan is None else plan.id,
+        price_plan_name=None if plan is None else plan.name,
         lines=content.lines,
         subtotal=content.subtotal,
         tax=sum((line.tax for line in content.lines), Decimal(0)),

@@ -29,6 +29,8 @@ def entities(line: Line) -> set[str]:
     names = set() if line.price_version is None else {line.price_version.price_plan_id}
     if line.meter is not None:
         names |= {line.meter.id, ALL_USAGE}
+    if line.charge is not msgspec.UNSET and line.charge.billable_id is not None:
+        names.add(line.charge.billable_id)
     if line.fee is not None:
         names |= {line.fee.add_on_id, ALL_FEES}
     return names

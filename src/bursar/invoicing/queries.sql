@@ -42,7 +42,8 @@ where i.workspace = $1 and ($2::text is null or i.status = $2) and ($3::text is 
     and ($4::text is null or c.togai_id = $4)
     and ($5::timestamptz is null or i.starts_at >= $5) and ($6::timestamptz is null or i.starts_at < $6)
     and ($7::bigint is null or i.key < $7)
-    and ($9::timestamptz is null or i.status = 'DRAFT' and i.schedule is not null and i.due_at <= $9)
+    and ($9::timestamptz is null or i.status = 'DRAFT' and (i.schedule is not null or i.type = 'CUSTOM')
+        and i.auto_advance and i.due_at <= $9)
 order by i.key desc limit $8;
 
 -- name: list_invoices
@@ -51,7 +52,7 @@ order by i.key desc limit $8;
 -- times as long to weigh as the statement takes to run. How many keys there are is kept from it, lest it plan anew each time.
 with found as materialized (
     select i.key, i.wire_id, i.workspace, i.account, i.type, i.class, i.status, i.starts_at, i.ends_at, i.due_at,
-        i.paid_amount, i.updated_at, s.calendar, s.price_plan_version, h.wire_id as schedule_id, h.starts_at as anchor,
+        i.paid_amount, i.updated_at, i.uses_credits, i.uses_wallet, i.auto_advance, s.calendar, s.price_plan_version, h.wire_id as schedule_id, h.starts_at as anchor,
         d.content, d.parties, d.issued_at, n.number as credit_note
     from invoice i left join schedule_segment s on s.key = i.segment left join schedule h on h.key = i.schedule
     left join invoice_document d on d.invoice = i.key left join credit_note n on n.invoice = i.key
@@ -73,7 +74,7 @@ cross join lateral (
 
 -- name: lock_invoice
 -- An invoice by its wire id, held until the transaction ends, and when the next part of its fees becomes revenue.
-select key, status, release_at from invoice where workspace = $1 and wire_id = $2 for update;
+select key, type, status, release_at from invoice where workspace = $1 and wire_id = $2 for update;
 
 -- name: settle
 -- Move an issued invoice to a state, with what has been paid of it.
@@ -114,12 +115,20 @@ order by m.key, v.active_from is null, v.version desc;
 
 -- name: count_due
 -- How many drafts are due.
-select count(*) from invoice where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2;
+select (select count(*) from invoice
+    where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2)
+    + (select count(*) from invoice
+    where workspace = $1 and status = 'DRAFT' and type = 'CUSTOM' and auto_advance and due_at <= $2);
 
 -- name: list_due
 -- Drafts that are due, in the order in which they are issued.
-select wire_id from invoice
-where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2 order by due_at, key;
+select wire_id from (
+    select wire_id, due_at, key from invoice
+    where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2
+    union all
+    select wire_id, due_at, key from invoice
+    where workspace = $1 and status = 'DRAFT' and type = 'CUSTOM' and auto_advance and due_at <= $2
+) d order by due_at, key;
 
 -- name: hold_statuses
 -- The states of invoices, kept until the transaction ends; what another run is issuing is waited for.
@@ -246,4 +255,4 @@ limit 20;
 -- name: issued_without_document
 -- Invoices past DRAFT that have no document, and drafts that have one.
 select i.wire_id, i.status from invoice i left join invoice_document d on d.invoice = i.key
-where i.schedule is not null and (i.status = 'DRAFT') <> (d.invoice is null) limit 20;
+where (i.status = 'DRAFT') <> (d.invoice is null) limit 20;

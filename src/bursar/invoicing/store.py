@@ -46,6 +46,10 @@ class Header(msgspec.Struct, frozen=True):
     due_at: datetime
     """When grace has ended and it may be issued."""
     paid_amount: Decimal
+    uses_credits: bool
+    uses_wallet: bool
+    auto_advance: bool
+    """Whether a bill run issues it."""
     updated_at: datetime
     cycle: Cycle | None
     """None on an invoice of no association."""
@@ -138,6 +142,9 @@ def _header(row: Row) -> Header:
         period=Period(row["starts_at"], row["ends_at"]),
         due_at=row["due_at"],
         paid_amount=row["paid_amount"],
+        uses_credits=row["uses_credits"],
+        uses_wallet=row["uses_wallet"],
+        auto_advance=row["auto_advance"],
         updated_at=row["updated_at"],
         cycle=cycle,
         zone=row["zone"] if cycle is None else cycle.calendar.zone,
