@@ -69,6 +69,8 @@ BODIES: dict[str, Any] = {
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
     "updateInvoice": {"status": "PAID"},
+    "AddInvoiceGroupAccounts": {"accountIds": ["mine"]},
+    "RemoveInvoiceGroupAccounts": {"accountIds": ["mine"]},
     "manageMiscellaneousChargesInAccount": {"items": [{"name": "Mine", "value": "1"}]},
     "manageMiscellaneousChargesInInvoice": {"items": [{"name": "Mine", "value": "1"}]},
     "updateWalletForAccount": {"status": "INACTIVE"},
@@ -160,6 +162,8 @@ def two(server: Server) -> Two:
     credit = expect(owner.http.post("/credits", json={"creditRequests": [gift]}), 200)["credits"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
     delivery = _in_thread(lambda: server.run(lambda db: _delivery(db, owner)))
+    group = {"name": f"group-{MARK}", "email": "x@example.com", "dailyInvoiceConsolidation": True, "address": {},
+             "accountIds": [name]}  # fmt: skip
     told = {"event": "AccountLowThesholdReached", "url": f"https://{MARK}.example"}
     expect(owner.http.put("/bursar/v1/event_subscriptions", json={"subscriptions": [told]}), 200)
     expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
@@ -182,6 +186,7 @@ def two(server: Server) -> Two:
         "currency_id": "USD",
         "credit_id": credit,
         "invoice_id": invoice,
+        "invoice_group_id": expect(owner.http.post("/invoice_groups", json=group), 200)["id"],
         "number": "1",
         "statement_number": str(_in_thread(lambda: server.run(lambda db: _statement(db, owner, name)))),
         "token": owner.token[:12],
@@ -273,6 +278,10 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "licenseEntriesConfig": {"mode": "CUSTOM"},
         },
         "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
+        "createInvoiceGroup": {
+            "name": "Mine", "email": "x@example.com", "dailyInvoiceConsolidation": True, "address": {},
+            "accountIds": [ids["account_id"]],
+        },
         "createCustomInvoice": {
             "accountId": ids["account_id"], "startDate": "2024-05-01T00:00:00Z", "endDate": "2024-06-01T00:00:00Z",
             "status": "DUE", "lineItems": [{"value": 1}],

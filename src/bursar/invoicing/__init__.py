@@ -14,6 +14,8 @@ OWNS: tuple[str, ...] = (
     "invoice_payment",
     "remittance",
     "remittance_line",
+    "invoice_group",
+    "invoice_group_account",
     "miscellaneous_charges",
     "custom_invoice",
     "invoice_template",

@@ -159,6 +159,15 @@ class ChargeTerms(Part, frozen=True, kw_only=True):
     """Why it charges nothing, where it could not be computed."""
 
 
+class MergedTerms(Part, frozen=True, kw_only=True):
+    """An invoice that is part of a composite."""
+
+    id: str
+    sequence_id: str
+    invoice_type: str
+    account_id: str
+
+
 class Line(Part, frozen=True, kw_only=True):
     """One line of an invoice with everything that explains it."""
 
@@ -170,6 +179,7 @@ class Line(Part, frozen=True, kw_only=True):
         "TRUE_UP",
         "MISCELLANEOUS_CHARGE",
         "CUSTOM_AMOUNT",
+        "MERGED_INVOICE",
     ]
     name: str
     """The plan's name of the line."""
@@ -197,6 +207,8 @@ class Line(Part, frozen=True, kw_only=True):
     """The pricing rules that changed or made it, in their order; left out where there are none."""
     charge: ChargeTerms | msgspec.UnsetType = msgspec.UNSET
     """Of an amount that was set by hand."""
+    invoice: MergedTerms | msgspec.UnsetType = msgspec.UNSET
+    """Of a composite: the invoice that the line is."""
 
 
 class CreditedLines(Part, frozen=True, kw_only=True):
@@ -226,6 +238,13 @@ class Party(Part, frozen=True, kw_only=True):
     address: Address
 
 
+class GroupTerms(Part, frozen=True, kw_only=True):
+    """To which group of accounts an invoice is; `customer` and `account` of the document tell of the group then."""
+
+    id: str
+    daily_invoice_consolidation: bool
+
+
 class Seller(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """Who issues the invoice."""
 
@@ -253,6 +272,7 @@ class Document(Part, frozen=True, kw_only=True):
     decimals: int
     schedule_id: str | None
     """None on an invoice of no association, as its price plan."""
+    invoice_group: GroupTerms | msgspec.UnsetType = msgspec.UNSET
     seller: Seller
     customer: Party
     account: Party
