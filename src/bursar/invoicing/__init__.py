@@ -1,7 +1,8 @@
 """What was used becomes what is owed: billing cycles opened, invoices drawn up, issued once, explained, and paid.
 
 Owns: invoices, their frozen documents, credit notes and the series that number them; statements, which sum up what a
-carrier's accounts were charged, with their breakdown, and the templates of their documents; payments.
+carrier's accounts were charged, with their breakdown, and the templates of their documents; payments; what is charged
+by hand; groups of accounts that are billed together.
 Does not own: when cycles run (purchases), quantities (usage), arithmetic of prices (rating), postings (ledger).
 """
 
