@@ -8,6 +8,7 @@ Does not own: when cycles run (purchases), quantities (usage), arithmetic of pri
 
 OWNS: tuple[str, ...] = (
     "invoice",
+    "purchase_order",
     "invoice_document",
     "invoice_series",
     "credit_note",

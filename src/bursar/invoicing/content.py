@@ -9,6 +9,7 @@ import msgspec
 
 from bursar.catalog import add_ons, plans
 from bursar.core.cycles import add_days, days_in, local_date
+from bursar.core.period import Period
 from bursar.db.database import Connection
 from bursar.invoicing import store
 from bursar.invoicing.charge_lists import charges_of
@@ -20,7 +21,7 @@ from bursar.invoicing.model import ADVANCED, COMPOSITE, CUSTOM, Content, Facts, 
 from bursar.invoicing.pricing import Pricing
 from bursar.invoicing.store import Cycle, Header
 from bursar.ledger.model import Transaction
-from bursar.purchases.model import cycle_number, opens_cycle
+from bursar.purchases.model import Segment, cycle_number, opens_cycle
 from bursar.usage import quantities
 
 _STRETCH = 20
@@ -105,6 +106,27 @@ def posting_of(drawn: Drawn) -> Transaction | None:
         moment = min(moment, header.due_at)
     day = local_date(moment, header.zone)
     return issue_transaction(drawn.document, header.key, header.account, day)
+
+
+def advance_content(
+    plan: plans.PlanVersion, segment: Segment, billed: Period, currency: str, exponent: int, names: Mapping[int, str]
+) -> Content:
+    """What an association charges in advance for a billing period of it, which it may be yet to have."""
+    calendar = segment.calendar
+    facts = Facts(
+        plan=plan,
+        currency=currency,
+        exponent=exponent,
+        quantities={},
+        meters={},
+        days=days_in(billed, calendar.zone),
+        of_days=days_in(calendar.cycle_at(billed.start), calendar.zone),
+        advance=True,
+        cycle=cycle_number(calendar, segment.anchor, billed.start),
+        opens_cycle=opens_cycle(calendar, segment.anchor, billed.start),
+        add_ons=names,
+    )
+    return draw_up(facts)
 
 
 def pay_by(invoice_date: datetime, net_term_days: int, zone: str) -> datetime:

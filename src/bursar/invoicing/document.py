@@ -141,6 +141,16 @@ class RuleRun(Part, frozen=True, kw_only=True):
     error: str | None
 
 
+class OrderTerms(Part, frozen=True, kw_only=True):
+    """How often a line of an order was bought."""
+
+    billable_id: str | None
+    """The feature or the add-on; none: money for a wallet."""
+    times: Decimal
+    price: Decimal
+    """Of one, before rounding."""
+
+
 class ChargeTerms(Part, frozen=True, kw_only=True):
     """How an amount came about that was set by hand: as such, by rate and quantity, or by logic over other lines."""
 
@@ -175,8 +185,10 @@ class Line(Part, frozen=True, kw_only=True):
     type: Literal[
         "USAGE_RATE_CARD",
         "FIXED_FEE_RATE_CARD",
+        "BILLING_ENTITLEMENT_RATE_CARD",
         "PRICING_RULE_ADDITION",
         "TRUE_UP",
+        "WALLET_TOPUP",
         "MISCELLANEOUS_CHARGE",
         "CUSTOM_AMOUNT",
         "MERGED_INVOICE",
@@ -205,6 +217,8 @@ class Line(Part, frozen=True, kw_only=True):
     tax: Decimal
     rules: list[RuleRun] | msgspec.UnsetType = msgspec.UNSET
     """The pricing rules that changed or made it, in their order; left out where there are none."""
+    order: OrderTerms | msgspec.UnsetType = msgspec.UNSET
+    """Of a line of an order, unless that is for an association."""
     charge: ChargeTerms | msgspec.UnsetType = msgspec.UNSET
     """Of an amount that was set by hand."""
     invoice: MergedTerms | msgspec.UnsetType = msgspec.UNSET

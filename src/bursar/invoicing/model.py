@@ -32,6 +32,11 @@ CUSTOM = "CUSTOM"
 COMPOSITE = "COMPOSITE"
 """The invoice of a group, of what fell due in it on one day."""
 
+ORDER = "ORDER"
+"""The class of invoices by which purchases are paid."""
+ORDER_ONCE, ORDER_ADVANCED = "AD_HOC", "ADHOC_ADVANCED"
+"""Their types: of what is bought once, and of the fees in advance of an association."""
+
 _ZERO = Decimal(0)
 
 
@@ -107,7 +112,12 @@ def fees_due(plan: PlanVersion, cycle: int, *, advance: bool, opens_cycle: bool)
 
 def in_advance(document: Document) -> bool:
     """Whether a document charges for time to come."""
-    return document.invoice_type == ADVANCED
+    return document.invoice_type in (ADVANCED, ORDER_ADVANCED)
+
+
+def is_order(document: Document) -> bool:
+    """Whether a document is to be paid for a purchase, before which nothing of it is revenue."""
+    return document.invoice_class == ORDER
 
 
 def postable(content: Content) -> bool:
@@ -122,10 +132,11 @@ def status_at_issue(total: Decimal) -> str:
 
 def issue_transaction(document: Document, invoice: int, account: int, accounting_date: date) -> Transaction | None:
     """The postings of an issue: the receivable of the total against the unrounded revenue of each line, the
-    differences to rounding. What credits pay is taken out of them. What is charged in advance is deferred instead.
-    None where nothing is charged.
+    differences to rounding. What credits pay is taken out of them. What is charged in advance or ordered is deferred
+    instead. None where nothing is charged.
     """
-    deferred = LedgerAccount(Kind.DEFERRED, document.currency, account) if in_advance(document) else None
+    defers = in_advance(document) or is_order(document)
+    deferred = LedgerAccount(Kind.DEFERRED, document.currency, account) if defers else None
     postings: list[Posting] = [
         *side(LedgerAccount(Kind.RECEIVABLE, document.currency, account), document.total),
         *credit_postings(document, account),
@@ -167,6 +178,8 @@ def plan_line(entry: Line) -> str:
 
     Of an amount that was set by hand, by what it is about.
     """
+    if entry.type == "WALLET_TOPUP":
+        return "wallet_topup"
     if entry.price_version is None:
         kind = "custom" if entry.type == "CUSTOM_AMOUNT" else "miscellaneous"
         about = None if entry.charge is UNSET else entry.charge.billable_id
@@ -176,6 +189,8 @@ def plan_line(entry: Line) -> str:
         what = entry.meter.id
     elif entry.fee is not None:
         what = entry.fee.add_on_id
+    elif entry.order is not UNSET and entry.order.billable_id is not None:
+        what = entry.order.billable_id
     elif entry.type == ADDED and entry.rules:
         what = f"rule/{entry.rules[0].key}"
     return f"{entry.price_version.price_plan_id}/{what}"
@@ -195,7 +210,7 @@ def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
-            entry.tax, entry.rules, entry.charge)  # fmt: skip
+            entry.tax, entry.rules, entry.order, entry.charge)  # fmt: skip
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:

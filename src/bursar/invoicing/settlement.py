@@ -16,6 +16,8 @@ from bursar.core.errors import WrongState
 from bursar.db import audit
 from bursar.db.database import Connection, Database
 from bursar.db.queries import Queries
+from bursar.invoicing import orders
+from bursar.invoicing.model import ORDER
 from bursar.ledger import account_wallets
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
 from bursar.ledger.service import Move, move_all
@@ -124,9 +126,12 @@ async def pay(
     """Post money towards invoices, in order, and move them to the states that follow.
 
     Returns the invoices as they are then, and the keys of the movements, one for each of `wanted`. What leaves a wallet
-    must be in it. Raises `WrongState` for more than is open of an invoice, `InsufficientFunds`; then nothing may stay.
+    must be in it; what was ordered is granted with the last of its price. Raises `WrongState` for more than is open of
+    an invoice, `InsufficientFunds`; then nothing may stay.
     """
     standings = await hold(connection, caller.workspace, [one.invoice for one in wanted])
+    ordered = [one.key for one in standings.values() if one.invoice_class == ORDER]
+    await orders.prepare(connection, caller, ordered)
     transactions: list[Transaction] = []
     for one in wanted:
         before = standings[one.invoice]
@@ -140,6 +145,7 @@ async def pay(
         for one in wanted
     ]
     await audit.record_all(connection, details)
+    await orders.paid(connection, caller, [key for key in ordered if standings[key].status == "PAID"])
     return standings, keys
 
 

@@ -11,10 +11,18 @@ from bursar.core.cycles import local_date
 from bursar.core.errors import NotFound, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection
-from bursar.invoicing import composites, credit_note, refunds, settlement, store
+from bursar.invoicing import composites, credit_note, orders, refunds, settlement, store
 from bursar.invoicing.crediting import uses_of
 from bursar.invoicing.document import Document, digest, frozen
-from bursar.invoicing.model import COMPOSITE, CREDIT_SERIES, credit_postings, in_advance, income, sequence_id
+from bursar.invoicing.model import (
+    COMPOSITE,
+    CREDIT_SERIES,
+    credit_postings,
+    in_advance,
+    income,
+    is_order,
+    sequence_id,
+)
 from bursar.invoicing.parties import conceal, reveal
 from bursar.invoicing.release import still_deferred
 from bursar.invoicing.settlement import OPEN, Paying, Source, Standing
@@ -50,7 +58,8 @@ def reversal(
 ) -> Transaction:
     """The postings of a credit note over the whole of an invoice: those of its issue the other way round.
 
-    Of fees in advance, what has become revenue by now is taken from revenue, the rest from what is deferred.
+    Of fees in advance, what has become revenue by now is taken from revenue, the rest from what is deferred; of an
+    order that was not carried out, all of it.
     """
     deferred = LedgerAccount(Kind.DEFERRED, document.currency, account)
     where = OPEN.get(status, Kind.RECEIVABLE)
@@ -58,6 +67,8 @@ def reversal(
     postings += [Posting(one.ledger_account, -one.amount) for one in credit_postings(document, account)]
     for entry in document.lines:
         later = still_deferred(document, entry, release_at) if in_advance(document) else Decimal(0)
+        if is_order(document):
+            later = entry.unrounded
         postings += [*side(income(document.currency, entry), entry.unrounded - later), *side(deferred, later)]
     rounding = sum((entry.rounding for entry in document.lines), Decimal(0))
     postings += side(LedgerAccount(Kind.ROUNDING, document.currency), -rounding)
@@ -122,6 +133,8 @@ async def _take_back(
     assert header.content is not None, "an issued invoice has a document"
     document = reveal(frozen(header.content), header.parties, header.secret)
     check_reversal(one, wanted, credited=bool(uses_of(document)))
+    if is_order(document):
+        await orders.withdraw(connection, caller, one.key, one.id)
     await give_back(connection, caller, one.id)
     day = local_date(caller.now, one.zone)
     status, left = ("VOID", one.paid) if wanted == "VOID" else await refunds.begin(connection, caller, one)

@@ -52,6 +52,8 @@ class NewGrant:
     effective: Period
     granted: Decimal | None
     """Units; None, for overage alone: without limit."""
+    purchase: int | None = None
+    """Internal key of the purchase that gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,10 @@ class Entry:
 
     workspace: int
     grant: int
-    kind: Literal["GRANT", "DRAW", "EDIT", "VOID"]
+    kind: Literal["GRANT", "DRAW", "RETURN", "EDIT", "VOID"]
     amount: Decimal
     event: uuid.UUID | None = None
-    """Of a draw: the event that it was for."""
+    """Of a draw, and of its return: the event that it was for."""
 
 
 async def give(connection: Connection, caller: Caller, account: Account, grants: Sequence[NewGrant]) -> None:
@@ -90,6 +92,7 @@ async def give(connection: Connection, caller: Caller, account: Account, grants:
             new.effective.end,
             new.granted,
             caller.wall,
+            new.purchase,
         )
         if key is None:
             raise Taken("id", f"there is a feature credit entry {new.id!r} already")
@@ -108,7 +111,7 @@ async def values_of(connection: Connection, caller: Caller, account_id: str) -> 
     account = await get_account(connection, caller.workspace, account_id)
     found: dict[str, list[Grant]] = {}
     for row in await connection.fetch(queries.all_in_force, caller.workspace, account.key, caller.now):
-        found.setdefault(row["feature_id"], []).append(_grant(row))
+        found.setdefault(row["feature_id"], []).append(grant_of(row))
     return {feature: value_of(grants, caller.now) for feature, grants in found.items()}
 
 
@@ -116,7 +119,7 @@ async def in_force(connection: Connection, caller: Caller, account_id: str, feat
     """The grants of an account and a feature that may be drawn now. Raises `NotFound`."""
     account, feature = await _named(connection, caller, account_id, feature_id)
     rows = await connection.fetch(queries.grants_in_force, caller.workspace, account.key, feature.key, caller.now)
-    return [_grant(row) for row in rows]
+    return [grant_of(row) for row in rows]
 
 
 async def list_grants(
@@ -125,7 +128,7 @@ async def list_grants(
     """All grants of an account and a feature in the order of their making. Raises `NotFound`."""
     account, feature = await _named(connection, caller, account_id, feature_id)
     rows = await connection.fetch(queries.grants, caller.workspace, account.key, feature.key, key_of(after), limit + 1)
-    items = [_grant(row) for row in rows[:limit]]
+    items = [grant_of(row) for row in rows[:limit]]
     return Page(items, str(items[-1].key) if len(rows) > limit else None)
 
 
@@ -174,7 +177,7 @@ async def hold(connection: Connection, pairs: Iterable[Pair], now: datetime) -> 
     stocks = {row["key"]: Stock(row["key"], []) for row in rows}
     # Read once the balances are held: what another transaction has drawn meanwhile is seen.
     for row in await connection.fetch(queries.live_grants, sorted(stocks), now) if stocks else ():
-        stocks[row["feature_balance"]].grants.append(_grant(row))
+        stocks[row["feature_balance"]].grants.append(grant_of(row))
     return {(row["account"], row["feature"]): stocks[row["key"]] for row in rows}
 
 
@@ -242,10 +245,11 @@ async def _enter(
     row = await connection.fetchrow(queries.grant, caller.workspace, balance, identifier)
     if row is None:
         raise NotFound("feature credit entry", identifier)
-    return balance, _grant(row)
+    return balance, grant_of(row)
 
 
-def _grant(row: Row) -> Grant:
+def grant_of(row: Row) -> Grant:
+    """The grant of a row."""
     return Grant(
         key=row["key"],
         id=row["wire_id"],

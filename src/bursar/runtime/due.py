@@ -16,6 +16,7 @@ from bursar.db.database import Database, outage
 from bursar.db.idempotency import PURGE_BATCH, purge
 from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
+from bursar.invoicing.expiring import expire_due
 from bursar.invoicing.holds import expire_credits
 from bursar.invoicing.payments import Payments
 from bursar.invoicing.settlement import settle_due
@@ -31,6 +32,7 @@ _DUE: Mapping[str, Callable[[Database, Caller], Awaitable[object]]] = {
     "renewals": renew_services,
     "invoices": partial(bill, hands=hands),
     "settlements": settle_due,
+    "purchases": expire_due,
     "credits": expire_credits,
     "statements": run_statements,
 }

@@ -35,7 +35,7 @@ class Submission:
 
     workspace: int
     token: int | None
-    """Key of the token that sent them; a token revoked meanwhile admits nothing."""
+    """Key of the token that sent them; one that was revoked or expired meanwhile admits nothing."""
     parsed: Parsed
     backfill: bool = False
     skip_known: bool = False
@@ -90,12 +90,12 @@ async def flush(
     workspaces = sorted({submission.workspace for submission in submissions})
     await gate.enter(connection, workspaces)
     tokens = {submission.token for submission in submissions if submission.token is not None}
-    tenants, revoked = await views.tenants(connection, workspaces, tokens, wall)
+    tenants, ended = await views.tenants(connection, workspaces, tokens, wall)
     receipts = [Receipt() for _ in submissions]
     for submission, receipt in zip(submissions, receipts, strict=True):
         if submission.workspace not in tenants:
             receipt.error = NotFound("workspace", str(submission.workspace))
-        elif submission.token in revoked:
+        elif submission.token in ended:
             receipt.error = Unauthenticated()
     accepted = [index for index, receipt in enumerate(receipts) if receipt.error is None]
     names: dict[int, set[str]] = defaultdict(set)

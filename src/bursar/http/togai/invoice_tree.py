@@ -13,6 +13,8 @@ from bursar.invoicing.model import in_advance
 from bursar.invoicing.ruled import ADDED, measured
 
 USAGE_UNITS = "USAGE_UNITS"
+BOUGHT = {"BILLING_ENTITLEMENT_RATE_CARD": "BILLING_ENTITLEMENT_AMOUNT", "WALLET_TOPUP": "WALLET_TOPUP_AMOUNT"}
+"""The types of lines that orders alone have, and of their items."""
 
 
 class InvoiceLineItem(Answer, kw_only=True):
@@ -53,6 +55,7 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
         return _amount(document, "Grand Total Amount", "GRAND_TOTAL_AMOUNT", document.total, merged)
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
+    cards += [_bought(line, document.currency) for line in document.lines if line.type in BOUGHT]
     true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
     added = [_addition(line, document.currency) for line in document.lines if line.type == ADDED]
     additions = sum((item.value for item in added), Decimal(0))
@@ -77,6 +80,19 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
     for name, kind in (("Total Amount", "TOTAL_AMOUNT"), ("Grand Total Amount", "GRAND_TOTAL_AMOUNT")):
         inner = [_amount(document, name, kind, document.total, inner)]
     return inner[0]
+
+
+def _bought(line: Line, currency: str) -> InvoiceLineItem:
+    assert line.order is not UNSET
+    return InvoiceLineItem(
+        id=line.order.billable_id,
+        description=line.description,
+        type=BOUGHT[line.type],
+        units=currency,
+        value=number(line.amount),
+        value_per_quantity=number(line.order.price),
+        quantity=number(line.order.times),
+    )
 
 
 def _credits(document: Document) -> list[InvoiceLineItem]:

@@ -467,7 +467,7 @@ create table job (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     wire_id text collate "C" not null,
-    kind text not null check (kind in ('PRICE_PLAN', 'BILL_RUN')),
+    kind text not null check (kind in ('PRICE_PLAN', 'BILL_RUN', 'EVENT_CORRECTIONS')),
     status text not null check (status in ('PENDING', 'WAITING_FOR_CONFIRMATION', 'IN_PROGRESS', 'COMPLETED', 'FAILED',
         'CANCELLED')),
     parameters jsonb not null,
@@ -1008,6 +1008,45 @@ comment on column charge.amount is 'what the balance went down by; negative: wha
 create trigger charge_append_only before update or delete or truncate on charge
     for each statement execute function append_only();
 
+-- What an account buys, or was proposed to buy. What it bought never changes; where it stands does.
+create table purchase (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    account bigint not null references account,
+    type text not null check (type in ('ENTITLEMENT_GRANT', 'ASSOCIATION', 'WALLET_TOPUP', 'PREPAID')),
+    payment_mode text not null check (payment_mode in ('PREPAID', 'POSTPAID')),
+    proposal text check (proposal in ('ACTIVE', 'APPROVED', 'DECLINED', 'EXPIRED')),
+    status text check (status in ('PENDING', 'SUCCESS', 'FAILURE')),
+    price_plan_version bigint references price_plan_version,
+    quantity int check (quantity >= 1),
+    quantities jsonb,
+    effective_from date,
+    effective_until date,
+    topup_amount numeric(38, 12) check (topup_amount > 0),
+    purchase_amount numeric(38, 12) check (purchase_amount >= 0),
+    price numeric(38, 12) not null check (price >= 0),
+    currency text not null,
+    idempotency_key text,
+    comment text,
+    schedule bigint references schedule,
+    expires_at timestamptz,
+    answered_at timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id),
+    check ((status is null) = coalesce(proposal <> 'APPROVED', false)),
+    check (schedule is null or type = 'ASSOCIATION' and status = 'SUCCESS')
+);
+create index purchase_account on purchase (account, key);
+create index purchase_schedule on purchase (schedule) where schedule is not null;
+create index purchase_expiring on purchase (workspace, expires_at) where status = 'PENDING' or proposal = 'ACTIVE';
+comment on column purchase.proposal is 'null: it was bought without one';
+comment on column purchase.status is 'null: it is a proposal that has not been approved';
+comment on column purchase.quantities is 'how many times each billable is bought, by its wire id';
+comment on column purchase.purchase_amount is 'what a top-up costs';
+comment on column purchase.expires_at is 'when a proposal without an answer, or an order without payment, comes to its end';
+
 -- What an account may use of a feature. Its row is locked by whoever changes its grants.
 create table feature_balance (
     key bigint generated always as identity primary key,
@@ -1030,12 +1069,14 @@ create table feature_grant (
     granted numeric(38, 12) check (granted >= 0),
     used numeric(38, 12) not null check (used >= 0),
     voided_at timestamptz,
+    purchase bigint references purchase,
     created_at timestamptz not null,
     unique (feature_balance, wire_id),
     check (effective_from < effective_until),
     check (used <= granted),
     check (granted is not null or source = 'OVERAGE')
 );
+create index feature_grant_purchase on feature_grant (purchase) where purchase is not null;
 create index feature_grant_live on feature_grant (feature_balance, effective_until) where voided_at is null;
 comment on column feature_grant.granted is 'null: without limit';
 
@@ -1044,13 +1085,13 @@ create table feature_entry (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     feature_grant bigint not null references feature_grant,
-    kind text not null check (kind in ('GRANT', 'DRAW', 'EDIT', 'VOID')),
+    kind text not null check (kind in ('GRANT', 'DRAW', 'RETURN', 'EDIT', 'VOID')),
     amount numeric(38, 12) not null,
     event uuid,
     recorded_at timestamptz not null,
-    unique (feature_grant, event),
-    check ((kind = 'DRAW') = (event is not null)),
+    check ((kind in ('DRAW', 'RETURN')) = (event is not null)),
     check (amount < 0 or kind <> 'DRAW'),
+    check (amount > 0 or kind <> 'RETURN'),
     check (amount <= 0 or kind <> 'VOID')
 );
 create index feature_entry_event on feature_entry (event) where event is not null;
@@ -1103,6 +1144,13 @@ comment on column invoice.uses_credits is 'whether credits of its account pay it
 comment on column invoice.auto_advance is 'whether a bill run issues it';
 comment on column invoice.uses_wallet is 'whether it is paid out of its account''s wallet without being asked';
 comment on column invoice.due_at is 'when grace has ended and the bill run may issue it';
+
+-- The invoice that a purchase is to be paid by.
+create table purchase_order (
+    purchase bigint primary key references purchase,
+    workspace int not null references workspace,
+    invoice bigint not null unique references invoice
+);
 
 create table invoice_document (
     invoice bigint primary key references invoice,
