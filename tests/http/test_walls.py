@@ -68,6 +68,8 @@ BODIES: dict[str, Any] = {
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
     "updateInvoice": {"status": "PAID"},
+    "AddInvoiceGroupAccounts": {"accountIds": ["mine"]},
+    "RemoveInvoiceGroupAccounts": {"accountIds": ["mine"]},
     "manageMiscellaneousChargesInAccount": {"items": [{"name": "Mine", "value": "1"}]},
     "manageMiscellaneousChargesInInvoice": {"items": [{"name": "Mine", "value": "1"}]},
     "updateWalletForAccount": {"status": "INACTIVE"},
@@ -174,6 +176,8 @@ def furnish(server: Server) -> Two:
     credit = expect(owner.http.post("/credits", json={"creditRequests": [gift]}), 200)["credits"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
     delivery = _in_thread(lambda: server.run(lambda db: _delivery(db, owner)))
+    group = {"name": f"group-{MARK}", "email": "x@example.com", "dailyInvoiceConsolidation": True, "address": {},
+             "accountIds": [name]}  # fmt: skip
     told = {"event": "AccountLowThesholdReached", "url": f"https://{MARK}.example"}
     expect(owner.http.put("/bursar/v1/event_subscriptions", json={"subscriptions": [told]}), 200)
     expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
@@ -202,6 +206,7 @@ def furnish(server: Server) -> Two:
         "credit_id": credit,
         "payment_id": payment,
         "invoice_id": invoice,
+        "invoice_group_id": expect(owner.http.post("/invoice_groups", json=group), 200)["id"],
         "purchase_id": bought,
         "purchase_proposal_id": proposed,
         "number": "1",
@@ -280,6 +285,10 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "licenseEntriesConfig": {"mode": "CUSTOM"},
         },
         "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
+        "createInvoiceGroup": {
+            "name": "Mine", "email": "x@example.com", "dailyInvoiceConsolidation": True, "address": {},
+            "accountIds": [ids["account_id"]],
+        },
         "createCustomInvoice": {
             "accountId": ids["account_id"], "startDate": "2024-05-01T00:00:00Z", "endDate": "2024-06-01T00:00:00Z",
             "status": "DUE", "lineItems": [{"value": 1}],

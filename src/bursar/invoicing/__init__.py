@@ -1,7 +1,8 @@
 """What was used becomes what is owed: billing cycles opened, invoices drawn up, issued once, explained, and paid.
 
 Owns: invoices, their frozen documents, credit notes and the series that number them; statements, which sum up what a
-carrier's accounts were charged, with their breakdown, and the templates of their documents; payments.
+carrier's accounts were charged, with their breakdown, and the templates of their documents; payments; what is charged
+by hand; groups of accounts that are billed together.
 Does not own: when cycles run (purchases), quantities (usage), arithmetic of prices (rating), postings (ledger).
 """
 
@@ -15,6 +16,8 @@ OWNS: tuple[str, ...] = (
     "invoice_payment",
     "remittance",
     "remittance_line",
+    "invoice_group",
+    "invoice_group_account",
     "miscellaneous_charges",
     "custom_invoice",
     "invoice_template",

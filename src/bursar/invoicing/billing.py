@@ -17,6 +17,7 @@ from bursar.core.errors import Invalid
 from bursar.core.period import show_instant
 from bursar.db import audit
 from bursar.db.database import Connection, Database
+from bursar.invoicing.composites import merge_due
 from bursar.invoicing.issuing import BATCH, Issued, issue_customs, issue_due, together
 from bursar.invoicing.model import sequence_id
 from bursar.invoicing.opening import open_cycles
@@ -96,6 +97,7 @@ async def bill(
         whole.add(part or Issued())
     report.first, report.last = (None if n is None else sequence_id(n) for n in (whole.first, whole.last))
     report.failed = whole.failed
+    await merge_due(db, caller, moment)
     await release_due(db, caller, moment)
     return report
 

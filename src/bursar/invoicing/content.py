@@ -14,9 +14,10 @@ from bursar.db.database import Connection
 from bursar.invoicing import store
 from bursar.invoicing.charge_lists import charges_of
 from bursar.invoicing.charges import Charge, of_items, with_charges
+from bursar.invoicing.composite_lines import contents_of
 from bursar.invoicing.custom_items import items_of
 from bursar.invoicing.document import FORMAT, Document, Meter
-from bursar.invoicing.model import ADVANCED, CUSTOM, Content, Facts, draw_up, issue_transaction
+from bursar.invoicing.model import ADVANCED, COMPOSITE, CUSTOM, Content, Facts, draw_up, issue_transaction
 from bursar.invoicing.pricing import Pricing
 from bursar.invoicing.store import Cycle, Header
 from bursar.ledger.model import Transaction
@@ -54,6 +55,9 @@ async def draw_up_all(
                 of_items(items[header.key], header.exponent), charges.get(header.key, ()), header.exponent
             )
             drawn.append(Drawn(header, _document(header, content), content))
+    if composites := [header for header in headers if header.type == COMPOSITE]:
+        contents = await contents_of(connection, workspace, [header.key for header in composites])
+        drawn += [Drawn(one, _document(one, contents[one.key]), contents[one.key]) for one in composites]
     if len(drawn) > len(planned):
         place = {header.key: n for n, header in enumerate(headers)}
         drawn.sort(key=lambda one: place[one.header.key])
@@ -177,6 +181,7 @@ def _document(header: Header, content: Content, plan: plans.PlanVersion | None =
         currency=header.currency,
         decimals=header.exponent,
         schedule_id=None if header.cycle is None else header.cycle.schedule_id,
+        invoice_group=msgspec.UNSET if header.group is None else header.group,
         seller=header.seller,
         customer=header.customer,
         account=header.account_party,

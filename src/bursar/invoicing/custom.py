@@ -18,6 +18,8 @@ from bursar.invoicing import store
 from bursar.invoicing.charges import Item, check_items
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.custom_items import keep_items, queries
+from bursar.invoicing.group_store import members_of
+from bursar.invoicing.groups import hold_group
 from bursar.invoicing.issuing import issue
 from bursar.invoicing.model import CUSTOM, postable
 from bursar.invoicing.settling import Wanted, change_status
@@ -28,6 +30,7 @@ class NewCustom:
     """A custom invoice to make."""
 
     account_id: str
+    """Or the id of a group: the account that has been in it longest owes it then."""
     starts_at: datetime
     ends_at: datetime
     items: Sequence[Item]
@@ -36,6 +39,7 @@ class NewCustom:
     """Whether a bill run issues it when its period has ended."""
     uses_credits: bool = True
     uses_wallet: bool = True
+    to_group: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,16 @@ class InvoiceChange:
 async def create_custom(connection: Connection, caller: Caller, new: NewCustom) -> str:
     """Make a custom invoice, and issue it at once where it is not to be a draft; returns its wire id.
 
-    Raises `NotFound` for the account, `Invalid`, `WrongState`.
+    Raises `NotFound` for the account or the group, `Invalid`, `WrongState`.
     """
     check_items(new.items, "lineItems")
     _check_period(new.starts_at, new.ends_at)
-    account = await lock_account(connection, caller.workspace, new.account_id)
-    may_change("account", new.account_id, account.status)
+    account_id, group = new.account_id, None
+    if new.to_group:
+        group = await hold_group(connection, caller, new.account_id)
+        account_id = next(iter(await members_of(connection, caller.workspace, group)))
+    account = await lock_account(connection, caller.workspace, account_id)
+    may_change("account", account_id, account.status)
     await fix_currencies(connection, caller, {account.key: account.currency})
     identifier = ids.draw("inv")
     key: int = await connection.fetchval(
@@ -72,6 +80,7 @@ async def create_custom(connection: Connection, caller: Caller, new: NewCustom) 
         new.uses_credits,
         new.uses_wallet,
         caller.wall,
+        group,
     )
     await keep_items(connection, caller.workspace, key, new.items)
     await _checked(connection, caller, key)

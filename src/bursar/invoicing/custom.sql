@@ -10,8 +10,8 @@ on conflict (invoice) do update set items = excluded.items;
 -- name: insert_custom
 -- Make a custom invoice, as a draft.
 insert into invoice (workspace, wire_id, account, type, class, status, starts_at, ends_at, due_at, auto_advance,
-    uses_credits, uses_wallet, created_at, updated_at)
-values ($1, $2, $3, 'CUSTOM', 'INVOICE', 'DRAFT', $4, $5, $6, $7, $8, $9, $10, $10)
+    uses_credits, uses_wallet, created_at, updated_at, invoice_group)
+values ($1, $2, $3, 'CUSTOM', 'INVOICE', 'DRAFT', $4, $5, $6, $7, $8, $9, $10, $10, $11)
 returning key;
 
 -- name: update_custom

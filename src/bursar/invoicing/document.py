@@ -169,6 +169,15 @@ class ChargeTerms(Part, frozen=True, kw_only=True):
     """Why it charges nothing, where it could not be computed."""
 
 
+class MergedTerms(Part, frozen=True, kw_only=True):
+    """An invoice that is part of a composite."""
+
+    id: str
+    sequence_id: str
+    invoice_type: str
+    account_id: str
+
+
 class Line(Part, frozen=True, kw_only=True):
     """One line of an invoice with everything that explains it."""
 
@@ -183,6 +192,7 @@ class Line(Part, frozen=True, kw_only=True):
         "PREPAID",
         "MISCELLANEOUS_CHARGE",
         "CUSTOM_AMOUNT",
+        "MERGED_INVOICE",
     ]
     name: str
     """The plan's name of the line."""
@@ -212,6 +222,8 @@ class Line(Part, frozen=True, kw_only=True):
     """Of a line of an order, unless that is for an association."""
     charge: ChargeTerms | msgspec.UnsetType = msgspec.UNSET
     """Of an amount that was set by hand."""
+    invoice: MergedTerms | msgspec.UnsetType = msgspec.UNSET
+    """Of a composite: the invoice that the line is."""
 
 
 class CreditedLines(Part, frozen=True, kw_only=True):
@@ -241,6 +253,13 @@ class Party(Part, frozen=True, kw_only=True):
     address: Address
 
 
+class GroupTerms(Part, frozen=True, kw_only=True):
+    """To which group of accounts an invoice is; `customer` and `account` of the document tell of the group then."""
+
+    id: str
+    daily_invoice_consolidation: bool
+
+
 class Seller(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """Who issues the invoice."""
 
@@ -268,6 +287,7 @@ class Document(Part, frozen=True, kw_only=True):
     decimals: int
     schedule_id: str | None
     """None on an invoice of no association, as its price plan."""
+    invoice_group: GroupTerms | msgspec.UnsetType = msgspec.UNSET
     seller: Seller
     customer: Party
     account: Party

@@ -29,6 +29,8 @@ ADVANCED = "STANDARD_ADVANCED"
 """The invoice of fees in advance, issued as their period begins."""
 CUSTOM = "CUSTOM"
 """An invoice whose lines were set by hand."""
+COMPOSITE = "COMPOSITE"
+"""The invoice of a group, of what fell due in it on one day."""
 
 ORDER = "ORDER"
 """The class of invoices by which purchases are paid."""

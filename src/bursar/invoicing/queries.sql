@@ -38,7 +38,8 @@ select key, account from invoice where workspace = $1 and wire_id = $2;
 -- name: list_keys
 -- The newest invoices that match, before a key.
 select i.key from invoice i join account a on a.key = i.account join customer c on c.key = a.customer
-where i.workspace = $1 and ($2::text is null or i.status = $2) and ($3::text is null or a.togai_id = $3)
+left join invoice_group g on g.key = i.invoice_group
+where i.workspace = $1 and ($2::text is null or i.status = $2) and ($3::text is null or coalesce(g.wire_id, a.togai_id) = $3)
     and ($4::text is null or c.togai_id = $4)
     and ($5::timestamptz is null or i.starts_at >= $5) and ($6::timestamptz is null or i.starts_at < $6)
     and ($7::bigint is null or i.key < $7)
@@ -52,14 +53,14 @@ order by i.key desc limit $8;
 -- times as long to weigh as the statement takes to run. How many keys there are is kept from it, lest it plan anew each time.
 with found as materialized (
     select i.key, i.wire_id, i.workspace, i.account, i.type, i.class, i.status, i.starts_at, i.ends_at, i.due_at,
-        i.paid_amount, i.updated_at, i.uses_credits, i.uses_wallet, i.auto_advance, s.calendar, s.price_plan_version, h.wire_id as schedule_id, h.starts_at as anchor,
-        d.content, d.parties, d.issued_at, n.number as credit_note
+        i.paid_amount, i.updated_at, i.uses_credits, i.uses_wallet, i.auto_advance, i.invoice_group,
+        s.calendar, s.price_plan_version, h.wire_id as schedule_id, h.starts_at as anchor, d.content, d.parties, d.issued_at, n.number as credit_note
     from invoice i left join schedule_segment s on s.key = i.segment left join schedule h on h.key = i.schedule
     left join invoice_document d on d.invoice = i.key left join credit_note n on n.invoice = i.key
     where i.workspace = $1 and i.key = any(array(select unnest($2::bigint[])))
 )
 select f.*, o.*, w.name as workspace_name, w.seller, coalesce(o.own_net_term_days, w.net_term_days) as net_term_days,
-    coalesce(o.own_zone, w.timezone) as zone
+    coalesce(o.own_zone, w.timezone) as zone, w.timezone as workspace_zone, w.net_term_days as workspace_net_term_days
 from found f join workspace w on w.key = f.workspace
 cross join lateral (
     select a.togai_id as account_id, a.currency, x.exponent, a.net_term_days as own_net_term_days, a.timezone as own_zone,
@@ -192,7 +193,7 @@ order by i.account, i.starts_at;
 
 -- name: page_documents
 -- Frozen documents of all workspaces after an invoice, in the order of their keys.
-select d.*, i.wire_id, i.account, i.status, i.paid_amount from invoice_document d join invoice i on i.key = d.invoice
+select d.*, i.wire_id, i.account, i.type, i.status, i.paid_amount from invoice_document d join invoice i on i.key = d.invoice
 where d.invoice > $1 order by d.invoice limit $2;
 
 -- name: receivables_posted

@@ -11,10 +11,18 @@ from bursar.core.cycles import local_date
 from bursar.core.errors import NotFound, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection
-from bursar.invoicing import credit_note, orders, refunds, settlement, store
+from bursar.invoicing import composites, credit_note, orders, refunds, settlement, store
 from bursar.invoicing.crediting import uses_of
 from bursar.invoicing.document import Document, digest, frozen
-from bursar.invoicing.model import CREDIT_SERIES, credit_postings, in_advance, income, is_order, sequence_id
+from bursar.invoicing.model import (
+    COMPOSITE,
+    CREDIT_SERIES,
+    credit_postings,
+    in_advance,
+    income,
+    is_order,
+    sequence_id,
+)
 from bursar.invoicing.parties import conceal, reveal
 from bursar.invoicing.release import still_deferred
 from bursar.invoicing.settlement import OPEN, Paying, Source, Standing
@@ -129,9 +137,13 @@ async def _take_back(
         await orders.withdraw(connection, caller, one.key, one.id)
     await give_back(connection, caller, one.id)
     day = local_date(caller.now, one.zone)
-    reversed_by = reversal(document, one.status, key=one.key, account=one.account, release_at=release_at, day=day)
     status, left = ("VOID", one.paid) if wanted == "VOID" else await refunds.begin(connection, caller, one)
-    await post(connection, caller, reversed_by)
+    if header.type == COMPOSITE:
+        where = OPEN.get(one.status, Kind.RECEIVABLE)
+        await composites.part(connection, caller, document, one.key, one.account, where, CREDIT_NOTE)
+    else:
+        reversed_by = reversal(document, one.status, key=one.key, account=one.account, release_at=release_at, day=day)
+        await post(connection, caller, reversed_by)
     await _credit(connection, caller, header, document, "VOID" if wanted == "VOID" else "REFUND")
     await connection.execute(queries.settle, caller.workspace, one.key, status, left, None, caller.wall)
     return status

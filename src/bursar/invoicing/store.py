@@ -15,7 +15,8 @@ from bursar.core.cycles import Calendar
 from bursar.core.period import Period
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
-from bursar.invoicing.document import Document, Filter, Meter, Party, Seller, digest, pack, to_text
+from bursar.invoicing.document import Document, Filter, GroupTerms, Meter, Party, Seller, digest, pack, to_text
+from bursar.invoicing.group_store import Group, groups_at
 from bursar.invoicing.model import SERIES
 from bursar.invoicing.parties import conceal
 from bursar.purchases.store import decode_calendar
@@ -69,12 +70,17 @@ class Header(msgspec.Struct, frozen=True):
     issued_at: datetime | None
     credit_note: int | None
     """The number of the credit note that took it back."""
+    group: GroupTerms | None = None
+    """To whom it is, where not to its account, which owes it all the same."""
 
 
 async def headers(connection: Connection, workspace: int, keys: Sequence[int]) -> list[Header]:
     """Invoices in the order of `keys`."""
     rows = await connection.fetch(queries.list_invoices, workspace, list(keys))
     found = {row["key"]: _header(row) for row in rows}
+    if grouped := {row["key"]: row for row in rows if row["invoice_group"] is not None}:
+        groups = await groups_at(connection, workspace, list({row["invoice_group"] for row in grouped.values()}))
+        found |= {key: _to_group(found[key], row, groups[row["invoice_group"]]) for key, row in grouped.items()}
     return [found[key] for key in keys]
 
 
@@ -159,6 +165,20 @@ def _header(row: Row) -> Header:
         secret=row["secret"],
         issued_at=row["issued_at"],
         credit_note=row["credit_note"],
+    )
+
+
+def _to_group(header: Header, row: Row, group: Group) -> Header:
+    party = Party(id=group.id, name=group.name, primary_email=group.email, address=group.address)
+    terms = row["workspace_net_term_days"] if group.net_term_days is None else group.net_term_days
+    return msgspec.structs.replace(
+        header,
+        group=GroupTerms(id=group.id, daily_invoice_consolidation=group.consolidates),
+        account_party=party,
+        customer=msgspec.structs.replace(party, id=header.customer.id),
+        secret=group.secret,
+        net_term_days=terms,
+        zone=row["workspace_zone"],
     )
 
 

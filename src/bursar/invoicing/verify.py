@@ -12,14 +12,17 @@ from bursar.invoicing import credit_note, payments, refunds, remittances, settle
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.crediting import charged
 from bursar.invoicing.document import Document, digest, from_text, unpack
-from bursar.invoicing.model import in_advance, is_order, same_charges, sequence_id
+from bursar.invoicing.model import COMPOSITE, in_advance, is_order, same_charges, sequence_id
 from bursar.invoicing.release import unearned
 from bursar.invoicing.ruled import before_rounding
 from bursar.invoicing.store import queries
+from bursar.invoicing.verify_composites import sums_of_their_parts
 
 TAKEN_BACK = ("VOID", refunds.INITIATED, refunds.COMPLETED)
 """The states of invoices that have a credit note."""
 
+_STANDING = ("DUE", "PARTIALLY_PAID", "MERGED")
+"""States in which an invoice's own postings leave something receivable; a composite takes that of its parts over."""
 _PAGE = 200
 _LIMIT = 20
 
@@ -93,7 +96,7 @@ async def _posted(connection: Connection) -> list[str]:
             problems += [
                 f"invoice {row['wire_id']} is of {row['total']:f}, its receivable of {amounts[row['invoice']]}"
                 for row in here
-                if (amounts[row["invoice"]] or Decimal(0)) != row["total"]
+                if row["type"] != COMPOSITE and (amounts[row["invoice"]] or Decimal(0)) != row["total"]
             ]
     return problems[:_LIMIT]
 
@@ -139,7 +142,9 @@ async def _settled(connection: Connection) -> list[str]:
             here = {row["invoice"]: row for row in rows if row["workspace"] == workspace}
             for found in await connection.fetch(queries.receivables_left, workspace, list(here)):
                 row = here[found["invoice"]]
-                left = row["total"] - row["paid_amount"] if row["status"] in ("DUE", "PARTIALLY_PAID") else Decimal(0)
+                if row["type"] == COMPOSITE:
+                    continue
+                left = row["total"] - row["paid_amount"] if row["status"] in _STANDING else Decimal(0)
                 if found["amount"] != left:
                     problems.append(
                         f"invoice {row['wire_id']} is {row['status']} and should have {left} receivable,"
@@ -227,6 +232,7 @@ CHECKS: list[Check] = [
     Check("I6", "the receivable posted for an invoice is its total", _posted),
     Check("I6", "what is left receivable of an invoice is what its state says", _settled),
     Check("I6", "what is paid of an invoice was posted for it, and its state follows", _paid_for),
+    Check("I6", "a composite is the sum of its parts, and what they left open has moved to it", sums_of_their_parts),
     Check("I7", "credit notes never change, and take back the whole of what is void", _credited),
     Check("I6", "what is deferred of an invoice in advance is what its days to come are worth", _deferred),
     Check("I7", "issued documents never change", _unchanged),

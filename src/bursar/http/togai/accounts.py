@@ -22,6 +22,7 @@ from bursar.http.togai.shapes import (
     CurrencyCode,
     Days,
     Email,
+    InvoiceGroupDetails,
     Metadata,
     Name,
     Tags,
@@ -32,6 +33,7 @@ from bursar.http.togai.shapes import (
     load_account_shapes,
     new_account,
 )
+from bursar.invoicing.group_store import Group, group_of_account
 
 TAG = "Accounts"
 
@@ -163,7 +165,11 @@ async def get_account(call: Call, query: AccountQuery) -> AccountShape:
     """Read an account."""
     async with call.db.transaction(call.caller.workspace) as connection:
         account = await store.get_account(connection, call.caller.workspace, call.path["account_id"])
-        return await _shape(call, connection, account, instant_of(query.effective_on))
+        shape = await _shape(call, connection, account, instant_of(query.effective_on))
+        if query.include_group_details:
+            group = await group_of_account(connection, call.caller.workspace, account.key)
+            shape.invoice_group_details = None if group is None else _group_details(group)
+        return shape
 
 
 @door.operation(
@@ -281,6 +287,18 @@ async def list_account_aliases(call: Call) -> AccountAliasesPaginatedResponse:
         for alias in aliases
     ]
     return AccountAliasesPaginatedResponse(data=shapes, next_token=None)
+
+
+def _group_details(group: Group) -> InvoiceGroupDetails:
+    return InvoiceGroupDetails(
+        id=group.id,
+        name=group.name,
+        email=group.email,
+        daily_invoice_consolidation=group.consolidates,
+        invoice_currency=group.currency,
+        billing_address=group.address,
+        net_term_days=group.net_term_days,
+    )
 
 
 async def _shape(call: Call, connection: Connection, account: Account, at: datetime | None = None) -> AccountShape:

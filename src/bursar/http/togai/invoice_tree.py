@@ -53,8 +53,10 @@ def usage_tree(document: Document) -> list[InvoiceLineItem]:
 def revenue_tree(document: Document) -> InvoiceLineItem:
     """The grand total and what it is made of. A plan with a true-up has its own amount between gross and rate cards,
     fees in advance theirs; what pricing rules added and what was charged by hand stand beside that. Net is less than
-    gross by credits.
+    gross by credits. A composite has the totals of its invoices.
     """
+    if merged := [_merged(line, document.currency) for line in document.lines if line.type == "MERGED_INVOICE"]:
+        return _amount(document, "Grand Total Amount", "GRAND_TOTAL_AMOUNT", document.total, merged)
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
     cards += [_bought(line, document.currency) for line in document.lines if line.type in BOUGHT]
@@ -168,6 +170,18 @@ def _custom(line: Line, currency: str) -> InvoiceLineItem:
         value_per_quantity=_rate(line),
         quantity=line.quantity,
         metadata=None if line.charge.billable_id is None else {"billableId": line.charge.billable_id},
+    )
+
+
+def _merged(line: Line, currency: str) -> InvoiceLineItem:
+    assert line.invoice is not UNSET
+    return InvoiceLineItem(
+        id=line.invoice.id,
+        description=line.description,
+        type="TOTAL_AMOUNT",
+        units=currency,
+        value=number(line.amount),
+        metadata={"accountId": line.invoice.account_id},
     )
 
 

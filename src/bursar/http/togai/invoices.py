@@ -83,12 +83,24 @@ class InvoiceDetailsOrganization(Answer, kw_only=True):
     primary_email: str
 
 
-class InvoiceDetails(Answer, kw_only=True):
-    """The parties of an invoice."""
+class InvoiceDetailsInvoiceGroup(Answer, kw_only=True):
+    """To which group of accounts."""
 
-    customer: InvoiceDetailsCustomer
-    account: InvoiceDetailsAccount
+    id: str
+    name: str
+    email: str
+    daily_invoice_consolidation: bool
+    invoice_currency: str
+    address: Address
+
+
+class InvoiceDetails(Answer, kw_only=True):
+    """The parties of an invoice, which is to an account of a customer or to a group."""
+
     organization: InvoiceDetailsOrganization
+    customer: InvoiceDetailsCustomer | None = None
+    account: InvoiceDetailsAccount | None = None
+    invoice_group: InvoiceDetailsInvoiceGroup | None = None
     price_plan_name: str | None = None
 
 
@@ -273,6 +285,7 @@ async def create_custom_invoice(call: Call, body: CreateCustomInvoiceRequest) ->
         auto_advance=bool(body.auto_advance),
         uses_credits=body.apply_credits is not False,
         uses_wallet=body.apply_wallet_balance is not False,
+        to_group=body.owner_type == "INVOICE_GROUP",
     )
 
     async def make(db: Database) -> Response:
@@ -339,6 +352,21 @@ def _summary(invoice: Invoice) -> dict[str, Any]:
 
 
 def _details(document: Document) -> InvoiceDetails:
+    organization = InvoiceDetailsOrganization(
+        business_name=document.seller.business_name,
+        address=document.seller.address,
+        primary_email=document.seller.primary_email,
+    )
+    if document.invoice_group is not UNSET:
+        group = InvoiceDetailsInvoiceGroup(
+            id=document.invoice_group.id,
+            name=document.account.name,
+            email=document.account.primary_email,
+            daily_invoice_consolidation=document.invoice_group.daily_invoice_consolidation,
+            invoice_currency=document.currency,
+            address=document.account.address,
+        )
+        return InvoiceDetails(organization=organization, invoice_group=group)
     return InvoiceDetails(
         customer=InvoiceDetailsCustomer(
             name=document.customer.name,
@@ -352,10 +380,6 @@ def _details(document: Document) -> InvoiceDetails:
             address=document.account.address,
             primary_email=document.account.primary_email,
         ),
-        organization=InvoiceDetailsOrganization(
-            business_name=document.seller.business_name,
-            address=document.seller.address,
-            primary_email=document.seller.primary_email,
-        ),
+        organization=organization,
         price_plan_name=document.price_plan_name,
     )

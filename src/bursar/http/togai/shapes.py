@@ -96,6 +96,18 @@ class AliasShape(Answer, kw_only=True):
     status: str
 
 
+class InvoiceGroupDetails(Answer, kw_only=True):
+    """The group that an account is in."""
+
+    id: str
+    name: str
+    email: str
+    daily_invoice_consolidation: bool
+    invoice_currency: str
+    billing_address: Address
+    net_term_days: int | None = None
+
+
 class AccountShape(Answer, kw_only=True):
     """An account."""
 
@@ -113,8 +125,8 @@ class AccountShape(Answer, kw_only=True):
     address: Address
     primary_email: str
     billing_information: BillingInformation
-    invoice_group_details: None
-    """Always null: accounts are not grouped."""
+    invoice_group_details: InvoiceGroupDetails | None
+    """Only where it is asked for, and of an account that is in a group."""
     net_term_days: int | None = None
 
 

@@ -1150,6 +1150,9 @@ create table invoice (
     uses_wallet boolean not null default true,
     uses_credits boolean not null default true,
     auto_advance boolean not null default true,
+    invoice_group bigint,
+    merged_on date,
+    merged_into bigint references invoice,
     created_at timestamptz not null,
     updated_at timestamptz not null,
     unique (workspace, wire_id),
@@ -1165,6 +1168,11 @@ comment on column invoice.release_at is 'when the next part of fees charged in a
 create index invoice_open on invoice (workspace, due_at, key) where status in ('DUE', 'PARTIALLY_PAID');
 comment on column invoice.paid_amount is 'what came in for it and was not given back: the sum of its invoice_payment rows';
 create index invoice_custom_due on invoice (workspace, due_at, key) where status = 'DRAFT' and type = 'CUSTOM' and auto_advance;
+create unique index invoice_one_composite on invoice (invoice_group, merged_on) where type = 'COMPOSITE';
+create index invoice_merged on invoice (merged_into) where merged_into is not null;
+comment on column invoice.invoice_group is 'to whom it is, where not to its account, which owes it all the same';
+comment on column invoice.merged_on is 'the day whose invoices a composite is of';
+comment on column invoice.merged_into is 'the composite that it is or was a part of';
 comment on column invoice.uses_credits is 'whether credits of its account pay it as it is issued';
 comment on column invoice.auto_advance is 'whether a bill run issues it';
 comment on column invoice.uses_wallet is 'whether it is paid out of its account''s wallet without being asked';
@@ -1446,6 +1454,38 @@ create table custom_invoice (
     workspace int not null references workspace,
     items text not null
 );
+
+-- Accounts that are billed together. One that was deleted is kept for the documents to it.
+create table invoice_group (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    name text not null,
+    email text not null,
+    address jsonb not null,
+    secret bytea,
+    consolidates boolean not null,
+    net_term_days int check (net_term_days >= 0),
+    currency text not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    deleted_at timestamptz,
+    unique (workspace, wire_id)
+);
+create index invoice_group_recent on invoice_group (workspace, key);
+alter table invoice add foreign key (invoice_group) references invoice_group;
+comment on column invoice_group.secret is 'what frozen documents hold of the group is sealed under it; null: erased';
+comment on column invoice_group.consolidates is 'whether what falls due on one day is merged into one invoice';
+
+create table invoice_group_account (
+    account bigint primary key references account,
+    workspace int not null references workspace,
+    invoice_group bigint not null references invoice_group,
+    place bigint generated always as identity,
+    since timestamptz not null
+);
+create index invoice_group_account_group on invoice_group_account (invoice_group, place);
+comment on column invoice_group_account.since is 'what fell due before is not merged';
 
 -- walls ------------------------------------------------------------------------------------------------------------
 
