@@ -18,7 +18,7 @@ from bursar.http.app import load_doors
 from bursar.http.door import Operation
 from tests.conftest import Server, Tenant
 from tests.http.test_walls import BODIES, Two, bodies, furnish
-from tests.http.togai.catalog import card, expect, per_unit
+from tests.http.togai.catalog import card, event, expect, per_unit
 
 SOON = 0.05
 TRIES = 5
@@ -197,6 +197,7 @@ SOUND: dict[str, Any] = {
     "createToken": {"name": "token"},
     "replaceEventSubscriptions": {"subscriptions": [{"event": "AccountLowThesholdReached", "url": "https://a.example"}]},
     "setClock": {"now": "2024-01-01T00:00:00Z"},
+    "eventCorrection": {"event": event("e", "2024-05-01T00:00:00Z")},
 }  # fmt: skip
 NUMBERS = (
     DIGITS, f"-{DIGITS}", f"0.{DIGITS}", f"{DIGITS}.{DIGITS}", "1e512", "1e-512", "1e999999999", "-0", "-0.0", "1e0",
@@ -217,8 +218,8 @@ def fresh(body: Any, at: Place, number: int) -> Any:
 
 numbers = itertools.count(1)
 
-BY_STATE = {"createFeature", "pricePlanMigration"}
-"""Operations that refuse their sound body for what there is already."""
+BY_STATE = {"createFeature", "eventCorrection", "manageMiscellaneousChargesInInvoice", "pricePlanMigration"}
+"""Operations that refuse their sound body for what there is already, or for what is not asked beside it."""
 
 
 def sound(two: Two) -> dict[str, Any]:
