@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,8 @@ from tests.postgres import open_folder
 from tests.runtime.program import Program, command, postmaster, program
 
 KILLS = int(os.environ.get("BURSAR_KILLS", "6"))
+WAYS = [signal.SIGKILL, signal.SIGINT, signal.SIGQUIT]
+"""How PostgreSQL ends: as by a power cut, as when somebody restarts it, as when it is told not to wait."""
 SENDERS = 3
 BATCH = 100
 
@@ -76,6 +79,15 @@ def prepare(running: Program, folder: Path) -> str:
     return token
 
 
+def backends(folder: Path) -> list[int]:
+    """The processes of PostgreSQL that serve a connection."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(postmaster(folder))], capture_output=True, text=True, check=True
+    )
+    rows = [line.split(None, 1) for line in listed.stdout.splitlines()]
+    return [int(pid) for pid, title in rows if "[local]" in title]
+
+
 def test_nothing_acknowledged_is_lost_or_doubled() -> None:
     chance = random.Random(7)
     with open_folder() as folder:
@@ -87,10 +99,15 @@ def test_nothing_acknowledged_is_lost_or_doubled() -> None:
             sender.start()
         for number in range(KILLS):
             time.sleep(chance.uniform(0.3, 0.9))
-            if number % 3 == 0:
-                os.kill(postmaster(folder), signal.SIGKILL)
+            if number % 4 == 0:
+                _until_recovered(target["program"], folder, 0)
+                os.kill(postmaster(folder), WAYS[number // 4 % len(WAYS)])
                 continue  # the parent starts it again
-            if number % 3 == 1:
+            if number % 4 == 1:
+                _until_recovered(target["program"], folder, 0)
+                os.kill(chance.choice(backends(folder)), signal.SIGKILL)
+                continue  # PostgreSQL ends all others and recovers
+            if number % 4 == 2:
                 os.kill(postmaster(folder), signal.SIGKILL)
             target["program"].kill()
             following = Program(folder)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from bursar.runtime.cli import MODULES
+from bursar.runtime.cli import MODULES, main
 from bursar.runtime.cli import program as command_line
 from bursar.runtime.datadir import DataDir, DataDirRefused
 from bursar.runtime.postgres import Cluster
@@ -232,6 +232,20 @@ def test_every_command_has_an_example_and_json(arguments: tuple[str, ...]) -> No
     assert done.returncode == 0
     assert "Example: bursar" in done.stdout
     assert "--json" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_what_a_command_does_not_take_is_one_line(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong in (["--nonsense"], ["a"] * 6):
+        monkeypatch.setattr("sys.argv", ["bursar", *arguments, *wrong])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("bursar: ")
+        assert " ".join(arguments) in line
 
 
 def test_a_taken_port_is_one_line(folder: Path) -> None:

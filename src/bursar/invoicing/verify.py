@@ -8,7 +8,7 @@ import zstandard
 
 from bursar.db.database import Connection, Row
 from bursar.db.verify import Check
-from bursar.invoicing import credit_note, payments, refunds, settlement, store
+from bursar.invoicing import credit_note, payments, refunds, remittances, settlement, store
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.crediting import charged
 from bursar.invoicing.document import Document, digest, from_text, unpack
@@ -208,6 +208,14 @@ async def _paid_for(connection: Connection) -> list[str]:
     ]
 
 
+async def _remitted(connection: Connection) -> list[str]:
+    rows = await connection.fetch(remittances.queries.wrong_remittances)
+    return [
+        f"payment {r['wire_id']} is of {r['amount']:f}, its lines of {r['told']:f} and the cash of {r['posted']:f}"
+        for r in rows
+    ]
+
+
 CHECKS: list[Check] = [
     Check("I5", "one invoice per cycle, and cycles tile what is associated", _one_per_cycle),
     Check("I5", "numbers are gapless per series", _gapless),
@@ -220,5 +228,6 @@ CHECKS: list[Check] = [
     Check("I7", "credit notes never change, and take back the whole of what is void", _credited),
     Check("I6", "what is deferred of an invoice in advance is what its days to come are worth", _deferred),
     Check("I7", "issued documents never change", _unchanged),
+    Check("I3", "every payment with a reference is its lines, and each moved its cash", _remitted),
     Check("I3", "every payment moved its wallet once, by what it says", _paid),
 ]

@@ -27,6 +27,8 @@ CAUSE = "credit"
 EXPIRY = "credit_expiry"
 VOIDING = "credit_voiding"
 FOREVER = date(9999, 1, 1)
+PURPOSE_LIMIT = 255
+"""Characters."""
 _ZERO = Decimal(0)
 
 

@@ -28,7 +28,7 @@ class CreditRequest(Body, kw_only=True):
     """A credit to grant."""
 
     account_id: Annotated[str, Meta(max_length=50)]
-    purpose: Annotated[str, Meta(min_length=1, max_length=255)]
+    purpose: Annotated[str, Meta(min_length=1, max_length=credit_service.PURPOSE_LIMIT)]
     effective_from: date
     priority: Priority
     credit_amount: Decimal | None = None
