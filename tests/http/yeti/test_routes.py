@@ -108,7 +108,9 @@ def test_so_has_the_customers_door(server: Server) -> None:
 
 
 def test_what_is_not_there_is_404_for_every_other_verb(tenant: Tenant) -> None:
-    paths = sorted({path for _, path in ALL if path.startswith(ADMIN)})
+    # Breakdowns of calls are four times the same: one stands for all.
+    alike = ("originated-networks/", "terminated-destinations/", "terminated-networks/")
+    paths = sorted({path for _, path in ALL if not path.startswith(tuple(f"{ADMIN}/invoice-{one}" for one in alike))})
     for path in paths:
         for verb in VERBS:
             where = path.removeprefix(f"{ADMIN}/").replace("_", "1")
