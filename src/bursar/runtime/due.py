@@ -19,6 +19,7 @@ from bursar.invoicing.billing import bill
 from bursar.invoicing.payments import Payments
 from bursar.invoicing.stating import run_statements
 from bursar.notify import deliveries
+from bursar.purchases.holds import Closings, Placing, expire_holds
 from bursar.purchases.renewals import renew_services
 from bursar.runtime.hands import hands
 from bursar.usage import bodies
@@ -26,6 +27,7 @@ from bursar.usage import bodies
 _log = structlog.get_logger()
 
 _DUE: Mapping[str, Callable[[Database, Caller], Awaitable[object]]] = {
+    "holds": expire_holds,
     "renewals": renew_services,
     "invoices": partial(bill, hands=hands),
     "statements": run_statements,
@@ -77,4 +79,4 @@ def services(db: Database) -> Mapping[type, Any]:
     async def after_clock(caller: Caller) -> None:
         await run_due(db, caller)
 
-    return {AfterClock: after_clock, Payments: Payments()}
+    return {AfterClock: after_clock, Payments: Payments(), Placing: Placing(), Closings: Closings()}

@@ -15,6 +15,7 @@ from bursar.accounts import gate
 from bursar.core import crash
 from bursar.core.errors import NotFound, Unauthenticated
 from bursar.db.database import Connection
+from bursar.db.idempotency import Attempt, Outcome
 from bursar.db.queries import Queries
 from bursar.usage import bodies, repeats
 from bursar.usage.admission import Tenant, judge, named
@@ -38,6 +39,8 @@ class Submission:
     """Key of the token that sent them; a token revoked meanwhile admits nothing."""
     parsed: Parsed
     backfill: bool = False
+    keyed: tuple[Attempt, Outcome] | None = None
+    """For a sieve: the idempotency key that it came under, and the answer to record where it goes on."""
     skip_known: bool = False
     """Leave events that are already there, with the same content, out of everything: for imports run again."""
 
@@ -59,6 +62,7 @@ class Judged:
     """The events of a flush with their verdicts, before any of them is stored."""
 
     tenants: dict[int, Tenant]
+    submissions: list[Submission]
     rows: list[EventRow]
     receipts: list[Receipt]
     """By submission, as `EventRow.submission` counts them."""
@@ -107,7 +111,7 @@ async def flush(
     crash.point("events judged")
     stored = await repeats.taken(connection, rows) if rows else {}
     if sift is not None:
-        rows = await sift(connection, Judged(tenants, rows, receipts, stored), wall)
+        rows = await sift(connection, Judged(tenants, submissions, rows, receipts, stored), wall)
         kept = {row.workspace for row in rows}
         chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:
