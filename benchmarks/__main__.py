@@ -1,9 +1,13 @@
-"""`make bench`: every benchmark, its figures as JSON on standard output."""
+"""`make bench`: benchmarks, their figures as JSON on standard output.
 
+`python -m benchmarks [--rounds N] [PART ...]` measures the parts that are named, in that order; all where none is.
+"""
+
+import argparse
 import json
 import os
 import platform
-import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import uvloop
@@ -54,15 +58,30 @@ def decided(rounds: int) -> dict[str, object]:
         return entitled.measure(path, rounds)
 
 
+PARTS: dict[str, Callable[[int], dict[str, object]]] = {
+    "ingest": ingest.measure,
+    "reads": read,
+    "payments": paid,
+    "carrier": carried,
+    "entitled_events": decided,
+    "bill_run": billed,
+}
+
+
+def asked(arguments: Sequence[str] | None = None) -> tuple[int, list[str]]:
+    """Rounds and parts that a command line asks for. Ends with 2 and a line that names the parts for an unknown one."""
+    parser = argparse.ArgumentParser("python -m benchmarks", epilog="Example: python -m benchmarks --rounds 3 reads")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all where none is named")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each part is measured; medians are printed")
+    options = parser.parse_args(arguments)
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no part is called {', '.join(unknown)}; the parts are {', '.join(PARTS)}")
+    if options.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    return options.rounds, list(dict.fromkeys(options.parts)) or list(PARTS)
+
+
 if __name__ == "__main__":
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    figures = {
-        "machine": machine(),
-        "ingest": ingest.measure(rounds),
-        "reads": read(rounds),
-        "payments": paid(rounds),
-        "carrier": carried(rounds),
-        "entitled_events": decided(rounds),
-        "bill_run": billed(rounds),
-    }
-    print(json.dumps(figures, indent=2))
+    rounds, parts = asked()
+    print(json.dumps({"machine": machine(), **{part: PARTS[part](rounds) for part in parts}}, indent=2))

@@ -14,6 +14,9 @@ from bursar.catalog.definitions import (
     Commitment,
     CurrencyRate,
     CycleDefinition,
+    EntitlementCard,
+    FeatureConfig,
+    FeeCard,
     Filter,
     MeterDefinition,
     PlanDetails,
@@ -263,8 +266,62 @@ def test_plans_that_are_taken(change: dict[str, Any]) -> None:
     check_plan(plan(**change), "BILLING")
 
 
-def test_a_purchase_plan_is_refused_by_its_type() -> None:
-    refused(lambda: check_plan(plan(cycle=None), "PURCHASE"), "type", "PURCHASE")
+def entitlement(*configs: FeatureConfig, **more: Any) -> EntitlementCard:
+    given: dict[str, Any] = {
+        "name": "calls",
+        "feature": 1,
+        "feature_id": "feature.1",
+        "configs": list(configs) or [FeatureConfig(Decimal(10), "P20D")],
+        "pricing_model": "TIERED",
+        "slabs": [slab(1, 0)],
+        "rates": [CardRates("USD", [SlabRate(1, Decimal(1))])],
+        "timing": "PREPAID",
+    }
+    return EntitlementCard(**{**given, **more})
+
+
+def bought(**change: Any) -> PlanDetails:
+    return plan(**{"cycle": None, "usage": [], "entitlements": [entitlement()], **change})
+
+
+FEE = FeeCard("fee", 1, "addon.1", [CurrencyRate("USD", Decimal(5))], prorated=False, recurring=False)
+ENTITLEMENTS = "billingEntitlementRateCards"
+UNFIT = FeatureConfig(Decimal(10) ** 26 - 1, "P1D")
+PURCHASES: list[tuple[dict[str, Any], str, str]] = [
+    (cycle(), "pricingCycleConfig", "PURCHASE"),
+    ({"usage": [usage_card()]}, "usageRateCards", "PURCHASE"),
+    (commitment(("USD", 1)), "minimumCommitment", "PURCHASE"),
+    ({"deferred_revenue": True}, "deferredRevenue", "PURCHASE"),
+    ({"entitlements": []}, "", "at least one"),
+    ({"fees": [msgspec.structs.replace(FEE, recurring=True)]}, "fixedFeeRateCards[0].type", "ONE_TIME"),
+    ({"fees": [msgspec.structs.replace(FEE, name="calls")]}, f"{ENTITLEMENTS}[0].name", "twice"),
+    ({"entitlements": [entitlement(), entitlement(name="b")]}, f"{ENTITLEMENTS}[1].featureId", "already"),
+    ({"entitlements": [entitlement(interval=2)]}, f"{ENTITLEMENTS}[0].recurrenceConfig", "left out"),
+    ({"entitlements": [entitlement(slabs=[])]}, f"{ENTITLEMENTS}[0].ratePlan.slabs", "1 to 10"),
+    ({"entitlements": [entitlement(rates=[])]}, f"{ENTITLEMENTS}[0].rateValues", "USD"),
+    ({"entitlements": [entitlement(UNFIT, UNFIT)]}, f"{ENTITLEMENTS}[0].featureConfigs", "10^26"),
+    *(
+        ({"entitlements": [entitlement(config)]}, f"{ENTITLEMENTS}[0].featureConfigs[0].{field}", word)
+        for config, field, word in [
+            (FeatureConfig(Decimal(-1), "P1D"), "featureCreditLimit", "negative"),
+            (FeatureConfig(Decimal(1), "P"), "effectiveUntil", "ISO 8601"),
+            (FeatureConfig(Decimal(1), "P1D", "1D"), "effectiveFrom", "ISO 8601"),
+            (FeatureConfig(Decimal(1), "P1D", "P1D"), "effectiveUntil", "longer"),
+            (FeatureConfig(Decimal(1), "P30D", "P1M"), "effectiveUntil", "longer"),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "word"), PURCHASES)
+def test_purchase_plans_that_are_refused(change: dict[str, Any], field: str, word: str) -> None:
+    path = f"pricePlanDetails.{field}" if field else "pricePlanDetails"
+    refused(lambda: check_plan(bought(**change), "PURCHASE"), path, word)
+
+
+@pytest.mark.parametrize("change", [{}, {"fees": [FEE]}, {"fees": [FEE], "entitlements": []}])
+def test_purchase_plans_that_are_taken(change: dict[str, Any]) -> None:
+    check_plan(bought(**change), "PURCHASE")
 
 
 def test_what_is_stored_is_exact() -> None:

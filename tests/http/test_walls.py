@@ -69,9 +69,16 @@ BODIES: dict[str, Any] = {
     "addCurrencyToPricePlan": {"currency": "EUR"},
     "updateUsageMeter": {"name": "Mine"},
     "updateInvoice": {"status": "PAID"},
+    "manageMiscellaneousChargesInAccount": {"items": [{"name": "Mine", "value": "1"}]},
+    "manageMiscellaneousChargesInInvoice": {"items": [{"name": "Mine", "value": "1"}]},
     "updateWalletForAccount": {"status": "INACTIVE"},
     "topUpWalletForAccount": {"topupAmount": 5},
     "settleHold": {"amount": 1},
+    "initiateOneTimeEntitlementPlan": {"type": "WALLET_TOPUP", "walletTopupDetails": {"topupAmount": 5}},
+    "createProposal": {
+        "type": "WALLET_TOPUP", "paymentMode": "PREPAID", "walletTopupDetails": {"topupAmount": 5},
+    },
+    "updateProposalStatus": {"status": "APPROVE"},
     "updatePricingSchedule": {
         "mode": "ASSOCIATE", "pricePlanId": "pp.none", "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01",
     },
@@ -134,6 +141,11 @@ async def _delivery(db: Database, owner: Tenant) -> str:
 
 @pytest.fixture(scope="module")
 def two(server: Server) -> Two:
+    return furnish(server)
+
+
+def furnish(server: Server) -> Two:
+    """Two workspaces, of which one is furnished."""
     owner = server.workspace(clock=datetime(2024, 5, 1, tzinfo=UTC))
     name = f"acme-{MARK}"
     customer(owner.http, name, aliases=[f"alias-{MARK}"])
@@ -157,11 +169,24 @@ def two(server: Server) -> Two:
         "id"
     ]
     invoice = expect(owner.http.get("/invoices", params={"status": "DUE"}), 200)["data"][0]["id"]
+    topup = {"type": "WALLET_TOPUP", "walletTopupDetails": {"topupAmount": 5}}
+    bought = expect(owner.http.post(f"/accounts/{name}/purchases", json=topup), 200)["id"]
+    body = {**topup, "paymentMode": "PREPAID"}
+    proposed = expect(owner.http.post(f"/accounts/{name}/purchase_proposals", json=body), 200)["id"]
+    # What was due is paid out of the wallet by now.
+    invoice = expect(owner.http.get("/invoices", params={"owner_id": name}), 200)["data"][-1]["id"]
+    gift = {"accountId": name, "purpose": MARK, "effectiveFrom": "2024-05-01", "priority": 1, "creditAmount": 5}
+    credit = expect(owner.http.post("/credits", json={"creditRequests": [gift]}), 200)["credits"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
     delivery = _in_thread(lambda: server.run(lambda db: _delivery(db, owner)))
     told = {"event": "AccountLowThesholdReached", "url": f"https://{MARK}.example"}
     expect(owner.http.put("/bursar/v1/event_subscriptions", json={"subscriptions": [told]}), 200)
     expect(owner.http.post("/invoices/bill_runs", params={"require_confirmation": "true"}), 200)
+    paid = {
+        "accountId": name, "currency": "USD", "totalAmount": 1, "lineItemRecords": [], "notes": MARK,
+        "externalPaymentReference": {"sourceName": MARK, "sourceType": "CARD", "transactionNumber": "1"},
+    }  # fmt: skip
+    payment = expect(owner.http.post("/payments", json=paid), 201)["id"]
     ids = {
         "job_id": expect(owner.http.get("/jobs"), 200)["data"][0]["id"],
         "account_id": name,
@@ -180,7 +205,11 @@ def two(server: Server) -> Two:
         "feature_id": feature,
         "entry_id": _in_thread(lambda: server.run(lambda db: _grant(db, owner, name, feature))),
         "currency_id": "USD",
+        "credit_id": credit,
+        "payment_id": payment,
         "invoice_id": invoice,
+        "purchase_id": bought,
+        "purchase_proposal_id": proposed,
         "number": "1",
         "statement_number": str(_in_thread(lambda: server.run(lambda db: _statement(db, owner, name)))),
         "token": owner.token[:12],
@@ -280,6 +309,17 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "placeHolds": {"holds": [
             {"accountId": ids["account_id"], "featureId": ids["feature_id"], "amount": 1, "expiresIn": 60},
         ]},
+        "createCustomInvoice": {
+            "accountId": ids["account_id"], "startDate": "2024-05-01T00:00:00Z", "endDate": "2024-06-01T00:00:00Z",
+            "status": "DUE", "lineItems": [{"value": 1}],
+        },
+        "createPayments": {
+            "accountId": ids["account_id"], "currency": "USD", "totalAmount": 1, "lineItemRecords": [],
+            "externalPaymentReference": {"sourceName": "x", "sourceType": "CARD", "transactionNumber": "1"},
+        },
+        "createCredit": {"creditRequests": [
+            {"accountId": ids["account_id"], "purpose": "x", "effectiveFrom": "2024-06-01", "priority": 1,
+             "creditAmount": 5}]},
         "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},
         "getMetrics": {
             "startTime": "2024-05-01T00:00:00Z", "endTime": "2024-06-01T00:00:00Z", "metricQueries": [

@@ -172,6 +172,7 @@ def test_a_line_tells_how_it_came_about() -> None:
     ]
     assert usage.formula == "0 + 6 + 2.333 = 8.333, rounded toward zero to 2 decimals = 8.33"
     assert [s.formula for s in usage.slabs] == ["1000 x 0 = 0", "4000 x 0.0015 = 6", "2333 x 0.001 = 2.333"]
+    assert usage.price_version is not None
     assert usage.price_version.id == "sch.1"
     assert usage.price_version.version == 4
     assert true_up.formula == (

@@ -63,7 +63,7 @@ def test_an_invoice_of_somebody_erased_names_nobody(issued) -> None:  # type: ig
 
 
 def test_a_credit_note_hides_them_as_its_invoice_does(issued) -> None:  # type: ignore[no-untyped-def]
-    note = credit_note.of_voided(issued, "cn.1", "CN-1", datetime(2024, 6, 1, tzinfo=UTC))
+    note = credit_note.of_invoice(issued, "cn.1", "CN-1", datetime(2024, 6, 1, tzinfo=UTC), "VOID")
     text, sealed = conceal(note, SECRET, credit_note.to_text)
     assert not [needle for needle in NEEDLES if needle.encode() in text + sealed]
     assert reveal(credit_note.from_text(text), sealed, SECRET) == note

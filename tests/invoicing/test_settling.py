@@ -29,9 +29,10 @@ ALLOWED: dict[tuple[str, str], Books] = {
     ("UN_COLLECTIBLE", "DUE"): {"write_off": Decimal(0), "receivable": Decimal("12.34")},
     ("UN_COLLECTIBLE", "PAID"): {"cash": Decimal("12.34"), "write_off": Decimal(0)},
     ("UN_COLLECTIBLE", "VOID"): {"write_off": Decimal(0), "revenue": Decimal(0), "rounding": Decimal(0)},
+    ("PAID", "REFUND_INITIATED"): {"payable": Decimal("-12.34"), "revenue": Decimal(0), "rounding": Decimal(0)},
 }
 """What the books show after a move, where it differs from those of the issue."""
-STATES = ("DUE", "PAID", "VOID", "UN_COLLECTIBLE")
+STATES = ("DUE", "PAID", "VOID", "UN_COLLECTIBLE", "REFUND_INITIATED")
 
 
 async def books(world: World) -> Books:
@@ -74,6 +75,8 @@ async def issued(make_world: MakeWorld) -> tuple[World, str]:
 @pytest.mark.parametrize(("start", "wanted"), list(product(STATES, get_args(Wanted))))
 async def test_every_move(make_world: MakeWorld, start: str, wanted: str) -> None:
     world, identifier = await issued(make_world)
+    if start == "REFUND_INITIATED":
+        await move(world, identifier, "PAID")
     if start != "DUE":
         await move(world, identifier, start)
     before = await books(world)
@@ -91,8 +94,8 @@ async def test_every_move(make_world: MakeWorld, start: str, wanted: str) -> Non
     assert await books(world) == expected
     (invoice,) = await found(world)
     assert invoice.header.status == wanted
-    assert invoice.header.paid_amount == (Decimal("12.34") if wanted == "PAID" else 0)
-    assert (invoice.header.credit_note is not None) == (wanted == "VOID")
+    assert invoice.header.paid_amount == (Decimal("12.34") if wanted in ("PAID", "REFUND_INITIATED") else 0)
+    assert (invoice.header.credit_note is not None) == (wanted in ("VOID", "REFUND_INITIATED"))
     assert invoice.document.total == Decimal("12.34"), "the document stays"
     assert await problems(world) == []
 

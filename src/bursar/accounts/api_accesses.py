@@ -21,7 +21,7 @@ queries = Queries("bursar.accounts", "api_accesses.sql")
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 LOGIN_LIMIT = 255
 ACCOUNTS_LIMIT = 500
-"""Accounts that a dynamic token can name."""
+"""Accounts, and lists of numbers, that a dynamic token can name."""
 Problems = list[tuple[str, str]]
 _LISTER = Lister(
     queries,
@@ -30,8 +30,8 @@ _LISTER = Lister(
         "id": Column("x.yeti_id", BIGINT),
         "customer_id": Column("c.yeti_id", BIGINT),
         "login": Column("x.login", TEXT),
-        "account_ids": Column("x.account_ids", TEXT),
-        "allowed_ips": Column("x.allowed_ips", TEXT),
+        "account_ids": Column("array_to_string(x.account_ids, ',')", TEXT),
+        "allowed_ips": Column("array_to_string(x.allowed_ips, ',')", TEXT),
     },
 )
 _TAKEN = "has already been taken"
@@ -154,7 +154,8 @@ async def portal_config(
 ) -> Config:
     """What a dynamic token for a customer's number opens; raises `Rejected` with all that is wrong.
 
-    `config` has `allowed_ips`, `customer_portal_access_profile_id` and `gateway` where they were given.
+    `config` has `allowed_ips`, `customer_portal_access_profile_id`, `gateway` and `numberlists` where they were given;
+    the last are numbers of lists at the carrier's switch, which the token passes on.
     """
     problems: Problems = []
     row = await _customer(connection, caller, customer)
@@ -166,6 +167,9 @@ async def portal_config(
     if config.get("gateway") is not None:  # there are none here
         problems.append(("provision_gateway", "can't be blank"))
     numbers = sorted(set(accounts))
+    lists = sorted(set(config.get("numberlists", ())))
+    if len(lists) > ACCOUNTS_LIMIT:
+        problems.append(("allow_outgoing_numberlists", f"is too long (maximum is {ACCOUNTS_LIMIT})"))
     if len(numbers) > ACCOUNTS_LIMIT:
         problems.append(("accounts", f"is too long (maximum is {ACCOUNTS_LIMIT})"))
     elif row is not None and await _foreign(connection, caller, row["key"], numbers):
@@ -174,7 +178,13 @@ async def portal_config(
         raise Rejected(problems)
     detail = {"accounts": numbers}
     await audit.record(connection, caller, "create", "customer_token", str(customer), detail)
-    return Config(customer_id=customer, account_ids=numbers, allowed_ips=networks, customer=row["wire_id"])
+    return Config(
+        customer_id=customer,
+        account_ids=numbers,
+        allow_outgoing_numberlists_ids=lists,
+        allowed_ips=networks,
+        customer=row["wire_id"],
+    )
 
 
 async def portal_by_login(db: Database, login: str) -> Portal | None:

@@ -130,11 +130,44 @@ class UsageCard(msgspec.Struct, omit_defaults=True):
 
     def prices_in(self, currency: str) -> CardRates:
         """The prices in a currency, slabs in their order. Raises `KeyError`."""
-        for rates in self.rates:
-            if rates.currency == currency:
-                slabs = sorted(rates.slabs, key=lambda rate: rate.order)
-                return CardRates(currency, slabs, rates.minimum_rate, rates.maximum_rate)
-        raise KeyError(currency)
+        return _prices_in(self.rates, currency)
+
+
+class FeatureConfig(msgspec.Struct):
+    """Units of a feature, and from when until when they may be used, by ISO 8601 durations after they are granted."""
+
+    limit: Decimal
+    end: str
+    start: str = "PT0S"
+
+
+class EntitlementCard(msgspec.Struct, omit_defaults=True):
+    """Units of a feature that are granted, and what they cost: the card's prices of all of them together."""
+
+    name: str
+    feature: int
+    """Internal key of the feature."""
+    feature_id: str
+    configs: list[FeatureConfig]
+    pricing_model: Literal["TIERED", "VOLUME"]
+    slabs: list[SlabDefinition]
+    rates: list[CardRates]
+    timing: Literal["IN_ADVANCE", "IN_ARREARS", "PREPAID"]
+    interval: int = 1
+    """They are granted in every so many cycles,"""
+    offset: int = 0
+    """beginning with this one, counted from 0 at the association."""
+    display_name: str | None = None
+    tag: str | None = None
+
+    def prices_in(self, currency: str) -> CardRates:
+        """The prices in a currency, slabs in their order. Raises `KeyError`."""
+        return _prices_in(self.rates, currency)
+
+    @property
+    def units(self) -> Decimal:
+        """Units that one grant of the card has in all."""
+        return sum((config.limit for config in self.configs), Decimal(0))
 
 
 class CurrencyRate(msgspec.Struct):
@@ -225,6 +258,7 @@ class PlanDetails(msgspec.Struct, omit_defaults=True):
     """Whether the plan asks for `reopens` by itself."""
     fees: list[FeeCard] = []
     rules: list[PricingRule] = []
+    entitlements: list[EntitlementCard] = []
     deferred_revenue: bool = False
     """Whether nothing is told of what a cycle brings before its grace has ended: it may still be priced anew."""
 
@@ -232,6 +266,14 @@ class PlanDetails(msgspec.Struct, omit_defaults=True):
     def reopens(self) -> bool:
         """Whether a new version may take effect from the beginning of the cycle that is open."""
         return self.ongoing_updates or self.deferred_revenue
+
+
+def _prices_in(rates: list[CardRates], currency: str) -> CardRates:
+    for entry in rates:
+        if entry.currency == currency:
+            slabs = sorted(entry.slabs, key=lambda rate: rate.order)
+            return CardRates(currency, slabs, entry.minimum_rate, entry.maximum_rate)
+    raise KeyError(currency)
 
 
 def to_text(definition: msgspec.Struct) -> str:

@@ -102,6 +102,18 @@ async def get_feature(connection: Connection, workspace: int, identifier: str) -
     return _feature(row)
 
 
+async def feature_keys(connection: Connection, workspace: int, identifiers: Sequence[str]) -> dict[str, int]:
+    """Internal keys by wire id; unknown ids are left out."""
+    rows = await connection.fetch(queries.feature_keys, workspace, list(identifiers)) if identifiers else []
+    return {row["wire_id"]: row["key"] for row in rows}
+
+
+async def features_named(connection: Connection, workspace: int, identifiers: Sequence[str]) -> dict[str, Feature]:
+    """Features by wire id; unknown ids are left out."""
+    rows = await connection.fetch(queries.features_named, workspace, list(identifiers)) if identifiers else []
+    return {row["wire_id"]: _feature(row) for row in rows}
+
+
 async def associations_of(connection: Connection, feature: Feature) -> list[Association]:
     """The event schemas whose events draw a feature's units, in the order in which they were given."""
     rows = await connection.fetch(queries.associations, feature.key)

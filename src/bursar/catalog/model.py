@@ -1,11 +1,14 @@
 """The rules of the catalogue: what a schema, a meter and a plan may say. Pure; errors name the field on the wire."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from bursar.catalog.definitions import (
     Commitment,
     CycleDefinition,
+    EntitlementCard,
+    FeatureConfig,
     FeeCard,
     Filter,
     MeterDefinition,
@@ -18,8 +21,10 @@ from bursar.catalog.definitions import (
 from bursar.catalog.enrichments import check_enrichments, variables
 from bursar.catalog.id_templates import read_template
 from bursar.catalog.pricing_rules import check_rules
+from bursar.core import decimals
 from bursar.core.cycles import Calendar
 from bursar.core.decimals import NUMERAL
+from bursar.core.durations import parse_duration
 from bursar.core.errors import Invalid
 from bursar.core.jsonlogic import Rule, compile_rule
 
@@ -29,6 +34,8 @@ SLABS_LIMIT = 10
 GRACE_LIMIT = 366
 RECURRENCE_LIMIT = 10_000
 
+_SOME_DAY = datetime(2001, 1, 1, tzinfo=UTC)
+"""From which durations are compared: of no leap year, before a long month."""
 _ROOTS = {"attribute": "attributes", "dimension": "dimensions"}
 
 
@@ -107,7 +114,10 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     if len(set(plan.currencies)) < len(plan.currencies):
         raise Invalid(f"{path}.supportedCurrencies", "a currency is given twice")
     if kind == "PURCHASE":
-        raise Invalid("type", "PURCHASE plans are not supported yet")
+        _check_purchase(plan, path)
+        return
+    if plan.entitlements:
+        raise Invalid(f"{path}.billingEntitlementRateCards", "are not supported yet on a BILLING plan")
     if plan.cycle is None:
         raise Invalid(f"{path}.pricingCycleConfig", "a BILLING plan needs a pricing cycle")
     _check_cycle(plan.cycle, f"{path}.pricingCycleConfig")
@@ -130,7 +140,63 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     check_rules(plan)
 
 
-def check_card(card: UsageCard, currencies: Sequence[str], path: str) -> None:
+def _check_purchase(plan: PlanDetails, path: str) -> None:
+    """Raise `Invalid` for a plan that could not be bought once: it has no cycle, and nothing that recurs."""
+    for name, given in (
+        ("pricingCycleConfig", plan.cycle),
+        ("usageRateCards", plan.usage),
+        ("minimumCommitment", plan.commitment),
+        ("deferredRevenue", plan.deferred_revenue),
+    ):
+        if given:
+            raise Invalid(f"{path}.{name}", "must be left out of a PURCHASE plan")
+    if plan.rules:
+        raise Invalid("pricingRules", "must be left out of a PURCHASE plan")
+    if not plan.fees and not plan.entitlements:
+        raise Invalid(path, "needs at least one rate card")
+    names = [fee.name for fee in plan.fees]
+    _check_fees(plan.fees, [], plan.currencies, f"{path}.fixedFeeRateCards")
+    for index, fee in enumerate(plan.fees):
+        if fee.recurring or fee.offset:
+            raise Invalid(f"{path}.fixedFeeRateCards[{index}].type", "must be ONE_TIME on a PURCHASE plan")
+    check_entitlements(plan.entitlements, names, plan.currencies, f"{path}.billingEntitlementRateCards")
+    for index, card in enumerate(plan.entitlements):
+        if (card.interval, card.offset) != (1, 0):
+            rule = "must be left out of a PURCHASE plan"
+            raise Invalid(f"{path}.billingEntitlementRateCards[{index}].recurrenceConfig", rule)
+
+
+def check_entitlements(
+    cards: Sequence[EntitlementCard], names: Sequence[str], currencies: Sequence[str], path: str
+) -> None:
+    """Raise `Invalid` for entitlements that could not be granted; `names` are those of the plan's other cards."""
+    for index, card in enumerate(cards):
+        field = f"{path}[{index}]"
+        if card.feature in [other.feature for other in cards[:index]]:
+            raise Invalid(f"{field}.featureId", f"{card.feature_id!r} has a rate card already")
+        if card.name in names or card.name in [other.name for other in cards[:index]]:
+            raise Invalid(f"{field}.name", f"{card.name!r} is given twice")
+        for place, config in enumerate(card.configs):
+            _check_config(config, f"{field}.featureConfigs[{place}]")
+        if not decimals.fits(card.units):
+            raise Invalid(f"{field}.featureConfigs", "must come to less than 10^26 units in all")
+        check_card(card, currencies, field)
+
+
+def _check_config(config: FeatureConfig, path: str) -> None:
+    if config.limit < 0:
+        raise Invalid(f"{path}.featureCreditLimit", "must not be negative")
+    ends = []
+    for name, text in (("effectiveFrom", config.start), ("effectiveUntil", config.end)):
+        try:
+            ends.append(parse_duration(text).after(_SOME_DAY, "UTC"))
+        except ValueError:
+            raise Invalid(f"{path}.{name}", "must be an ISO 8601 duration, as P20D or PT0S") from None
+    if ends[0] >= ends[1]:
+        raise Invalid(f"{path}.effectiveUntil", "must be longer than effectiveFrom")
+
+
+def check_card(card: UsageCard | EntitlementCard, currencies: Sequence[str], path: str) -> None:
     """Raise `Invalid` for slabs with gaps, and for prices that are missing or superfluous."""
     _check_slabs(card.slabs, f"{path}.ratePlan.slabs")
     _check_currencies([rates.currency for rates in card.rates], currencies, f"{path}.rateValues")

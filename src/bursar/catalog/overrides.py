@@ -82,7 +82,8 @@ def _field(field: str, *, own_rules: bool) -> str:
 
 
 def _said(change: PlanChange) -> dict[str, object]:
-    parts = {name: getattr(change, name) for name in ("currencies", "cycle", "usage", "fees", "commitment", "rules")}
+    names = ("currencies", "cycle", "usage", "fees", "commitment", "rules", "entitlements")
+    parts = {name: getattr(change, name) for name in names}
     return {name: part for name, part in parts.items() if part is not None}
 
 
@@ -98,5 +99,6 @@ def _narrowed(details: PlanDetails, currencies: Sequence[str]) -> PlanDetails:
         currencies=list(currencies),
         usage=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.usage],
         fees=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.fees],
+        entitlements=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.entitlements],
         commitment=commitment and msgspec.structs.replace(commitment, rates=only(commitment.rates)),
     )

@@ -9,6 +9,7 @@ import msgspec
 from bursar.catalog.definitions import (
     Commitment,
     CycleDefinition,
+    EntitlementCard,
     FeeCard,
     PlanDetails,
     PricingRule,
@@ -73,6 +74,7 @@ class PlanChange:
     fees: list[FeeCard] | None = None
     commitment: Commitment | None = None
     rules: list[PricingRule] | None = None
+    entitlements: list[EntitlementCard] | None = None
 
     def applied(self, details: PlanDetails) -> PlanDetails:
         """What a plan says with the change."""
@@ -83,6 +85,7 @@ class PlanChange:
             "fees": self.fees,
             "commitment": self.commitment,
             "rules": self.rules,
+            "entitlements": self.entitlements,
         }
         return msgspec.structs.replace(details, **{name: part for name, part in parts.items() if part is not None})
 

@@ -280,6 +280,19 @@ async def _begun(connection: Connection, workspace: int | None, kind: str = "") 
     await connection.execute("commit")
 
 
+@asynccontextmanager
+async def part(connection: Connection) -> AsyncIterator[None]:
+    """A part of a transaction that is undone by itself where it raises."""
+    await connection.execute("savepoint part")
+    try:
+        yield
+    except BaseException as error:
+        if not _lost(error) and not connection.is_closed():
+            await connection.execute("rollback to savepoint part; release savepoint part")
+        raise
+    await connection.execute("release savepoint part")
+
+
 def _lost(error: BaseException) -> bool:
     """Whether a connection on which `error` came up may be in the middle of something."""
     return isinstance(error, asyncio.CancelledError) or outage(error)

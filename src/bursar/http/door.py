@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from starlette.requests import Request
@@ -69,6 +70,11 @@ class Operation:
     handler: Handler
     repeatable: bool
     """Whether doing it twice is as doing it once, so that it may have transactions of its own under one key."""
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a request without a body is as good as one with `null`."""
+        return NoneType in get_args(self.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def _operation(operation: Operation, schema: dict[str, Any], door: Door) -> dict
     }
     if operation.body is not None:
         entry["requestBody"] = {
-            "required": True,
+            "required": not operation.may_be_empty,
             "content": {"application/json": {"schema": schema[_key(operation.body)]}},
         }
     if operation.scope:

@@ -8,9 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bursar.accounts.tokens import Access
-from bursar.core.errors import BursarError
+from bursar.core.errors import BursarError, Invalid
 from bursar.db.database import Database
-from bursar.db.idempotency import Attempt, Outcome, check_key, once, once_recorded, once_repeatable
+from bursar.db.idempotency import Attempt, KeyReused, Outcome, check_key, once, once_recorded, once_repeatable
+from bursar.http.door import Call
+from bursar.http.encode import to_json
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotency-replayed"
@@ -64,6 +66,31 @@ def attempt_of(request: Request, access: Access, operation: str, content: bytes)
 
 
 def _response(outcome: Outcome) -> Response:
+    response = Response(outcome.body, outcome.status, media_type=outcome.media_type)
+    if outcome.replayed:
+        response.headers[REPLAYED] = "true"
+    return response
+
+
+async def answer_once_by_body(
+    call: Call, operation: str, account: str, key: str | None, body: object, run: Run
+) -> Response:
+    """As `answer_once`, for a key that stands in the body, which is what makes the request what it is.
+
+    Raises `Invalid` naming the key where it belongs to another body.
+    """
+    if key is None:
+        return await run(call.db)
+    attempt = Attempt(call.caller.workspace, operation, account, key, hashlib.sha256(to_json(body)).digest())
+
+    async def work(joined: Database) -> Outcome:
+        response = await run(joined)
+        return Outcome(response.status_code, response.media_type or "application/json", bytes(response.body))
+
+    try:
+        outcome = await once(call.db, attempt, call.caller.wall, work)
+    except KeyReused:
+        raise Invalid("idempotencyKey", f"{key!r} belongs to another request; use a new key") from None
     response = Response(outcome.body, outcome.status, media_type=outcome.media_type)
     if outcome.replayed:
         response.headers[REPLAYED] = "true"

@@ -167,6 +167,8 @@ async def _perform(
     content = b""
     if operation.body is not None:
         content = await read_body(request)
+        if not content and operation.may_be_empty:
+            content = b"null"
         arguments["body"] = content if operation.body is bytes else decode_body(content, operation.body)
 
     async def run(joined: Database) -> Response:
@@ -197,6 +199,7 @@ def unknown_path(door: Door) -> Endpoint:
     """The answer for a path that no table has."""
 
     async def endpoint(request: Request) -> Response:
-        return _failed(door, failure(NotFound("path", request.url.path)))
+        started = time.perf_counter()
+        return door.finish(request, _failed(door, failure(NotFound("path", request.url.path))), started)
 
     return endpoint

@@ -7,10 +7,16 @@ Does not own: when cycles run (purchases), quantities (usage), arithmetic of pri
 
 OWNS: tuple[str, ...] = (
     "invoice",
+    "purchase_order",
     "invoice_document",
     "invoice_series",
     "credit_note",
     "payment",
+    "invoice_payment",
+    "remittance",
+    "remittance_line",
+    "miscellaneous_charges",
+    "custom_invoice",
     "invoice_template",
     "statement",
     "statement_destination",

@@ -17,7 +17,7 @@ from bursar.core.errors import Invalid
 from bursar.core.period import show_instant
 from bursar.db import audit
 from bursar.db.database import Connection, Database
-from bursar.invoicing.issuing import BATCH, Issued, issue_due, together
+from bursar.invoicing.issuing import BATCH, Issued, issue_customs, issue_due, together
 from bursar.invoicing.model import sequence_id
 from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.release import release_due
@@ -91,7 +91,7 @@ async def bill(
         parts = await together(hand(told) for hand in [issue, *others])
     if None in parts:
         parts.append(await issue(told))
-    whole = Issued()
+    whole = await issue_customs(db, caller, moment, told, batch)
     for part in parts:
         whole.add(part or Issued())
     report.first, report.last = (None if n is None else sequence_id(n) for n in (whole.first, whole.last))

@@ -9,14 +9,18 @@ import msgspec
 
 from bursar.catalog import add_ons, plans
 from bursar.core.cycles import add_days, days_in, local_date
+from bursar.core.period import Period
 from bursar.db.database import Connection
 from bursar.invoicing import store
+from bursar.invoicing.charge_lists import charges_of
+from bursar.invoicing.charges import Charge, of_items, with_charges
+from bursar.invoicing.custom_items import items_of
 from bursar.invoicing.document import FORMAT, Document, Meter
-from bursar.invoicing.model import ADVANCED, Content, Facts, draw_up, issue_transaction
+from bursar.invoicing.model import ADVANCED, CUSTOM, Content, Facts, draw_up, issue_transaction
 from bursar.invoicing.pricing import Pricing
-from bursar.invoicing.store import Header
+from bursar.invoicing.store import Cycle, Header
 from bursar.ledger.model import Transaction
-from bursar.purchases.model import cycle_number, opens_cycle
+from bursar.purchases.model import Segment, cycle_number, opens_cycle
 from bursar.usage import quantities
 
 _STRETCH = 20
@@ -32,10 +36,38 @@ class Drawn(msgspec.Struct, frozen=True):
     content: Content
 
 
-async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[Header]) -> list[Drawn]:
-    """The documents of billing periods, computed from usage and prices; few statements whatever their number."""
-    versions = await plans.versions(connection, workspace, list({header.plan_version for header in headers}))
-    cards = [(header, meter) for header in headers for meter in _meters(header, versions[header.plan_version])]
+async def draw_up_all(
+    connection: Connection, workspace: int, headers: Sequence[Header], *, take: bool = False
+) -> list[Drawn]:
+    """The documents of invoices, computed from usage and prices or from what was set; few statements for any number.
+
+    Invoices that follow from neither are left out. `take`: they are about to be issued, and take what waits at their
+    accounts.
+    """
+    planned = [(header, header.cycle) for header in headers if header.cycle is not None]
+    charges = await charges_of(connection, workspace, [header.key for header in headers], take=take)
+    drawn = await _planned(connection, workspace, planned, charges) if planned else []
+    if customs := [header for header in headers if header.type == CUSTOM]:
+        items = await items_of(connection, workspace, [header.key for header in customs])
+        for header in customs:
+            content = with_charges(
+                of_items(items[header.key], header.exponent), charges.get(header.key, ()), header.exponent
+            )
+            drawn.append(Drawn(header, _document(header, content), content))
+    if len(drawn) > len(planned):
+        place = {header.key: n for n, header in enumerate(headers)}
+        drawn.sort(key=lambda one: place[one.header.key])
+    return drawn
+
+
+async def _planned(
+    connection: Connection,
+    workspace: int,
+    headers: Sequence[tuple[Header, Cycle]],
+    charges: Mapping[int, Sequence[Charge]],
+) -> list[Drawn]:
+    versions = await plans.versions(connection, workspace, list({cycle.plan_version for _, cycle in headers}))
+    cards = [(header, meter) for header, cycle in headers for meter in _meters(header, versions[cycle.plan_version])]
     charged = {fee.add_on for version in versions.values() for fee in version.details.fees}
     names = await add_ons.display_names(connection, workspace, list(charged))
     known = await store.meters(connection, workspace, list({meter for _, meter in cards}))
@@ -44,28 +76,53 @@ async def draw_up_all(connection: Connection, workspace: int, headers: Sequence[
     by_invoice = {(header.key, meter): amount for (header, meter), amount in zip(cards, used, strict=True)}
     pricings: dict[tuple[int, str], Pricing] = {}
     drawn = []
-    for place, header in enumerate(headers):
-        plan = versions[header.plan_version]
+    for place, (header, cycle) in enumerate(headers):
+        plan = versions[cycle.plan_version]
         if place % _STRETCH == 0 or plan.details.rules:
             await asyncio.sleep(0)
-        name = (header.plan_version, header.currency)
+        name = (cycle.plan_version, header.currency)
         if name not in pricings:
             pricings[name] = Pricing(plan, header.currency, header.exponent, known)
         used_of = {meter: by_invoice[header.key, meter] for meter in _meters(header, plan)}
-        content = draw_up(_facts(header, plan, used_of, known, names), pricings[name])
-        drawn.append(Drawn(header, _document(header, plan, content), content))
+        content = draw_up(_facts(header, cycle, plan, used_of, known, names), pricings[name])
+        if header.key in charges:
+            content = with_charges(content, charges[header.key], header.exponent)
+        drawn.append(Drawn(header, _document(header, content, plan), content))
     return drawn
 
 
 def posting_of(drawn: Drawn) -> Transaction | None:
     """What issuing an invoice posts, on the last local day of its period: revenue belongs where it was earned.
 
-    One in advance is posted on the first.
+    One in advance is posted on the first; one of no association not later than on the day of the invoice.
     """
     header = drawn.header
     moment = header.period.start if header.type == ADVANCED else header.period.end - _INSTANT
-    day = local_date(moment, header.calendar.zone)
+    if header.cycle is None:
+        moment = min(moment, header.due_at)
+    day = local_date(moment, header.zone)
     return issue_transaction(drawn.document, header.key, header.account, day)
+
+
+def advance_content(
+    plan: plans.PlanVersion, segment: Segment, billed: Period, currency: str, exponent: int, names: Mapping[int, str]
+) -> Content:
+    """What an association charges in advance for a billing period of it, which it may be yet to have."""
+    calendar = segment.calendar
+    facts = Facts(
+        plan=plan,
+        currency=currency,
+        exponent=exponent,
+        quantities={},
+        meters={},
+        days=days_in(billed, calendar.zone),
+        of_days=days_in(calendar.cycle_at(billed.start), calendar.zone),
+        advance=True,
+        cycle=cycle_number(calendar, segment.anchor, billed.start),
+        opens_cycle=opens_cycle(calendar, segment.anchor, billed.start),
+        add_ons=names,
+    )
+    return draw_up(facts)
 
 
 def pay_by(invoice_date: datetime, net_term_days: int, zone: str) -> datetime:
@@ -79,12 +136,13 @@ def _meters(header: Header, plan: plans.PlanVersion) -> list[int]:
 
 def _facts(
     header: Header,
+    billed: Cycle,
     plan: plans.PlanVersion,
     used: Mapping[int, Decimal],
     meters: Mapping[int, Meter],
     names: Mapping[int, str],
 ) -> Facts:
-    start, calendar = header.period.start, header.calendar
+    start, calendar = header.period.start, billed.calendar
     cycle = calendar.cycle_at(start)
     days = days_in(header.period, calendar.zone)
     with_fees = bool(plan.details.fees)  # nothing else asks where in the association the cycle lies
@@ -97,13 +155,13 @@ def _facts(
         days=days,
         of_days=days if cycle == header.period else days_in(cycle, calendar.zone),
         advance=header.type == ADVANCED,
-        cycle=cycle_number(calendar, header.anchor, start) if with_fees else 0,
-        opens_cycle=with_fees and opens_cycle(calendar, header.anchor, start),
+        cycle=cycle_number(calendar, billed.anchor, start) if with_fees else 0,
+        opens_cycle=with_fees and opens_cycle(calendar, billed.anchor, start),
         add_ons=names,
     )
 
 
-def _document(header: Header, plan: plans.PlanVersion, content: Content) -> Document:
+def _document(header: Header, content: Content, plan: plans.PlanVersion | None = None) -> Document:
     return Document(
         format=FORMAT,
         id=header.id,
@@ -112,18 +170,18 @@ def _document(header: Header, plan: plans.PlanVersion, content: Content) -> Docu
         invoice_class=header.invoice_class,
         start_date=header.period.start,
         end_date=header.period.end,
-        timezone=header.calendar.zone,
+        timezone=header.zone,
         invoice_date=header.due_at,
-        due_date=pay_by(header.due_at, header.net_term_days, header.calendar.zone),
+        due_date=pay_by(header.due_at, header.net_term_days, header.zone),
         net_term_days=header.net_term_days,
         currency=header.currency,
         decimals=header.exponent,
-        schedule_id=header.schedule_id,
+        schedule_id=None if header.cycle is None else header.cycle.schedule_id,
         seller=header.seller,
         customer=header.customer,
         account=header.account_party,
-        price_plan_id=plan.id,
-        price_plan_name=plan.name,
+        price_plan_id=None if plan is None else plan.id,
+        price_plan_name=None if plan is None else plan.name,
         lines=content.lines,
         subtotal=content.subtotal,
         tax=sum((line.tax for line in content.lines), Decimal(0)),

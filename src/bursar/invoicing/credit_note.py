@@ -6,9 +6,12 @@ from typing import Literal
 
 import msgspec
 
+from bursar.invoicing.crediting import charged
 from bursar.invoicing.document import Document, Part, Party, Seller
 
 FORMAT = 1
+
+Reason = Literal["VOID", "REFUND"]
 
 
 class CreditedLine(Part, frozen=True, kw_only=True):
@@ -30,7 +33,7 @@ class CreditNote(Part, frozen=True, kw_only=True):
     sequence_id: str
     invoice_id: str
     invoice_sequence_id: str | None
-    reason: Literal["VOID"]
+    reason: Reason
     issued_at: datetime
     currency: str
     decimals: int
@@ -39,6 +42,8 @@ class CreditNote(Part, frozen=True, kw_only=True):
     account: Party
     lines: list[CreditedLine]
     tax: Decimal
+    credits: Decimal
+    """What credits had paid, and have again."""
     total: Decimal
 
 
@@ -46,7 +51,7 @@ _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _decoder = msgspec.json.Decoder(CreditNote)
 
 
-def of_voided(document: Document, identifier: str, sequence_id: str, now: datetime) -> CreditNote:
+def of_invoice(document: Document, identifier: str, sequence_id: str, now: datetime, reason: Reason) -> CreditNote:
     """The credit note that takes back the whole of an invoice."""
     return CreditNote(
         format=FORMAT,
@@ -54,7 +59,7 @@ def of_voided(document: Document, identifier: str, sequence_id: str, now: dateti
         sequence_id=sequence_id,
         invoice_id=document.id,
         invoice_sequence_id=document.sequence_id,
-        reason="VOID",
+        reason=reason,
         issued_at=now,
         currency=document.currency,
         decimals=document.decimals,
@@ -72,6 +77,7 @@ def of_voided(document: Document, identifier: str, sequence_id: str, now: dateti
             for entry in document.lines
         ],
         tax=document.tax,
+        credits=charged(document) - document.total,
         total=document.total,
     )
 

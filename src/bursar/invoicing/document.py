@@ -141,11 +141,48 @@ class RuleRun(Part, frozen=True, kw_only=True):
     error: str | None
 
 
+class OrderTerms(Part, frozen=True, kw_only=True):
+    """How often a line of an order was bought."""
+
+    billable_id: str | None
+    """The feature or the add-on; none: money for a wallet."""
+    times: Decimal
+    price: Decimal
+    """Of one, before rounding."""
+
+
+class ChargeTerms(Part, frozen=True, kw_only=True):
+    """How an amount came about that was set by hand: as such, by rate and quantity, or by logic over other lines."""
+
+    id: str | None
+    billable_id: str | None
+    """What it is about, where that was said."""
+    rate: Decimal | None
+    quantity: Decimal | None
+    value: str | None
+    """A number, or jsonLogic; none: rate times quantity."""
+    variables: dict[str, Decimal]
+    """The amounts of lines that the logic read, by their ids."""
+    revenue: bool
+    """Whether it counts as revenue."""
+    error: str | None
+    """Why it charges nothing, where it could not be computed."""
+
+
 class Line(Part, frozen=True, kw_only=True):
     """One line of an invoice with everything that explains it."""
 
     number: int
-    type: Literal["USAGE_RATE_CARD", "FIXED_FEE_RATE_CARD", "PRICING_RULE_ADDITION", "TRUE_UP"]
+    type: Literal[
+        "USAGE_RATE_CARD",
+        "FIXED_FEE_RATE_CARD",
+        "BILLING_ENTITLEMENT_RATE_CARD",
+        "PRICING_RULE_ADDITION",
+        "TRUE_UP",
+        "WALLET_TOPUP",
+        "MISCELLANEOUS_CHARGE",
+        "CUSTOM_AMOUNT",
+    ]
     name: str
     """The plan's name of the line."""
     description: str
@@ -158,7 +195,8 @@ class Line(Part, frozen=True, kw_only=True):
     """Of a usage card that has any."""
     fee: FeeTerms | None
     commitment: CommitmentTerms | None
-    price_version: PriceVersion
+    price_version: PriceVersion | None
+    """None on a line that no price plan made."""
     formula: str
     unrounded: Decimal
     amount: Decimal
@@ -169,6 +207,28 @@ class Line(Part, frozen=True, kw_only=True):
     tax: Decimal
     rules: list[RuleRun] | msgspec.UnsetType = msgspec.UNSET
     """The pricing rules that changed or made it, in their order; left out where there are none."""
+    order: OrderTerms | msgspec.UnsetType = msgspec.UNSET
+    """Of a line of an order, unless that is for an association."""
+    charge: ChargeTerms | msgspec.UnsetType = msgspec.UNSET
+    """Of an amount that was set by hand."""
+
+
+class CreditedLines(Part, frozen=True, kw_only=True):
+    """What a credit pays of one line."""
+
+    number: int
+    """Of the line."""
+    amount: Decimal
+
+
+class CreditUse(Part, frozen=True, kw_only=True):
+    """What an invoice uses of a credit."""
+
+    id: str
+    purpose: str
+    priority: int
+    lines: list[CreditedLines]
+    amount: Decimal
 
 
 class Party(Part, frozen=True, kw_only=True):
@@ -205,19 +265,23 @@ class Document(Part, frozen=True, kw_only=True):
     net_term_days: int
     currency: str
     decimals: int
-    schedule_id: str
+    schedule_id: str | None
+    """None on an invoice of no association, as its price plan."""
     seller: Seller
     customer: Party
     account: Party
-    price_plan_id: str
-    price_plan_name: str
+    price_plan_id: str | None
+    price_plan_name: str | None
     lines: list[Line]
     subtotal: Decimal
     """Of the lines of rate cards."""
     tax: Decimal
     total: Decimal
+    """What is left to be paid in money: lines and taxes less credits."""
     rules: list[RuleRun] | msgspec.UnsetType = msgspec.UNSET
     """What became of each of the plan's pricing rules for such an invoice; left out where there are none."""
+    credits: list[CreditUse] | msgspec.UnsetType = msgspec.UNSET
+    """What credits pay, in their order; left out where there are none."""
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")

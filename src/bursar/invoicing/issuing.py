@@ -1,4 +1,4 @@
-"""Issuing what is due: batches of invoices drawn up, posted, numbered and frozen, each batch in one transaction."""
+"""Issuing: invoices posted, numbered, frozen, paid as far as credits and wallets reach; one transaction a batch."""
 
 import asyncio
 import hashlib
@@ -13,11 +13,13 @@ from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.db import audit
 from bursar.db.database import Connection, Database
-from bursar.invoicing import store
+from bursar.invoicing import custom_items, settlement, store
 from bursar.invoicing.content import Drawn, draw_up_all, posting_of
+from bursar.invoicing.crediting import use_credits
 from bursar.invoicing.model import postable, sequence_id, status_at_issue
 from bursar.invoicing.release import defer
 from bursar.invoicing.store import queries
+from bursar.ledger import account_wallets
 from bursar.ledger.service import post_all
 
 BATCH = 200
@@ -68,6 +70,27 @@ async def issue_due(
     return issued
 
 
+async def issue_customs(
+    db: Database, caller: Caller, as_of: datetime, told: Callable[[int], None], batch: int = BATCH
+) -> Issued:
+    """Issue the custom drafts that advance by themselves and are due, as `issue_due` does the others."""
+    issued = Issued()
+    while numbers := await db.run(caller.workspace, lambda one: _issue_some_customs(one, caller, as_of, batch)):
+        crash.point("invoices committed")
+        issued.add(Issued(len(numbers), numbers[0], numbers[-1]))
+        told(len(numbers))
+    return issued
+
+
+async def _issue_some_customs(connection: Connection, caller: Caller, as_of: datetime, limit: int) -> range:
+    rows = await connection.fetch(custom_items.queries.lock_due_customs, caller.workspace, as_of, limit)
+    if not rows:
+        return range(0)
+    headers = await store.headers(connection, caller.workspace, [row["key"] for row in rows])
+    drawn = await draw_up_all(connection, caller.workspace, headers, take=True)
+    return (await _issue(connection, caller, drawn))[1]
+
+
 async def together(work: Iterable[Coroutine[None, None, T]]) -> list[T]:
     """Wait for all of it; where one fails, the others are stopped before whoever waits is told."""
     tasks = [asyncio.create_task(one) for one in work]
@@ -104,7 +127,7 @@ class _Run:
                 written = self._written
             try:
                 headers = await store.headers(connection, self._caller.workspace, keys)
-                drawn = await draw_up_all(connection, self._caller.workspace, headers)
+                drawn = await draw_up_all(connection, self._caller.workspace, headers, take=True)
                 good = [one for one in drawn if postable(one.content)]
                 self.failed |= {one.header.key: one.header.id for one in drawn if not postable(one.content)}
                 await before.wait()
@@ -121,30 +144,55 @@ class _Run:
         return [row["key"] for row in rows]
 
     async def _write(self, connection: Connection, drawn: Sequence[Drawn]) -> range:
-        """Post, number and freeze."""
-        caller = self._caller
-        transactions = [posting for one in drawn if (posting := posting_of(one)) is not None]
-        await post_all(connection, caller, transactions)
-        crash.point("invoices posted")
-        # Last of all: the series is held until the commit, and other runs wait for it.
-        numbers = await store.draw_numbers(connection, caller.workspace, len(drawn))
-        issued = [_numbered(one, number) for one, number in zip(drawn, numbers, strict=True)]
-        hashes = await store.freeze(
-            connection,
-            caller.workspace,
-            caller.now,
-            [(one.header, number, one.document) for one, number in zip(issued, numbers, strict=True)],
-        )
-        crash.point("invoices frozen")
-        statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
-        await store.set_statuses(connection, caller.workspace, caller.wall, statuses)
-        await defer(connection, caller, [(one.header.key, one.document) for one in issued])
-        first, last = issued[0].document.sequence_id, issued[-1].document.sequence_id
-        digest = hashlib.sha256(b"".join(hashes)).hexdigest()
-        detail = {"count": len(issued), "first": first, "last": last, "digest": digest}
-        await audit.record(connection, caller, "issue", "invoices", "", detail)
-        crash.point("invoices issued")
+        """Issue a batch; returns its numbers."""
+        _, numbers = await _issue(connection, self._caller, drawn)
         return numbers
+
+
+async def issue(connection: Connection, caller: Caller, drawn: Sequence[Drawn]) -> list[Drawn]:
+    """Issue invoices, whose rows the caller holds and whose content is `model.postable`; returns them with numbers.
+
+    Their numbers are in the order given. The series is held until the transaction ends: do nothing slow after it.
+    """
+    return (await _issue(connection, caller, drawn))[0]
+
+
+async def _issue(connection: Connection, caller: Caller, drawn: Sequence[Drawn]) -> tuple[list[Drawn], range]:
+    """Let credits pay, post, number and freeze, and let wallets pay."""
+    # Credits are held first, then wallets, then other balances, whoever holds them.
+    payable_by_credits = [one for one in drawn if one.header.uses_credits]
+    documents = await use_credits(
+        connection, caller, [(one.header.account, one.document) for one in payable_by_credits]
+    )
+    paid = {one.header.key: document for one, document in zip(payable_by_credits, documents, strict=True)}
+    drawn = [Drawn(one.header, paid.get(one.header.key, one.document), one.content) for one in drawn]
+    funds = await account_wallets.spendable(
+        connection, caller, {one.header.account: one.header.currency for one in drawn}
+    )
+    transactions = [posting for one in drawn if (posting := posting_of(one)) is not None]
+    await post_all(connection, caller, transactions)
+    crash.point("invoices posted")
+    # Last of all: the series is held until the commit, and other runs wait for it.
+    numbers = await store.draw_numbers(connection, caller.workspace, len(drawn))
+    issued = [_numbered(one, number) for one, number in zip(drawn, numbers, strict=True)]
+    hashes = await store.freeze(
+        connection,
+        caller.workspace,
+        caller.now,
+        [(one.header, number, one.document) for one, number in zip(issued, numbers, strict=True)],
+    )
+    crash.point("invoices frozen")
+    statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
+    await store.set_statuses(connection, caller.workspace, caller.wall, statuses)
+    await defer(connection, caller, [(one.header.key, one.document) for one in issued])
+    if payable := [one.header.key for one in issued if one.header.account in funds and one.header.uses_wallet]:
+        await settlement.pay_from_wallets(connection, caller, payable)
+    first, last = issued[0].document.sequence_id, issued[-1].document.sequence_id
+    digest = hashlib.sha256(b"".join(hashes)).hexdigest()
+    detail = {"count": len(issued), "first": first, "last": last, "digest": digest}
+    await audit.record(connection, caller, "issue", "invoices", "", detail)
+    crash.point("invoices issued")
+    return issued, numbers
 
 
 def _numbered(one: Drawn, number: int) -> Drawn:

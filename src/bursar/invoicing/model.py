@@ -6,6 +6,8 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
+from msgspec import UNSET
+
 from bursar.catalog.definitions import Commitment, FeeCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core import decimals
@@ -25,6 +27,13 @@ STANDARD = "STANDARD"
 """The invoice of what a period used, and of fees in arrears."""
 ADVANCED = "STANDARD_ADVANCED"
 """The invoice of fees in advance, issued as their period begins."""
+CUSTOM = "CUSTOM"
+"""An invoice whose lines were set by hand."""
+
+ORDER = "ORDER"
+"""The class of invoices by which purchases are paid."""
+ORDER_ONCE, ORDER_ADVANCED = "AD_HOC", "ADHOC_ADVANCED"
+"""Their types: of what is bought once, and of the fees in advance of an association."""
 
 _ZERO = Decimal(0)
 
@@ -101,7 +110,12 @@ def fees_due(plan: PlanVersion, cycle: int, *, advance: bool, opens_cycle: bool)
 
 def in_advance(document: Document) -> bool:
     """Whether a document charges for time to come."""
-    return document.invoice_type == ADVANCED
+    return document.invoice_type in (ADVANCED, ORDER_ADVANCED)
+
+
+def is_order(document: Document) -> bool:
+    """Whether a document is to be paid for a purchase, before which nothing of it is revenue."""
+    return document.invoice_class == ORDER
 
 
 def postable(content: Content) -> bool:
@@ -116,15 +130,18 @@ def status_at_issue(total: Decimal) -> str:
 
 def issue_transaction(document: Document, invoice: int, account: int, accounting_date: date) -> Transaction | None:
     """The postings of an issue: the receivable of the total against the unrounded revenue of each line, the
-    differences to rounding. What is charged in advance is deferred instead. None where nothing is charged.
+    differences to rounding. What credits pay is taken out of them. What is charged in advance or ordered is deferred
+    instead. None where nothing is charged.
     """
-    deferred = LedgerAccount(Kind.DEFERRED, document.currency, account) if in_advance(document) else None
+    defers = in_advance(document) or is_order(document)
+    deferred = LedgerAccount(Kind.DEFERRED, document.currency, account) if defers else None
     postings: list[Posting] = [
         *side(LedgerAccount(Kind.RECEIVABLE, document.currency, account), document.total),
+        *credit_postings(document, account),
         *(
             posting
             for entry in document.lines
-            for posting in side(deferred or _revenue(document.currency, plan_line(entry)), -entry.unrounded)
+            for posting in side(deferred or income(document.currency, entry), -entry.unrounded)
         ),
         *side(LedgerAccount(Kind.ROUNDING, document.currency), sum((e.rounding for e in document.lines), _ZERO)),
     ]
@@ -133,18 +150,45 @@ def issue_transaction(document: Document, invoice: int, account: int, accounting
     return Transaction(CAUSE, invoice, accounting_date, f"invoice {document.id}", tuple(postings))
 
 
+def income(currency: str, entry: Line) -> LedgerAccount:
+    """Where a line is earned: as revenue, or as an adjustment where it was said not to be any."""
+    if entry.charge is not UNSET and not entry.charge.revenue:
+        return LedgerAccount(Kind.ADJUSTMENT, currency, detail="miscellaneous")
+    return _revenue(currency, plan_line(entry))
+
+
+def credit_postings(document: Document, account: int) -> tuple[Posting, ...]:
+    """What the issue of a document takes out of credits."""
+    if document.credits is UNSET:
+        return ()
+    return tuple(
+        Posting(LedgerAccount(Kind.CREDIT, document.currency, account, one.id), one.amount) for one in document.credits
+    )
+
+
 @lru_cache(maxsize=4096)
 def _revenue(currency: str, detail: str) -> LedgerAccount:
     return LedgerAccount(Kind.REVENUE, currency, detail=detail)
 
 
 def plan_line(entry: Line) -> str:
-    """What revenue is kept by: the plan and the line's meter, add-on or commitment, or what a rule calls its line."""
+    """What revenue is kept by: the plan and the line's meter, add-on or commitment, or what a rule calls its line.
+
+    Of an amount that was set by hand, by what it is about.
+    """
+    if entry.type == "WALLET_TOPUP":
+        return "wallet_topup"
+    if entry.price_version is None:
+        kind = "custom" if entry.type == "CUSTOM_AMOUNT" else "miscellaneous"
+        about = None if entry.charge is UNSET else entry.charge.billable_id
+        return kind if about is None else f"{kind}/{about}"
     what = "commitment"
     if entry.meter is not None:
         what = entry.meter.id
     elif entry.fee is not None:
         what = entry.fee.add_on_id
+    elif entry.order is not UNSET and entry.order.billable_id is not None:
+        what = entry.order.billable_id
     elif entry.type == ADDED and entry.rules:
         what = f"rule/{entry.rules[0].key}"
     return f"{entry.price_version.price_plan_id}/{what}"
@@ -164,7 +208,7 @@ def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
-            entry.tax, entry.rules)  # fmt: skip
+            entry.tax, entry.rules, entry.order, entry.charge)  # fmt: skip
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:

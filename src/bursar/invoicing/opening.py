@@ -10,6 +10,7 @@ from bursar.core.caller import Caller
 from bursar.core.period import Period
 from bursar.db import audit
 from bursar.db.database import Connection, Database
+from bursar.invoicing import orders
 from bursar.invoicing.model import ADVANCED, STANDARD, fees_due
 from bursar.invoicing.store import queries
 from bursar.purchases import store as schedules
@@ -83,6 +84,8 @@ async def _advances(
     for row in await connection.fetch(queries.lock_advances, caller.workspace, schedules, first):
         if row["status"] != "DRAFT":
             charged[row["schedule"]] = max(row["ends_at"], charged.get(row["schedule"], row["ends_at"]))
+    for row in await connection.fetch(orders.queries.ordered_advances, caller.workspace, schedules, first):
+        charged[row["schedule"]] = max(row["ends_at"], charged.get(row["schedule"], row["ends_at"]))
     found = []
     for segment, billing in charging:
         start = max(billing.period.start, charged.get(segment.schedule, billing.period.start))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from bursar.catalog.definitions import UsageCard
+from bursar.catalog.definitions import EntitlementCard, UsageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core.decimals import plain, show
 from bursar.invoicing.document import CardBounds, Line, Meter, PriceVersion, SlabLine
@@ -21,12 +21,12 @@ _known = lru_cache(maxsize=4096)(plain)
 """For what stands in price plans, of which there is little."""
 
 
-def charge(card: UsageCard, currency: str, quantity: Decimal) -> Charge:
-    """What a quantity costs by a usage rate card."""
+def charge(card: UsageCard | EntitlementCard, currency: str, quantity: Decimal) -> Charge:
+    """What a quantity costs by a rate card with slabs."""
     return rate(_MODEL[card.pricing_model], _slabs(card, currency), quantity, _bounds(card, currency))
 
 
-def _slabs(card: UsageCard, currency: str) -> list[Slab]:
+def _slabs(card: UsageCard | EntitlementCard, currency: str) -> list[Slab]:
     prices = card.prices_in(currency)
     return [
         Slab(
@@ -42,7 +42,7 @@ def _slabs(card: UsageCard, currency: str) -> list[Slab]:
     ]
 
 
-def _bounds(card: UsageCard, currency: str) -> Bounds:
+def _bounds(card: UsageCard | EntitlementCard, currency: str) -> Bounds:
     prices = card.prices_in(currency)
     return Bounds(prices.minimum_rate, prices.maximum_rate)
 
@@ -64,7 +64,7 @@ class Pricing:
         self._cards = [
             Card(_MODEL[card.pricing_model], _slabs(card, currency), _bounds(card, currency)) for card in self.cards
         ]
-        self._full = [[_slab_line(charged) for charged in card.full] for card in self._cards]
+        self._full = [[slab_line(charged) for charged in card.full] for card in self._cards]
         self._shown = [[show(entry.amount) for entry in entries] for entries in self._full]
         self._lines: dict[tuple[int, Decimal], Line] = {}
 
@@ -86,7 +86,7 @@ class Pricing:
         meter = self._meters[card.meter]
         slabs, shown = [], []
         if cost.slabs:
-            used_up, last = len(cost.slabs) - 1, _slab_line(cost.slabs[-1])
+            used_up, last = len(cost.slabs) - 1, slab_line(cost.slabs[-1])
             slabs = [*self._full[place][:used_up], last]
             shown = [*self._shown[place][:used_up], show(last.amount)]
         return Line(
@@ -99,11 +99,11 @@ class Pricing:
             pricing_model=card.pricing_model,
             quantity=plain(quantity),
             slabs=slabs,
-            bounds=_card_bounds(cost),
+            bounds=card_bounds(cost),
             fee=None,
             commitment=None,
             price_version=self.version,
-            formula=_sum_formula(slabs, shown, cost, amount, self.exponent),
+            formula=sum_formula(slabs, shown, cost, amount, self.exponent),
             unrounded=plain(cost.amount),
             amount=plain(amount),
             rounding=plain(rounding),
@@ -112,7 +112,8 @@ class Pricing:
         )
 
 
-def _slab_line(entry: SlabCharge) -> SlabLine:
+def slab_line(entry: SlabCharge) -> SlabLine:
+    """What a slab charges, as documents show it."""
     slab = entry.slab
     return SlabLine(
         order=slab.order,
@@ -129,7 +130,8 @@ def _slab_line(entry: SlabCharge) -> SlabLine:
     )
 
 
-def _card_bounds(cost: Charge) -> CardBounds | None:
+def card_bounds(cost: Charge) -> CardBounds | None:
+    """The least and the most that a card charges, and what that did; None where it has neither."""
     if cost.bounds == UNBOUNDED:
         return None
     return CardBounds(
@@ -141,7 +143,7 @@ def _card_bounds(cost: Charge) -> CardBounds | None:
     )
 
 
-def _sum_formula(slabs: Sequence[SlabLine], shown: Sequence[str], cost: Charge, amount: Decimal, exponent: int) -> str:
+def sum_formula(slabs: Sequence[SlabLine], shown: Sequence[str], cost: Charge, amount: Decimal, exponent: int) -> str:
     """The arithmetic of a line; `shown` are the amounts of its slabs as text."""
     if not slabs:
         return "nothing to charge = 0"

@@ -42,7 +42,8 @@ where i.workspace = $1 and ($2::text is null or i.status = $2) and ($3::text is 
     and ($4::text is null or c.togai_id = $4)
     and ($5::timestamptz is null or i.starts_at >= $5) and ($6::timestamptz is null or i.starts_at < $6)
     and ($7::bigint is null or i.key < $7)
-    and ($9::timestamptz is null or i.status = 'DRAFT' and i.schedule is not null and i.due_at <= $9)
+    and ($9::timestamptz is null or i.status = 'DRAFT' and (i.schedule is not null or i.type = 'CUSTOM')
+        and i.auto_advance and i.due_at <= $9)
 order by i.key desc limit $8;
 
 -- name: list_invoices
@@ -51,16 +52,17 @@ order by i.key desc limit $8;
 -- times as long to weigh as the statement takes to run. How many keys there are is kept from it, lest it plan anew each time.
 with found as materialized (
     select i.key, i.wire_id, i.workspace, i.account, i.type, i.class, i.status, i.starts_at, i.ends_at, i.due_at,
-        i.paid_amount, i.updated_at, s.calendar, s.price_plan_version, h.wire_id as schedule_id, h.starts_at as anchor,
+        i.paid_amount, i.updated_at, i.uses_credits, i.uses_wallet, i.auto_advance, s.calendar, s.price_plan_version, h.wire_id as schedule_id, h.starts_at as anchor,
         d.content, d.parties, d.issued_at, n.number as credit_note
-    from invoice i join schedule_segment s on s.key = i.segment join schedule h on h.key = i.schedule
+    from invoice i left join schedule_segment s on s.key = i.segment left join schedule h on h.key = i.schedule
     left join invoice_document d on d.invoice = i.key left join credit_note n on n.invoice = i.key
     where i.workspace = $1 and i.key = any(array(select unnest($2::bigint[])))
 )
-select f.*, o.*, w.name as workspace_name, w.seller, coalesce(o.own_net_term_days, w.net_term_days) as net_term_days
+select f.*, o.*, w.name as workspace_name, w.seller, coalesce(o.own_net_term_days, w.net_term_days) as net_term_days,
+    coalesce(o.own_zone, w.timezone) as zone
 from found f join workspace w on w.key = f.workspace
 cross join lateral (
-    select a.togai_id as account_id, a.currency, x.exponent, a.net_term_days as own_net_term_days,
+    select a.togai_id as account_id, a.currency, x.exponent, a.net_term_days as own_net_term_days, a.timezone as own_zone,
         p.name as account_name, coalesce(p.primary_email, q.primary_email) as account_email,
         coalesce(p.address, q.address) as account_address, c.togai_id as customer_id, q.name as customer_name,
         q.primary_email as customer_email, q.address as customer_address, q.secret
@@ -72,7 +74,7 @@ cross join lateral (
 
 -- name: lock_invoice
 -- An invoice by its wire id, held until the transaction ends, and when the next part of its fees becomes revenue.
-select key, release_at from invoice where workspace = $1 and wire_id = $2 for update;
+select key, type, status, release_at from invoice where workspace = $1 and wire_id = $2 for update;
 
 -- name: settle
 -- Move an issued invoice to a state, with what has been paid of it.
@@ -90,15 +92,15 @@ from credit_note n join invoice i on i.key = n.invoice join invoice_document d o
 where n.key > $1 order by n.key limit $2;
 
 -- name: voided_without_note
--- Voided invoices that have no credit note.
+-- Invoices that were taken back and have no credit note.
 select i.wire_id from invoice i left join credit_note n on n.invoice = i.key
-where i.status = 'VOID' and n.key is null limit 20;
+where i.status in ('VOID', 'REFUND_INITIATED', 'REFUND_COMPLETED') and n.key is null limit 20;
 
 -- name: receivables_left
 -- What the postings of invoices and of what became of them have left receivable.
 select i.key as invoice, (
     select coalesce(sum(p.amount), 0) from ledger_transaction t join posting p on p.transaction = t.key
-    where t.workspace = $1 and t.cause in ('invoice', 'settlement', 'credit_note') and t.cause_key = i.key
+    where t.workspace = $1 and t.cause in ('invoice', 'settlement', 'credit_note', 'refund') and t.cause_key = i.key
         and p.ledger_account = any(array(select a.key from ledger_account a
             where a.workspace = $1 and a.kind = 'receivable' and a.account = i.account))
     ) as amount
@@ -113,12 +115,20 @@ order by m.key, v.active_from is null, v.version desc;
 
 -- name: count_due
 -- How many drafts are due.
-select count(*) from invoice where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2;
+select (select count(*) from invoice
+    where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2)
+    + (select count(*) from invoice
+    where workspace = $1 and status = 'DRAFT' and type = 'CUSTOM' and auto_advance and due_at <= $2);
 
 -- name: list_due
 -- Drafts that are due, in the order in which they are issued.
-select wire_id from invoice
-where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2 order by due_at, key;
+select wire_id from (
+    select wire_id, due_at, key from invoice
+    where workspace = $1 and status = 'DRAFT' and schedule is not null and due_at <= $2
+    union all
+    select wire_id, due_at, key from invoice
+    where workspace = $1 and status = 'DRAFT' and type = 'CUSTOM' and auto_advance and due_at <= $2
+) d order by due_at, key;
 
 -- name: hold_statuses
 -- The states of invoices, kept until the transaction ends; what another run is issuing is waited for.
@@ -245,4 +255,4 @@ limit 20;
 -- name: issued_without_document
 -- Invoices past DRAFT that have no document, and drafts that have one.
 select i.wire_id, i.status from invoice i left join invoice_document d on d.invoice = i.key
-where i.schedule is not null and (i.status = 'DRAFT') <> (d.invoice is null) limit 20;
+where (i.status = 'DRAFT') <> (d.invoice is null) limit 20;

@@ -12,7 +12,7 @@ from bursar.core.period import Period
 from bursar.db import audit
 from bursar.db.database import Connection, Database
 from bursar.invoicing.document import Document, Line, frozen
-from bursar.invoicing.model import in_advance, plan_line
+from bursar.invoicing.model import in_advance, income, is_order
 from bursar.invoicing.store import queries
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
 from bursar.ledger.service import post_all
@@ -83,15 +83,24 @@ def releases(deferred: Deferred, now: datetime) -> tuple[list[Transaction], date
 
 
 async def defer(connection: Connection, caller: Caller, issued: Sequence[tuple[int, Document]]) -> None:
-    """Note when invoices `(key, document)` of fees in advance, issued just now, are to be released first."""
+    """Note when invoices `(key, document)` of fees in advance, issued just now, are to be released first.
+
+    Those that are orders are not: see `begin`.
+    """
     found = [
         (key, next(release_points(Period(document.start_date, document.end_date), document.timezone)))
         for key, document in issued
-        if in_advance(document)
+        if in_advance(document) and not is_order(document)
     ]
     if found:
         keys, points = [key for key, _ in found], [point for _, point in found]
         await connection.execute(queries.set_release_at, caller.workspace, keys, points)
+
+
+async def begin(connection: Connection, caller: Caller, invoice: int, document: Document) -> None:
+    """Let the fees of an order become revenue as their time passes, now that it has been carried out."""
+    point = next(release_points(Period(document.start_date, document.end_date), document.timezone))
+    await connection.execute(queries.set_release_at, caller.workspace, [invoice], [point])
 
 
 async def release_due(db: Database, caller: Caller, now: datetime) -> int:
@@ -127,7 +136,7 @@ def _postings(deferred: Deferred, since: datetime, until: datetime) -> tuple[Pos
         before = Decimal(0) if since == period.start else earned(line.unrounded, period, since, document.timezone)
         part = earned(line.unrounded, period, until, document.timezone) - before
         postings += side(LedgerAccount(Kind.DEFERRED, document.currency, deferred.account), part)
-        postings += side(LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(line)), -part)
+        postings += side(income(document.currency, line), -part)
     return tuple(postings)
 
 

@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from bursar.catalog.definitions import PlanDetails, PricingRule
 from bursar.catalog.pricing_rules import figures as figures_of
-from bursar.core.decimals import plain, round_line, show
+from bursar.core.decimals import plain, round_line, show, to_scale
 from bursar.invoicing.document import Document, Line, PriceVersion, RuleRun
 from bursar.rating.pricing_rules import Run, Step, Verdict, run_rules, step
 from bursar.rating.rate import line, rounding_formula
@@ -84,6 +85,12 @@ def before_rounding(entry: Line) -> Decimal | None:
     Where rules do not follow from each other or from the slabs, it is not a number.
     """
     cards = None
+    if entry.order is not UNSET:
+        one = entry.order.price
+        adjusted = entry.bounds.adjustment if entry.bounds else _ZERO
+        if entry.slabs and one != sum((slab.amount for slab in entry.slabs), adjusted):
+            return Decimal("NaN")
+        return to_scale(one * entry.order.times)
     if entry.meter is not None:
         cards = sum((slab.amount for slab in entry.slabs), entry.bounds.adjustment if entry.bounds else _ZERO)
     if not entry.rules:

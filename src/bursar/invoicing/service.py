@@ -12,6 +12,7 @@ from bursar.db.database import Connection, Database
 from bursar.invoicing import store
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.document import Document, Line, frozen
+from bursar.invoicing.holds import held_drafts
 from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.parties import reveal
 from bursar.invoicing.store import Header, queries
@@ -125,7 +126,7 @@ async def _read(connection: Connection, caller: Caller, keys: Sequence[int]) -> 
     headers = await store.headers(connection, caller.workspace, keys)
     drafts = [header for header in headers if header.content is None]
     drawn = await draw_up_all(connection, caller.workspace, drafts) if drafts else []
-    computed = {one.header.key: one.document for one in drawn}
+    computed = await held_drafts(connection, caller.workspace, drawn)
     return [
         Invoice(
             header,

@@ -23,6 +23,16 @@ from bursar.purchases.store import decode_calendar
 queries = Queries("bursar.invoicing")
 
 
+class Cycle(msgspec.Struct, frozen=True):
+    """Of which association an invoice is, and how its cycles run."""
+
+    calendar: Calendar
+    plan_version: int
+    schedule_id: str
+    anchor: datetime
+    """When the association began."""
+
+
 class Header(msgspec.Struct, frozen=True):
     """An invoice as a row, with the parties and terms that its document names."""
 
@@ -36,12 +46,14 @@ class Header(msgspec.Struct, frozen=True):
     due_at: datetime
     """When grace has ended and it may be issued."""
     paid_amount: Decimal
+    uses_credits: bool
+    uses_wallet: bool
+    auto_advance: bool
+    """Whether a bill run issues it."""
     updated_at: datetime
-    calendar: Calendar
-    plan_version: int
-    schedule_id: str
-    anchor: datetime
-    """When the association began."""
+    cycle: Cycle | None
+    """None on an invoice of no association."""
+    zone: str
     currency: str
     exponent: int
     net_term_days: int
@@ -117,6 +129,9 @@ async def set_statuses(
 
 
 def _header(row: Row) -> Header:
+    cycle = None
+    if row["schedule_id"] is not None:
+        cycle = Cycle(decode_calendar(row["calendar"]), row["price_plan_version"], row["schedule_id"], row["anchor"])
     return Header(
         key=row["key"],
         id=row["wire_id"],
@@ -127,11 +142,12 @@ def _header(row: Row) -> Header:
         period=Period(row["starts_at"], row["ends_at"]),
         due_at=row["due_at"],
         paid_amount=row["paid_amount"],
+        uses_credits=row["uses_credits"],
+        uses_wallet=row["uses_wallet"],
+        auto_advance=row["auto_advance"],
         updated_at=row["updated_at"],
-        calendar=decode_calendar(row["calendar"]),
-        plan_version=row["price_plan_version"],
-        schedule_id=row["schedule_id"],
-        anchor=row["anchor"],
+        cycle=cycle,
+        zone=row["zone"] if cycle is None else cycle.calendar.zone,
         currency=row["currency"],
         exponent=row["exponent"],
         net_term_days=row["net_term_days"],

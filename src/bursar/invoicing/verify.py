@@ -8,13 +8,17 @@ import zstandard
 
 from bursar.db.database import Connection, Row
 from bursar.db.verify import Check
-from bursar.invoicing import credit_note, payments, store
+from bursar.invoicing import credit_note, payments, refunds, remittances, settlement, store
 from bursar.invoicing.content import draw_up_all
+from bursar.invoicing.crediting import charged
 from bursar.invoicing.document import Document, digest, from_text, unpack
 from bursar.invoicing.model import in_advance, same_charges, sequence_id
 from bursar.invoicing.release import unearned
 from bursar.invoicing.ruled import before_rounding
 from bursar.invoicing.store import queries
+
+TAKEN_BACK = ("VOID", refunds.INITIATED, refunds.COMPLETED)
+"""The states of invoices that have a credit note."""
 
 _PAGE = 200
 _LIMIT = 20
@@ -69,8 +73,8 @@ async def _adds_up(connection: Connection) -> list[str]:
         if document is None:
             continue
         total = sum((entry.amount + entry.tax for entry in document.lines), Decimal(0))
-        if total != document.total:
-            problems.append(f"the lines of invoice {row['wire_id']} sum to {total}, its total is {document.total}")
+        if total != charged(document):
+            problems.append(f"the lines of invoice {row['wire_id']} sum to {total}, it comes to {charged(document)}")
         problems += [
             f"line {entry.number} of invoice {row['wire_id']} is not its slabs and rules rounded once"
             for entry in document.lines
@@ -119,9 +123,9 @@ async def _recomputed(connection: Connection) -> list[str]:
                 if kept is None:
                     continue
                 same = same_charges(kept.lines, now.lines) and kept.rules == now.rules
-                if not same or kept.total != now.total:
+                if not same or charged(kept) != now.total:
                     problems.append(
-                        f"invoice {drawn.header.id} is of {kept.total}, its usage and prices give {now.total}"
+                        f"invoice {drawn.header.id} is of {charged(kept)}, its usage and prices give {now.total}"
                     )
     return problems[:_LIMIT]
 
@@ -144,7 +148,7 @@ async def _settled(connection: Connection) -> list[str]:
 
 async def _credited(connection: Connection) -> list[str]:
     rows = await connection.fetch(queries.voided_without_note)
-    problems = [f"invoice {row['wire_id']} is VOID and has no credit note" for row in rows]
+    problems = [f"invoice {row['wire_id']} was taken back and has no credit note" for row in rows]
     last = 0
     while rows := await connection.fetch(queries.credit_notes, last, _PAGE):
         last = rows[-1]["key"]
@@ -155,8 +159,8 @@ async def _credited(connection: Connection) -> list[str]:
                        row["invoice_id"])  # fmt: skip
             if digest(row["content"].encode(), row["parties"]) != row["hash"] or facts != columns:
                 problems.append(f"credit note {row['wire_id']} is not what was issued")
-            amounts = sum((entry.amount + entry.tax for entry in note.lines), Decimal(0))
-            if row["status"] != "VOID" or not note.total == amounts == row["invoice_total"]:
+            amounts = sum((entry.amount + entry.tax for entry in note.lines), Decimal(0)) - note.credits
+            if row["status"] not in TAKEN_BACK or not note.total == amounts == row["invoice_total"]:
                 problems.append(f"credit note {row['wire_id']} does not take back the whole of {row['invoice_id']}")
     return problems[:_LIMIT]
 
@@ -195,6 +199,23 @@ async def _paid(connection: Connection) -> list[str]:
     ]
 
 
+async def _paid_for(connection: Connection) -> list[str]:
+    rows = await connection.fetch(settlement.queries.wrong_paid_amounts)
+    return [
+        f"invoice {r['wire_id']} over {r['total']} is {r['status']} with {r['paid']:f} paid, where its payments say"
+        f" {r['entered']:f} and its movements {r['moved']:f}"
+        for r in rows
+    ]
+
+
+async def _remitted(connection: Connection) -> list[str]:
+    rows = await connection.fetch(remittances.queries.wrong_remittances)
+    return [
+        f"payment {r['wire_id']} is of {r['amount']:f}, its lines of {r['told']:f} and the cash of {r['posted']:f}"
+        for r in rows
+    ]
+
+
 CHECKS: list[Check] = [
     Check("I5", "one invoice per cycle, and cycles tile what is associated", _one_per_cycle),
     Check("I5", "numbers are gapless per series", _gapless),
@@ -203,8 +224,10 @@ CHECKS: list[Check] = [
     Check("I6", "usage and price versions give every invoice again, to the last digit", _recomputed),
     Check("I6", "the receivable posted for an invoice is its total", _posted),
     Check("I6", "what is left receivable of an invoice is what its state says", _settled),
+    Check("I6", "what is paid of an invoice was posted for it, and its state follows", _paid_for),
     Check("I7", "credit notes never change, and take back the whole of what is void", _credited),
     Check("I6", "what is deferred of an invoice in advance is what its days to come are worth", _deferred),
     Check("I7", "issued documents never change", _unchanged),
+    Check("I3", "every payment with a reference is its lines, and each moved its cash", _remitted),
     Check("I3", "every payment moved its wallet once, by what it says", _paid),
 ]

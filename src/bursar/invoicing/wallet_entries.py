@@ -30,7 +30,7 @@ class WalletEntry:
     """What was in it then."""
     description: str
     entity: str | None
-    """Number of the payment or transaction that caused it; None: it was nothing with a number."""
+    """Number or id of the payment, transaction or invoice that caused it; None: it was nothing that has one."""
     created_at: datetime
 
 

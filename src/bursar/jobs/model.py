@@ -19,6 +19,8 @@ class Kind(StrEnum):
     """Move accounts to another price plan."""
     BILL_RUN = "BILL_RUN"
     """Issue the invoices that are due."""
+    EVENT_CORRECTIONS = "EVENT_CORRECTIONS"
+    """Undo events, or let them in anew."""
 
 
 class Status(StrEnum):

@@ -48,10 +48,11 @@ async def begin(db: Database, caller: Caller, identifier: str) -> Job:
     return begun
 
 
-async def run_entries(db: Database, caller: Caller, job: Job, work: Work) -> None:
+async def run_entries(db: Database, caller: Caller, job: Job, work: Work, *, beyond: bool = False) -> None:
     """Do the work on each object of a job in a transaction of its own.
 
-    What a business rule refuses fails with its reason, and the others go on.
+    What a business rule refuses fails with its reason, and the others go on. `beyond`: the work writes what nobody may
+    who is bound to one workspace.
     """
 
     async def once(connection: Connection) -> bool:
@@ -70,7 +71,7 @@ async def run_entries(db: Database, caller: Caller, job: Job, work: Work) -> Non
 
     while True:
         try:
-            if not await db.run(caller.workspace, once):
+            if not await db.run(None if beyond else caller.workspace, once):
                 return
         except _Refused as refused:
             async with db.transaction(caller.workspace) as connection:

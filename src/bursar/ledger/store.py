@@ -12,15 +12,21 @@ from bursar.ledger.model import Kind, LedgerAccount, Transaction, TrialLine
 
 queries = Queries("bursar.ledger")
 
+FIXING = (Kind.WALLET, Kind.CREDIT)
+"""Kinds of money that an account has in one currency for good."""
+
 
 async def ledger_accounts(
     connection: Connection, caller: Caller, wanted: Sequence[LedgerAccount]
 ) -> dict[LedgerAccount, int]:
-    """The keys of ledger accounts; those that do not exist yet are made. A wallet fixes its account's currency."""
+    """The keys of ledger accounts; those that do not exist yet are made.
+
+    Wallets and credits fix their account's currency.
+    """
     found = await find(connection, caller.workspace, wanted)
     missing = sorted((name for name in wanted if name not in found), key=LedgerAccount.order)
     if missing:
-        opened = {name.account: name.currency for name in missing if name.account and name.kind is Kind.WALLET}
+        opened = {name.account: name.currency for name in missing if name.account and name.kind in FIXING}
         if opened:
             await fix_currencies(connection, caller, opened)
         await connection.execute(queries.insert_ledger_accounts, caller.workspace, *_columns(missing))

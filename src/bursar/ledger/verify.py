@@ -2,7 +2,7 @@
 
 from bursar.db.database import Connection
 from bursar.db.verify import Check
-from bursar.ledger import holds
+from bursar.ledger import credit_store, holds
 from bursar.ledger.store import queries
 from bursar.ledger.watch import State
 
@@ -63,9 +63,19 @@ async def _set_aside(connection: Connection) -> list[str]:
     ]
 
 
+async def _credited(connection: Connection) -> list[str]:
+    rows = await connection.fetch(credit_store.queries.wrong_credits)
+    return [
+        f"credit {r['wire_id']} has granted {r['granted']:f}, used {r['consumed']:f} and lost {r['lapsed']:f} where its"
+        f" entries say {r['entered']:f}, {r['used']:f} and {r['lost']:f}, and holds {r['posted']:f} in the ledger"
+        for r in rows
+    ]
+
+
 CHECKS: list[Check] = [
     Check("I3", "the postings of every transaction sum to zero per currency", _balanced),
     Check("I3", "every running balance is the sum of its postings", _balances),
+    Check("I3", "what is left of every credit is what its entries and its postings say", _credited),
     Check("I3", "every posting has the workspace and currency of its ledger account", _places),
     Check("I3", "the state of every wallet follows from its balance and thresholds, and was told", _watched),
     Check("I3", "wallets have set aside what their holds come to, and gave what these were settled at", _set_aside),

@@ -3,6 +3,7 @@
 Whoever changes the grants of an account and a feature holds their balance's row, so that each sees the one before.
 """
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -52,6 +53,8 @@ class NewGrant:
     effective: Period
     granted: Decimal | None
     """Units; None, for overage alone: without limit."""
+    purchase: int | None = None
+    """Internal key of the purchase that gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,10 @@ class Entry:
 
     workspace: int
     grant: int
-    kind: Literal["GRANT", "SETTLE", "EDIT", "VOID"]
+    kind: Literal["GRANT", "RETURN", "SETTLE", "EDIT", "VOID"]
     amount: Decimal
+    event: uuid.UUID | None = None
+    """Of what an event gives back: the event that drew it."""
     hold: int | None = None
     """Of what was settled: key of the hold."""
 
@@ -90,6 +95,7 @@ async def give(connection: Connection, caller: Caller, account: Account, grants:
             new.effective.end,
             new.granted,
             caller.wall,
+            new.purchase,
         )
         if key is None:
             raise Taken("id", f"there is a feature credit entry {new.id!r} already")
@@ -108,7 +114,7 @@ async def values_of(connection: Connection, caller: Caller, account_id: str) -> 
     account = await get_account(connection, caller.workspace, account_id)
     found: dict[str, list[Grant]] = {}
     for row in await connection.fetch(queries.all_in_force, caller.workspace, account.key, caller.now):
-        found.setdefault(row["feature_id"], []).append(_grant(row))
+        found.setdefault(row["feature_id"], []).append(grant_of(row))
     return {feature: value_of(grants, caller.now) for feature, grants in found.items()}
 
 
@@ -116,7 +122,7 @@ async def in_force(connection: Connection, caller: Caller, account_id: str, feat
     """The grants of an account and a feature that may be drawn now. Raises `NotFound`."""
     account, feature = await _named(connection, caller, account_id, feature_id)
     rows = await connection.fetch(queries.grants_in_force, caller.workspace, account.key, feature.key, caller.now)
-    return [_grant(row) for row in rows]
+    return [grant_of(row) for row in rows]
 
 
 async def list_grants(
@@ -127,7 +133,7 @@ async def list_grants(
     rows = await connection.fetch(
         queries.grants, caller.workspace, account.key, feature.key, key_of(after), limit + 1, caller.now
     )
-    items = [_grant(row) for row in rows[:limit]]
+    items = [grant_of(row) for row in rows[:limit]]
     return Page(items, str(items[-1].key) if len(rows) > limit else None)
 
 
@@ -184,7 +190,7 @@ async def hold(connection: Connection, pairs: Iterable[Pair], now: datetime) -> 
     }
     found: dict[Pair, tuple[int, list[Grant]]] = {}
     for row in rows:
-        grant = _grant(row)
+        grant = grant_of(row)
         if grant.key in over:
             grant = replace(grant, held=grant.held - over[grant.key])
         found.setdefault((row["account"], row["feature"]), (row["feature_balance"], []))[1].append(grant)
@@ -233,6 +239,7 @@ async def enter(connection: Connection, wall: datetime, entries: Sequence[Entry]
         [entry.grant for entry in entries],
         [entry.kind for entry in entries],
         [entry.amount for entry in entries],
+        [entry.event for entry in entries],
         [entry.hold for entry in entries],
         wall,
     )
@@ -265,10 +272,11 @@ async def _enter(
     row = await connection.fetchrow(queries.grant, caller.workspace, balance, identifier, caller.now)
     if row is None:
         raise NotFound("feature credit entry", identifier)
-    return balance, _grant(row)
+    return balance, grant_of(row)
 
 
-def _grant(row: Row) -> Grant:
+def grant_of(row: Row) -> Grant:
+    """The grant of a row."""
     return Grant(
         key=row["key"],
         id=row["wire_id"],

@@ -59,8 +59,8 @@ from feature_grant g where workspace = $1 and feature_balance = $2 and wire_id =
 -- name: insert_grant
 -- Add a grant; nothing where the balance has one of that id.
 insert into feature_grant (workspace, feature_balance, wire_id, source, effective_from, effective_until, granted, used,
-    created_at)
-values ($1, $2, $3, $4, $5, $6, $7, 0, $8)
+    created_at, purchase)
+values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)
 on conflict (feature_balance, wire_id) do nothing returning key;
 
 -- name: change_grant
@@ -101,11 +101,27 @@ returning b.key;
 
 -- name: insert_entries
 -- Note what came over grants, in order; draws are noted as they are made.
-insert into feature_entry (workspace, feature_grant, kind, amount, feature_hold, recorded_at)
-select e.workspace, e.feature_grant, e.kind, e.amount, e.feature_hold, $6
-from unnest($1::int[], $2::bigint[], $3::text[], $4::numeric[], $5::bigint[]) with ordinality
-    as e (workspace, feature_grant, kind, amount, feature_hold, place)
+insert into feature_entry (workspace, feature_grant, kind, amount, event, feature_hold, recorded_at)
+select e.workspace, e.feature_grant, e.kind, e.amount, e.event, e.feature_hold, $7
+from unnest($1::int[], $2::bigint[], $3::text[], $4::numeric[], $5::uuid[], $6::bigint[]) with ordinality
+    as e (workspace, feature_grant, kind, amount, event, feature_hold, place)
 order by e.place;
+
+-- name: draws_of_event
+-- What an event has drawn of each grant, less what came back.
+select g.key as feature_grant, g.feature_balance, g.granted is not null as limited, g.voided_at is not null as voided,
+    -sum(n.amount) as drawn
+from feature_entry n join feature_grant g on g.key = n.feature_grant
+where n.workspace = $1 and n.event = $2 group by g.key having sum(n.amount) <> 0 order by g.key;
+
+-- name: hold_balances
+-- Balances by key, held in their order until the transaction ends.
+select key from feature_balance where key = any($1::bigint[]) order by key for update;
+
+-- name: return_units
+-- Give units back to grants.
+update feature_grant g set used = g.used - d.amount
+from unnest($1::bigint[], $2::numeric[]) as d (key, amount) where g.key = d.key;
 
 -- name: drawn_by_schemas
 -- The feature whose units events of schema versions draw, and the attribute that says how many.
@@ -118,7 +134,8 @@ where v.key = any($1::int[]);
 select g.key, g.workspace, coalesce(e.held, 0) as entered, coalesce(e.drawn, 0) as drawn, g.used,
     case when g.granted is null then -g.used when g.voided_at is null then g.granted - g.used else 0 end as held
 from feature_grant g
-left join (select feature_grant, sum(amount) as held, -sum(amount) filter (where kind in ('DRAW', 'SETTLE')) as drawn
+left join (select feature_grant, sum(amount) as held,
+        -sum(amount) filter (where kind in ('DRAW', 'RETURN', 'SETTLE')) as drawn
     from feature_entry group by feature_grant) e on e.feature_grant = g.key
 where coalesce(e.drawn, 0) <> g.used or coalesce(e.held, 0)
     <> case when g.granted is null then -g.used when g.voided_at is null then g.granted - g.used else 0 end
@@ -131,8 +148,10 @@ from feature_balance b left join feature_grant g on g.feature_balance = b.key an
 group by b.key having b.balance <> coalesce(sum(g.granted - g.used), 0) order by b.key limit 20;
 
 -- name: draws_without_event
--- Units that were drawn for an event that was not let in, or is of another account.
-select n.key, n.workspace from feature_entry n
+-- Units that are drawn for an event that was not let in, or is of another account; and more that came back than was drawn.
+select min(n.key) as key, n.workspace from feature_entry n
 join feature_grant g on g.key = n.feature_grant join feature_balance b on b.key = g.feature_balance
 left join event_key e on e.id_hash = n.event and e.workspace = n.workspace and e.account = b.account and e.state > 0
-where n.event is not null and e.id_hash is null order by n.key limit 20;
+    and e.state <> 5
+where n.event is not null group by n.workspace, n.event, n.feature_grant, e.id_hash
+having sum(n.amount) > 0 or (sum(n.amount) < 0 and e.id_hash is null) order by 1 limit 20;

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from bursar.accounts import gate
@@ -72,6 +72,24 @@ async def associate(connection: Connection, caller: Caller, command: Associate) 
     that is already invoiced.
     """
     return await _edit(connection, caller, command.account_id, [("", command)], dry_run=False)
+
+
+async def associate_version(
+    connection: Connection, caller: Caller, account: AccountFacts, plan: PlanVersion, period: Period
+) -> tuple[int, str]:
+    """Associate a version of a plan as it was bought, over instants; returns key and id of the schedule.
+
+    The caller has entered the account. Raises `WrongState` for time that is already invoiced.
+    """
+    refuse_invoiced(account, period)
+    current = await store.segments_of(connection, caller.workspace, account.key)
+    # The version is kept already, with its override: none of its own is to be kept for the association.
+    bought = replace(plan, override=None)
+    edit = On(period, bought, retain=False)
+    ids = await write(connection, caller, current, edited(account, current, edit, 1), {-1: bought})
+    await _trace(connection, caller, account, edit, ids[-1])
+    segments = await tell_admission(connection, caller, account.key)
+    return next(segment.schedule for segment in segments if segment.schedule_id == ids[-1]), ids[-1]
 
 
 async def disassociate(connection: Connection, caller: Caller, command: Disassociate) -> Schedules:

@@ -7,6 +7,7 @@ import typer
 from bursar.accounts.service import erase_customer
 from bursar.db.database import Database
 from bursar.invoicing.payments import erase_notes
+from bursar.invoicing.remittances import erase_references
 from bursar.runtime.output import WORKSPACE, DataDirOption, JsonOption, UrlOption, WorkspaceOption, show
 from bursar.runtime.session import caller_in, on_database
 
@@ -35,6 +36,7 @@ def customer(
         caller = await caller_in(db, workspace)
         async with db.transaction(caller.workspace) as connection:
             await erase_notes(connection, caller, identifier)
+            await erase_references(connection, caller, identifier)
             return await erase_customer(connection, caller, identifier)
 
     erased = on_database(data_dir, database_url, work)

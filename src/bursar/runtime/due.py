@@ -16,7 +16,10 @@ from bursar.db.database import Database, outage
 from bursar.db.idempotency import PURGE_BATCH, purge
 from bursar.http.native.clock import AfterClock
 from bursar.invoicing.billing import bill
+from bursar.invoicing.expiring import expire_due
+from bursar.invoicing.holds import expire_credits
 from bursar.invoicing.payments import Payments
+from bursar.invoicing.settlement import settle_due
 from bursar.invoicing.stating import run_statements
 from bursar.notify import deliveries
 from bursar.purchases.holds import Closings, Placing, expire_holds
@@ -30,6 +33,9 @@ _DUE: Mapping[str, Callable[[Database, Caller], Awaitable[object]]] = {
     "holds": expire_holds,
     "renewals": renew_services,
     "invoices": partial(bill, hands=hands),
+    "settlements": settle_due,
+    "purchases": expire_due,
+    "credits": expire_credits,
     "statements": run_statements,
 }
 """What falls due in a workspace, in the order in which it is run."""

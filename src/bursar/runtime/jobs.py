@@ -13,6 +13,7 @@ from bursar.invoicing.bill_runs import run_bill_run
 from bursar.invoicing.stating import fill_new, workspaces_to_fill
 from bursar.jobs.model import Job, Kind, Status
 from bursar.jobs.running import begin, finish, open_jobs, run_entries
+from bursar.purchases.corrections import correct_entry
 from bursar.purchases.migration import as_of, migrate_account
 from bursar.runtime.hands import hands
 from bursar.runtime.wall import wall
@@ -79,6 +80,8 @@ async def _run(db: Database, caller: Caller, identifier: str) -> None:
     acting = as_of(caller, job)
     if job.kind is Kind.BILL_RUN:
         await run_bill_run(db, acting, job, hands)
+    elif job.kind is Kind.EVENT_CORRECTIONS:
+        await _correct(db, acting, job)
     else:
         await _migrate(db, acting, job)
     await finish(db, acting, job)
@@ -89,6 +92,13 @@ async def _migrate(db: Database, caller: Caller, job: Job) -> None:
         await migrate_account(connection, caller, job, account_id)
 
     await run_entries(db, caller, job, one)
+
+
+async def _correct(db: Database, caller: Caller, job: Job) -> None:
+    async def one(connection: Connection, reference: str) -> None:
+        await correct_entry(connection, caller, job, reference)
+
+    await run_entries(db, caller, job, one, beyond=True)
 
 
 def _report(event: str, error: Exception, **about: str) -> None:

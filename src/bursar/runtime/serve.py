@@ -84,7 +84,7 @@ class Parent:
                 self._spawn("worker", dsn)
             self._await_ready(port)
             if not self._stopping:
-                self.say(f"Bursar {__version__} is ready at http://{self.host}:{port}")
+                self.say(f"Bursar {__version__} is ready at {_url(self.host, port)}")
             while not self._stopping:
                 self._keep_alive(dsn)
                 time.sleep(0.1)
@@ -143,7 +143,7 @@ class Parent:
 
     def _await_ready(self, port: int) -> None:
         host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host  # noqa: S104
-        address = f"http://[{host}]:{port}/readyz" if ":" in host else f"http://{host}:{port}/readyz"
+        address = f"{_url(host, port)}/readyz"
         deadline = time.monotonic() + START_SECONDS
         while not self._stopping:
             try:
@@ -182,6 +182,10 @@ class Parent:
                 child.wait()
         if self._cluster is not None:
             self._cluster.stop(max(0.1, began + STOP_SECONDS - time.monotonic()))
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def listen(host: str, port: int, count: int) -> list[socket.socket]:

@@ -198,3 +198,9 @@ def uuid_of_digest(digest: bytes) -> uuid.UUID:
 def number_of_digest(digest: bytes) -> int:
     """8 bytes as a signed integer, as the database holds them."""
     return int.from_bytes(digest, "big", signed=True)
+
+
+def settled(event: Event) -> Event:
+    """An event that came some other way than `parse_single`, with its timestamp in UTC. Raises `Invalid`."""
+    _settle(event)
+    return event

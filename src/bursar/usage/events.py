@@ -96,7 +96,7 @@ async def list_events(
             rows = rows[:limit]
         else:
             rows, following = await _walk(connection, workspace, bookmark, wanted, limit)
-        for kept in await _kept(connection, workspace, rows):
+        for kept in await kept_events(connection, workspace, rows):
             if schema_name is not None and kept.event.schema_name != schema_name:
                 continue
             if len(found) == limit:
@@ -117,7 +117,7 @@ async def events_under(connection: Connection, workspace: int, event_id: str) ->
     rows = await connection.fetch(queries.events_of_id, workspace, id_hash(workspace, event_id))
     if not rows:
         raise NotFound("event", event_id)
-    return await _kept(connection, workspace, rows)
+    return await kept_events(connection, workspace, rows)
 
 
 async def owners(connection: Connection, workspace: int, accounts: Sequence[int]) -> dict[int, Owner]:
@@ -152,7 +152,8 @@ async def _walk(
     return list(rows), (numbers[-1], 0) if len(numbers) == _CHUNKS else None
 
 
-async def _kept(connection: Connection, workspace: int, rows: Sequence[Row]) -> list[KeptEvent]:
+async def kept_events(connection: Connection, workspace: int, rows: Sequence[Row]) -> list[KeptEvent]:
+    """Events of rows of `event_key` or `event_repeat`, with what was sent."""
     chunks = await bodies.read(connection, workspace, (row["chunk"] for row in rows))
     versions = await snapshot.schema_versions(
         connection, workspace, (row["event_schema"] for row in rows if row["event_schema"] is not None)

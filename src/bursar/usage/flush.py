@@ -36,7 +36,7 @@ class Submission:
 
     workspace: int
     token: int | None
-    """Key of the token that sent them; a token revoked meanwhile admits nothing."""
+    """Key of the token that sent them; one that was revoked or expired meanwhile admits nothing."""
     parsed: Parsed
     backfill: bool = False
     keyed: tuple[Attempt, Outcome] | None = None
@@ -62,12 +62,13 @@ class Judged:
     """The events of a flush with their verdicts, before any of them is stored."""
 
     tenants: dict[int, Tenant]
-    submissions: list[Submission]
     rows: list[EventRow]
     receipts: list[Receipt]
     """By submission, as `EventRow.submission` counts them."""
     stored: dict[bytes, repeats.Stored]
     """The events that hold ids of `rows`, locked. An id that is taken after this look fails the flush."""
+    submissions: list[Submission] = field(default_factory=list)
+    """Those that the receipts belong to; none where nobody sent anything."""
 
 
 Sift = Callable[[Connection, Judged, datetime], Awaitable[list[EventRow]]]
@@ -94,12 +95,12 @@ async def flush(
     workspaces = sorted({submission.workspace for submission in submissions})
     await gate.enter(connection, workspaces)
     tokens = {submission.token for submission in submissions if submission.token is not None}
-    tenants, revoked = await views.tenants(connection, workspaces, tokens, wall)
+    tenants, ended = await views.tenants(connection, workspaces, tokens, wall)
     receipts = [Receipt() for _ in submissions]
     for submission, receipt in zip(submissions, receipts, strict=True):
         if submission.workspace not in tenants:
             receipt.error = NotFound("workspace", str(submission.workspace))
-        elif submission.token in revoked:
+        elif submission.token in ended:
             receipt.error = Unauthenticated()
     accepted = [index for index, receipt in enumerate(receipts) if receipt.error is None]
     names: dict[int, set[str]] = defaultdict(set)
@@ -111,7 +112,7 @@ async def flush(
     crash.point("events judged")
     stored = await repeats.taken(connection, rows) if rows else {}
     if sift is not None:
-        rows = await sift(connection, Judged(tenants, submissions, rows, receipts, stored), wall)
+        rows = await sift(connection, Judged(tenants, rows, receipts, stored, submissions), wall)
         kept = {row.workspace for row in rows}
         chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:

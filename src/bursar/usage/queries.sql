@@ -1,7 +1,9 @@
 -- name: tenants
--- What admission must know of workspaces at the moment of a flush, and a number for the bodies of each.
+-- What admission must know of workspaces at the moment of a flush, which of its tokens have ended by then, and a number
+-- for the bodies of each.
 select key, version, clock_at, timezone, grace_days, nextval('event_chunk') as chunk,
-    array(select t.key from token t where t.key = any($2::bigint[]) and t.revoked_at is not null) as revoked
+    array(select t.key from token t where t.key = any($2::bigint[]) and (t.revoked_at is not null or t.expires_at <= $3))
+        as ended
 from workspace where key = any($1::int[]);
 
 -- name: changes_since

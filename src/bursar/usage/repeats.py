@@ -92,7 +92,7 @@ async def taken(connection: Connection, rows: Iterable[EventRow]) -> dict[bytes,
 async def store(connection: Connection, settled: Settled, wall: datetime) -> None:
     """Put revived events in the place of refused ones, and keep repeats and the refused attempts."""
     for row in settled.revived.values():
-        await connection.execute(queries.revive, *_revival(row, wall))
+        await connection.execute(queries.revive, *revival(row, wall))
     repeats = [_kept(entry, wall) for entry in settled.replaced]
     repeats += [
         _repeat(row, wall, State.FAILED_DUPLICATE_EVENT, conflict=conflict) for row, conflict in settled.repeats
@@ -101,7 +101,8 @@ async def store(connection: Connection, settled: Settled, wall: datetime) -> Non
         await connection.execute(queries.insert_repeats, *[list(column) for column in zip(*repeats, strict=True)])
 
 
-def _revival(row: EventRow, wall: datetime) -> list[object]:
+def revival(row: EventRow, wall: datetime) -> list[object]:
+    """The arguments of `revive`: a row that takes the place of the one under its id."""
     return [
         uuid_of_digest(row.id_digest),
         number_of_digest(row.body_digest),
@@ -121,7 +122,11 @@ def _kept(entry: Stored | EventRow, wall: datetime) -> Repeat:
     """The refused attempt, as it was."""
     if isinstance(entry, EventRow):
         return _repeat(entry, wall, entry.verdict.state, conflict=False)
-    stored = entry.row
+    return former(entry.row, entry.state)
+
+
+def former(stored: Row, state: State) -> Repeat:
+    """A row of `event_key` that loses its place, as it is kept beside."""
     return (
         stored["workspace"],
         stored["id_hash"],
@@ -132,7 +137,7 @@ def _kept(entry: Stored | EventRow, wall: datetime) -> Repeat:
         stored["chunk"],
         stored["event_schema"],
         stored["position"],
-        stored["state"],
+        int(state),
         False,
         stored["reason"] or None,
     )

@@ -44,7 +44,8 @@ COPY_FROM = 100
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
-_BUCKET = BUCKET // _TICK
+BUCKET_TICKS = BUCKET // _TICK
+"""Microseconds of a bucket of the rollups."""
 
 # PostgreSQL's binary COPY: a header, then per row the number of fields and each field behind its length (-1: null).
 _HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -154,7 +155,7 @@ def rollup_arguments(rows: Iterable[EventRow]) -> list[str]:
         verdict = row.verdict
         if not verdict.measures:
             continue
-        place = (row.workspace, verdict.account, row.occurred // _BUCKET)
+        place = (row.workspace, verdict.account, row.occurred // BUCKET_TICKS)
         cell = cells.get(place)
         if cell is None:
             cell = cells[place] = {}

@@ -46,8 +46,8 @@ class Views:
     async def tenants(
         self, connection: Connection, keys: Iterable[int], tokens: Iterable[int], wall: datetime
     ) -> tuple[dict[int, Tenant], set[int]]:
-        """The workspaces of a flush as they stand behind their gates, and which of `tokens` have been revoked."""
-        rows = await connection.fetch(queries.tenants, sorted(set(keys)), sorted(set(tokens)))
+        """The workspaces of a flush as they stand behind their gates, and which of `tokens` have ended."""
+        rows = await connection.fetch(queries.tenants, sorted(set(keys)), sorted(set(tokens)), wall)
         result: dict[int, Tenant] = {}
         for row in rows:
             tenant = self._tenants.get(row["key"])
@@ -64,7 +64,7 @@ class Views:
                 tenant.routes.clear()
             tenant.chunk = row["chunk"]
             result[tenant.key] = tenant
-        return result, {token for row in rows for token in row["revoked"]}
+        return result, {token for row in rows for token in row["ended"]}
 
     async def resolve(self, connection: Connection, tenant: Tenant, names: set[str]) -> None:
         """Read the names and accounts that the copies lack. A name that leads nowhere is not remembered."""

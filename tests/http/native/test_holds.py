@@ -130,6 +130,8 @@ def test_money_is_set_aside_and_taken_in_part(shop: Shop) -> None:
     assert (first["createdAt"], first["expiresAt"]) == ("2024-05-10T12:00:00Z", "2024-05-10T12:10:00Z")
     refused = shop.place("39.51", 400)
     assert refused["detail"] == "the balance of 39.5 does not allow 39.51 to be taken: 0 must be left"
+    wallet = shop.read("/accounts/acme/wallet")
+    assert (wallet["balance"], wallet["holdAmount"]) == (39.5, 60.5)
     second = shop.place("39.5")
     assert [hold["id"] for hold in shop.read(HOLDS)["holds"]] == [second["id"], first["id"]]
     assert shop.posted() == 100
@@ -194,6 +196,7 @@ def test_time_returns_what_is_held(shop: Shop, closed: bool) -> None:
     if closed:
         assert (shop.expire(), shop.expire()) == (2, 0)
     for hold in ids:
+        assert shop.read("/accounts/acme/wallet")["holdAmount"] == 0
         found = shop.read(f"{HOLDS}/{hold}")
         assert (found["status"], found["closedAt"]) == ("EXPIRED", "2024-05-10T12:10:00Z")
         for path in ("settle", "release"):

@@ -1,8 +1,11 @@
 """Events through the wire: accepted, kept with a state, counted once."""
 
 import json
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from togai_client.exceptions import BadRequestException, NotFoundException
 from togai_client.models.ingest_batch_event_request import IngestBatchEventRequest
 from togai_client.models.ingest_event_request import IngestEventRequest
 
-from bursar.accounts.tokens import revoke_token
+from bursar.accounts.tokens import revoke_token, rotate_token
 from bursar.db.database import Connection, Database
 from bursar.usage.quantities import events_of, sums
 from bursar.usage.verify import CHECKS
@@ -294,19 +297,27 @@ def test_edges_are_counted_from_the_events_themselves(ready: Tenant, server: Ser
     assert [count for _, _, count in found] == [60, 45, 2, 2, 15, 1]
 
 
-def test_a_revoked_token_ingests_nothing_more(server: Server) -> None:
+@pytest.mark.parametrize("end", [revoke_token, partial(rotate_token, overlap=timedelta(0))], ids=["revoked", "rotated"])
+def test_a_token_that_has_ended_ingests_nothing_more(server: Server, end: Callable[..., Awaitable[object]]) -> None:
+    """At once, although the server remembers who sent events just now."""
     tenant = server.workspace(clock=NOON)
+    key = {"Idempotency-Key": "sent again"}
     customer(tenant.http)
     schema(tenant.http)
     ingest(tenant.http, event("before", AT))
+    again = {"events": [event("again", AT)]}
+    assert tenant.http.post("/ingestBatch", json=again, headers=key).status_code == 202
 
-    async def revoke(db: Database) -> None:
+    async def finish(db: Database) -> None:
         async with db.transaction(None) as connection:
-            await revoke_token(connection, tenant.caller, "test")
+            await end(connection, replace(tenant.caller, wall=datetime.now(UTC)), "test")
 
-    _in_thread(lambda: server.run(revoke))
+    _in_thread(lambda: server.run(finish))
     assert tenant.http.post("/ingestBatch", json={"events": [event("after", AT)]}).status_code == 401
+    assert tenant.http.post("/entitled", json={"event": event("after", AT)}).status_code == 401
+    assert tenant.http.post("/ingestBatch", json=again, headers=key).status_code == 401, "nor is it answered as before"
     assert tenant.http.get("/customers").status_code == 401
+    assert balance(server, tenant)["received"] == 2
 
 
 def test_many_senders_of_the_same_ids_count_each_once(ready: Tenant, server: Server) -> None:

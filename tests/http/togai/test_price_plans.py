@@ -296,7 +296,7 @@ BAD: list[tuple[str, Any, str]] = [
      "minimumCommitment.rateValues[0].rate"),
     ("deferredRevenue", "yes", "deferredRevenue"),
     *((name, [{"id": "x"}], f"{name}: are not supported yet")
-      for name in ("licenseRateCards", "billingEntitlementRateCards", "creditGrantRateCards",
+      for name in ("licenseRateCards", "creditGrantRateCards",
                    "entitlementOverageRateCards")),
     ("surprise", 1, "surprise"),
 ]  # fmt: skip
@@ -340,7 +340,7 @@ def test_bad_plans_are_refused_by_field(shop: tuple[Tenant, str], path: str, val
         ({"name": "a\x00"}, "NUL"),
         ({"description": "x" * 256}, "description"),
         ({"type": "GIFT"}, "type"),
-        ({"type": "PURCHASE"}, "type"),
+        ({"type": "PURCHASE"}, "pricingCycleConfig"),
         ({"pricingRules": [{"name": "r", "order": 1, "computation": "1", "action": {}}]}, "pricingRules"),
         ({"pricePlanDetails": None}, "pricePlanDetails"),
         ({"pricePlanDetails": []}, "pricePlanDetails"),

@@ -131,9 +131,9 @@ def test_everything_that_can_be_sent_comes_back(tenant: Tenant, owner: str) -> N
     given = {
         "name": "full", "min-balance": "-50.25", "max-balance": 1000, "vat": "20", "balance-low-threshold": 0.333,
         "balance-high-threshold": "1e2", "send-balance-notifications-to": 7, "destination-rate-limit": "0.5",
-        "max-call-duration": "3600", "external-id": "4711", "uuid": "6F1D9C2E-0000-4000-8000-0123456789ab",
+        "max-call-duration": "3600.9", "external-id": "4711", "uuid": "6F1D9C2E-0000-4000-8000-0123456789ab",
         "origination-capacity": 1, "termination-capacity": 32767, "total-capacity": "5",
-        "send-invoices-to": [None, 3, "", "4"], "invoice-period-id": 2, "timezone": "Europe/Kyiv", "currency": "USD",
+        "send-invoices-to": [None, 3, "", "4.2"], "invoice-period-id": 2, "timezone": "Europe/Kyiv", "currency": "USD",
     }  # fmt: skip
     sent = document("accounts", given, contractor=("contractors", owner), invoice_template=("invoice-templates", "9"))
     made = make(tenant, "accounts", sent)
@@ -147,7 +147,7 @@ def test_everything_that_can_be_sent_comes_back(tenant: Tenant, owner: str) -> N
     }  # fmt: skip
     assert made["relationships"]["invoice-template"]["data"] == {"type": "invoice-templates", "id": "9"}
     assert get(tenant, f"accounts/{made['id']}")["data"] == made
-    put = document("accounts", {"max-call-duration": "", "send-invoices-to": []}, made["id"])
+    put = document("accounts", {"max-call-duration": "", "send-invoices-to": []}, int(made["id"]))
     changed = send(tenant, "PUT", f"accounts/{made['id']}", put)
     assert changed.status_code == 200, changed.text
     kept = {**made["attributes"], "max-call-duration": None, "send-invoices-to": None}
@@ -156,6 +156,7 @@ def test_everything_that_can_be_sent_comes_back(tenant: Tenant, owner: str) -> N
 
 ABOVE = "must be greater than 0"
 NUMBER = "is not a number"
+TAKEN = "6f1d9c2e-0000-1000-8000-00000000beef"
 WRONG: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ({"name": ""}, [("name", "can't be blank")]),
     ({"name": "taken"}, [("name", "has already been taken")]),
@@ -179,6 +180,10 @@ WRONG: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ({"external-id": 99}, [("external-id", "has already been taken")]),
     ({"external-id": 2**63}, [("external-id", "must be less than or equal to 9223372036854775807")]),
     ({"uuid": "no"}, [("uuid", "is invalid")]),
+    ({"uuid": TAKEN}, [("uuid", "has already been taken")]),
+    ({"external-id": "99.9", "send-invoices-to": "all"},
+     [("external-id", "has already been taken"), ("send-invoices-to", NUMBER)]),
+    ({"max-call-duration": "0.9"}, [("max-call-duration", ABOVE)]),
     ({"origination-capacity": 0, "total-capacity": -5}, [("origination-capacity", ABOVE), ("total-capacity", ABOVE)]),
     ({"termination-capacity": "1.5"}, [("termination-capacity", "must be an integer")]),
     ({"termination-capacity": 32768}, [("termination-capacity", "must be less than or equal to 32767")]),
@@ -197,7 +202,7 @@ def test_each_rule_has_its_message(
     tenant: Tenant, owner: str, given: dict[str, Any], problems: list[tuple[str, str]]
 ) -> None:
     if not get(tenant, "accounts", params={"filter[name]": "taken"})["data"]:
-        account(tenant, owner, "taken", external_id=99)
+        account(tenant, owner, "taken", external_id=99, uuid=TAKEN.upper())
     sent = document("accounts", {"name": "wrong", **given}, contractor=("contractors", owner))
     answer = send(tenant, "POST", "accounts", sent)
     assert answer.status_code == 422, answer.text
@@ -237,6 +242,31 @@ def test_it_moves_to_another_contractor(tenant: Tenant, owner: str) -> None:
     }  # fmt: skip
     assert get(tenant, f"accounts/{number}/contractor")["data"]["attributes"]["name"] == "other"
     assert [row["id"] for row in get(tenant, f"accounts?filter[contractor.id]={other}")["data"]] == [number]
+
+
+def test_changes_are_held_against_what_there_is(tenant: Tenant, owner: str) -> None:
+    given = {"min_balance": 5, "max_balance": 10, "balance_high_threshold": 7, "external_id": "12"}
+    number = account(tenant, owner, "changing", **given)["id"]
+    account(tenant, owner, "changing 2", external_id=13)
+    for attributes, expected in (
+        ({"max-balance": "4.99"}, ["max-balance - must be greater than or equal to 5.0"]),
+        ({"balance-low-threshold": 7}, ["balance-low-threshold - must be less than balance high threshold"]),
+        ({"timezone": None}, ["timezone - can't be blank"]),
+        (
+            {"external-id": "13", "name": "changing 2", "vat": 100.5},
+            ["name - has already been taken", "vat - must be less than or equal to 100",
+             "external-id - has already been taken"],
+        ),
+    ):  # fmt: skip
+        for method in ("PATCH", "PUT"):
+            answer = send(tenant, method, f"accounts/{number}", document("accounts", attributes, number))
+            assert answer.status_code == 422, answer.text
+            assert [error["detail"] for error in answer.json()["errors"]] == expected
+    same = document("accounts", {"name": "changing", "external-id": 12, "min-balance": 10}, number)
+    shown = send(tenant, "PUT", f"accounts/{number}", same).json()["data"]["attributes"]
+    assert (shown["min-balance"], shown["max-balance"], shown["external-id"]) == ("10.0", "10.0", 12)
+    freed = send(tenant, "PATCH", f"accounts/{number}", document("accounts", {"external-id": ""}, number))
+    assert freed.json()["data"]["attributes"]["external-id"] is None
 
 
 def test_what_is_fixed(tenant: Tenant, owner: str) -> None:

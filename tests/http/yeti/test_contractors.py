@@ -70,6 +70,44 @@ def test_mail_goes_by_a_connection_that_exists(tenant: Tenant) -> None:
     assert get(tenant, path)["data"] is None
 
 
+def test_what_a_contractor_must_be(tenant: Tenant) -> None:
+    plain = make(tenant, "contractors", document("contractors", {"name": "defaults", "vendor": "1"}))
+    shown = plain["attributes"]
+    assert (shown["enabled"], shown["vendor"], shown["customer"]) == (True, True, False)
+    for given, expected in (
+        ({}, ["name - can't be blank", "vendor - Must be customer and/or vendor",
+              "customer - Must be customer and/or vendor"]),
+        ({"name": "x", "customer": True, "external-id": "x"}, ["external-id - is not a number"]),
+        ({"name": "x", "customer": True, "external-id": 2**63},
+         ["external-id - must be less than or equal to 9223372036854775807"]),
+    ):  # fmt: skip
+        answer = send(tenant, "POST", "contractors", document("contractors", given))
+        assert answer.status_code == 422, answer.text
+        assert [error["detail"] for error in answer.json()["errors"]] == expected
+    neither = document("contractors", {"vendor": False}, plain["id"])
+    answer = send(tenant, "PUT", f"contractors/{plain['id']}", neither)
+    assert [(error["detail"], error["source"]["pointer"]) for error in answer.json()["errors"]] == [
+        ("vendor - Must be customer and/or vendor", "/data/attributes/vendor"),
+        ("customer - Must be customer and/or vendor", "/data/attributes/customer"),
+    ]
+
+
+def test_contacts_and_logins_go_with_their_contractor(tenant: Tenant) -> None:
+    number = contractor(tenant, "going")
+    contact = make(tenant, "contacts", document("contacts", {"email": "a@b"}, contractor=("contractors", number)))["id"]
+    given = {"customer-id": number, "login": f"going-{tenant.name}", "password": "p"}
+    login = make(tenant, "api-accesses", document("api-accesses", given))["id"]
+    auth = {"auth": {"login": given["login"], "password": "p"}}
+    token = tenant.http.post("/api/rest/customer/v1/auth", json=auth).json()["jwt"]
+    portal = {"authorization": token}
+    assert tenant.http.get("/api/rest/customer/v1/accounts", headers=portal).status_code == 200
+    assert send(tenant, "DELETE", f"contractors/{number}").status_code == 204
+    for path in (f"contacts/{contact}", f"api-accesses/{login}"):
+        assert send(tenant, "GET", path).status_code == 404
+    assert tenant.http.get("/api/rest/customer/v1/accounts", headers=portal).status_code == 401
+    assert tenant.http.post("/api/rest/customer/v1/auth", json=auth).status_code == 401
+
+
 def test_lists_are_cut_sorted_and_filtered(tenant: Tenant) -> None:
     numbers = [contractor(tenant, f"List {letter}") for letter in "bca"]
     found = get(tenant, "contractors?filter[name_start]=list&sort=-name&page[size]=2")

@@ -227,6 +227,21 @@ def test_what_cannot_be_an_invoice(
     assert told == [(pointer, detail, "100") for pointer, detail in errors]
 
 
+def test_a_period_that_is_taken_away_lets_invoices_be_made_by_hand(server: Server, tenant: Tenant) -> None:
+    of = account(server, tenant, "no longer automatic")
+    agree(tenant, of, {"invoice-period-id": 7, "timezone": "Europe/Kyiv"})
+    ends = {"start-date": "2024-01-15", "end-date": "2024-01-16"}
+    sent = document("invoices", ends, account=("accounts", of))
+    refused = send(tenant, "POST", "invoices", sent)
+    assert refused.json() == {"errors": [{
+        "title": "have invoices auto generation enabled", "detail": "account - have invoices auto generation enabled",
+        "code": "100", "source": {"pointer": "/data/relationships/account"}, "status": "422",
+    }]}  # fmt: skip
+    agree(tenant, of, {"invoice-period-id": None})
+    assert get(tenant, f"accounts/{of}")["data"]["attributes"]["invoice-period-id"] is None
+    assert send(tenant, "POST", "invoices", sent).status_code == 201
+
+
 @pytest.mark.parametrize("name", ["state", "reference", "amount-spent", "pdf-path"])
 def test_what_is_computed_cannot_be_sent(tenant: Tenant, name: str) -> None:
     answer = send(tenant, "POST", "invoices", document("invoices", {name: "1"}))

@@ -167,6 +167,14 @@ def test_a_balance_is_put_to_a_value(carrier: Tenant) -> None:
     assert refused.status_code == 400
     assert refused.json()["errors"][0]["code"] == "110"
     assert send(carrier, "PUT", "accounts/1/balance", document("balances", {"balance": 1}, "99")).status_code == 404
+    nameless = account(carrier)
+    for key in (nameless, "abc"):
+        answer = send(carrier, "PUT", f"accounts/{nameless}/balance", document("balances", {"balance": 1}, key))
+        assert answer.status_code == (404 if key == nameless else 400), "only an external id names an account here"
+    assert refused.json() == {"errors": [{
+        "title": "Key is not included in URL", "detail": "The URL does not support the key 4711", "code": "110",
+        "status": "400",
+    }]}  # fmt: skip
     missing = send(carrier, "PUT", "accounts/4711/balance", document("balances", {"balance": 1}))
     assert (missing.status_code, missing.json()["errors"][0]["code"]) == (400, "109")
     for value in (None, "", "many"):
@@ -182,7 +190,25 @@ def test_a_balance_is_corrected(carrier: Tenant) -> None:
     assert send(carrier, "PUT", path, document("balance-correction", {"correction": 991}, one)).status_code == 200
     answer = send(carrier, "PUT", path, document("balance-correction", {"correction": "-22.11"}, one))
     name = get(carrier, f"accounts/{one}")["data"]["attributes"]["name"]
-    assert answer.json()["data"]["attributes"] == {"name": name, "balance": "968.89"}
+    shown = answer.json()["data"]
+    del shown["links"]
+    assert shown == {"id": one, "type": "balance-correction", "attributes": {"name": name, "balance": "968.89"}}
+    assert send(carrier, "PATCH", path, document("balance-correction", {"correction": 0}, int(one))).status_code == 200
+    external = account(carrier, **{"external-id": 10**12})
+    by_external = document("balance-correction", {"correction": 1}, 10**12)
+    assert send(carrier, "PUT", f"accounts/{10**12}/balance-correction", by_external).status_code == 404
+    by_number = document("balance-correction", {"correction": 1}, external)
+    url = f"accounts/{10**12}/balance-correction"
+    assert send(carrier, "PUT", url, by_number).json()["errors"][0]["code"] == "110"
+    for sent, detail in (
+        ({"correction": "x"}, "correction - is not a number"),
+        ({"correction": ""}, "correction can't be blank"),
+    ):
+        answer = send(carrier, "PUT", path, document("balance-correction", sent, one))
+        assert [problem[1] for problem in problems(answer)] == [detail]
+    for field in ("balance", "name"):
+        answer = send(carrier, "PUT", path, document("balance-correction", {field: "1", "correction": 1}, one))
+        assert (answer.status_code, answer.json()["errors"][0]["detail"]) == (400, f"{field} is not allowed.")
     assert balance(carrier, one) == "968.89"
     other = account(carrier)
     wrong = send(

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -242,6 +243,81 @@ def test_payments_of_a_customer(world: World) -> None:
     refused = owner.get("/payments?filter[status-eq]=rolled_back")
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "107")
     assert owner.get("/payments?sort=status").status_code == 400
+
+
+def test_objects_as_a_customer_sees_them(world: World) -> None:
+    owner = world.owner
+    root = f"{owner.tenant.url}{CUSTOMER}"
+
+    def expected(kind: str, attributes: dict[str, Any], *relationships: str) -> dict[str, Any]:
+        itself = f"{root}/{kind}/{owner.ids[f'{kind}_id']}"
+        return {
+            "id": owner.ids[f"{kind}_id"], "type": kind, "links": {"self": itself}, "attributes": attributes,
+            "relationships": {
+                name: {"links": {"self": f"{itself}/relationships/{name}", "related": f"{itself}/{name}"}}
+                for name in relationships
+            },
+        }  # fmt: skip
+
+    def shown(kind: str) -> tuple[Any, str]:
+        answer = owner.get(f"/{kind}/{owner.ids[f'{kind}_id']}")
+        assert answer.status_code == 200
+        data = answer.json()["data"]
+        moment = data["attributes"].get("created-at", "")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment)
+        return data, moment
+
+    data, moment = shown("payments")
+    assert data == expected("payments", {
+        "amount": "7.0", "currency": "USD", "notes": MARK, "status": "completed", "type-name": "manual",
+        "created-at": moment, "balance-before-payment": "-5.0", "rolledback-at": None,
+    }, "account")  # fmt: skip
+    data, moment = shown("services")
+    assert data == expected("services", {
+        "name": f"owner {MARK}", "state": "Active", "initial-price": "3.0", "renew-price": "0.0",
+        "created-at": moment, "renew-at": None, "renew-period": "Disabled", "service-type": "Line", "ui-type": None,
+    }, "account", "transactions")  # fmt: skip
+    data, moment = shown("transactions")
+    assert data == expected("transactions", {
+        "description": "Service creation", "amount": "3.0", "created-at": moment,
+    }, "account", "service")  # fmt: skip
+    link = owner.get(f"/transactions/{data['id']}/relationships/service").json()
+    assert link == {
+        "data": {"type": "services", "id": owner.ids["services_id"]},
+        "links": data["relationships"]["service"]["links"],
+    }
+    unknown = owner.get("/accounts/1")
+    assert (unknown.status_code, unknown.json()["errors"][0]["code"]) == (400, "103"), "ids are UUIDs here"
+    html = httpx.get(f"{root}/accounts", headers={"authorization": owner.token, "accept": "text/html"}, timeout=30)
+    assert (html.status_code, html.json()["errors"][0]["code"]) == (406, "406")
+    listed = owner.get("/accounts?page[size]=1&sort=-name")
+    assert [row["attributes"]["name"] for row in listed.json()["data"]] == [f"owner other {MARK}"]
+    again = owner.get("/accounts?page[size]=1&sort=-name", token=owner.token)
+    assert (again.headers["etag"], again.headers["vary"]) == (listed.headers["etag"], "Accept")
+
+
+def test_the_last_payment_comes_first(server: Server) -> None:
+    tenant = server.workspace(clock=datetime(2024, 1, 1, tzinfo=UTC))
+    number = contractor(tenant, "payer")
+    of = ("contractors", number)
+    accounts = [make(tenant, "accounts", document("accounts", {"name": name}, contractor=of)) for name in ("a", "b")]
+    for hour, (amount, notes) in enumerate(((5, "b"), (9, "a"), (7, "c"))):
+        now = {"now": f"2024-01-01T0{hour}:00:00Z"}
+        assert tenant.http.post("/bursar/v1/clock", json=now).status_code == 200
+        sent = document("payments", {"amount": amount, "notes": notes}, account=("accounts", accounts[hour % 2]["id"]))
+        make(tenant, "payments", sent)
+    me = Holder(tenant, number, "", login(tenant, number, f"payer-{tenant.name}", []))
+    uuids = [account["attributes"]["uuid"] for account in accounts]
+    for query, expected in {
+        "": "cab", "?sort=created-at": "bac", "?sort=-created-at": "cab", "?sort=amount": "bca", "?sort=-notes": "cba",
+        f"?filter[account-id-eq]={uuids[0]}": "cb", f"?filter[account_id_in]={uuids[1]},{uuids[0]}": "cab",
+        f"?filter[account-id-not-eq]={uuids[0]}": "a", f"?filter[account-id-not-in]={uuids[0]},{uuids[1]}": "",
+    }.items():  # fmt: skip
+        rows = me.get(f"/payments{query}").json()["data"]
+        assert "".join(row["attributes"]["notes"] for row in rows) == expected, query
+    for name in ("currency", "status", "type-name", "balance-before-payment", "rolledback-at"):
+        refused = me.get(f"/payments?sort={name}")
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "114")
 
 
 def test_the_profile_says_what_there_is(world: World) -> None:

@@ -228,6 +228,59 @@ def test_a_service_that_is_not_renewed(tenant: Tenant, account: str) -> None:
     ]  # fmt: skip
 
 
+BROKEN: list[tuple[Any, list[str]]] = [
+    # The messages of the contract: of the type's prefixes as of a service's own, and of those that it ignores.
+    ([1], ["must be a JSON object or empty"]),
+    ("x", ["must be a JSON object or empty"]),
+    (7, ["must be a JSON object or empty"]),
+    ({"prefixes": [{"prefix": None, "duration": None}]},
+     ["prefixes.0.prefix - must be filled", "prefixes.0.duration - must be filled"]),
+    ({"prefixes": [{"prefix": "1", "duration": 5}, {"duration": 5}]}, ["prefixes.1.prefix - is missing"]),
+    ({"prefixes": [{"prefix": "1"}]}, ["prefixes.0.duration - is missing"]),
+    ({"prefixes": [{"prefix": 1, "duration": "60", "exclude": "no"}]},
+     ["prefixes.0.prefix - must be a string", "prefixes.0.duration - must be an integer",
+      "prefixes.0.exclude - must be boolean"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("variables", "messages"), BROKEN, ids=lambda value: str(value)[:40])
+def test_variables_of_free_minutes(
+    tenant: Tenant, free: str, account: str, variables: Any, messages: list[str]
+) -> None:
+    expected = [("/data/attributes/variables", f"variables - {message}") for message in messages]
+    kind = {"name": "broken", "provisioning-class": FREE_MINUTES, "variables": variables}
+    assert refused(tenant, "POST", "service-types", document("service-types", kind)) == expected
+    links = {"account": ("accounts", account), "service_type": ("service-types", free)}
+    sent = {"initial-price": 1, "renew-price": 0, "variables": variables}
+    assert refused(tenant, "POST", "services", document("services", sent, **links)) == expected
+    assert get(tenant, f"transactions?filter[account_id_eq]={account}&filter[amount_eq]=1")["data"] == []
+    known = document("service-types", {"variables": variables}, free)
+    assert refused(tenant, "PATCH", f"service-types/{free}", known) == expected
+
+
+@pytest.fixture(scope="module")
+def free(tenant: Tenant) -> str:
+    return new_type(tenant, "variables", FREE_MINUTES)
+
+
+def test_what_a_service_ignores_and_what_is_dropped(tenant: Tenant, account: str, free: str) -> None:
+    links = {"account": ("accounts", account), "service_type": ("service-types", free)}
+    sent = {"initial-price": 0, "renew-price": 0, "variables": {"ignore_prefixes": ["1", 2, None]}}
+    assert refused(tenant, "POST", "services", document("services", sent, **links)) == [
+        ("/data/attributes/variables", f"variables - ignore_prefixes.{place} - must be a string") for place in (1, 2)
+    ]
+    own = {"ignore_prefixes": ["1"], "prefixes": [{"prefix": "2", "duration": 1, "x": 1}], "more": True}
+    made = new_service(tenant, account, free, variables=own)
+    kept = {"ignore_prefixes": ["1"], "prefixes": [{"prefix": "2", "duration": 1}]}
+    assert {name: made["attributes"]["variables"][name] for name in kept} == kept
+    assert made["attributes"]["variables"].keys() == kept.keys()
+    change = document("services", {"variables": {"prefixes": [{}]}}, made["id"])
+    assert refused(tenant, "PATCH", f"services/{made['id']}", change) == [
+        ("/data/attributes/variables", f"variables - prefixes.0.{name} - is missing") for name in ("prefix", "duration")
+    ]
+    assert get(tenant, f"services/{made['id']}")["data"] == made
+
+
 def test_services_are_found(tenant: Tenant) -> None:
     account, kind = new_account(tenant, "found"), new_type(tenant, "found")
     made = [

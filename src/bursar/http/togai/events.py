@@ -93,7 +93,7 @@ class GetEventResponse(Answer, kw_only=True):
 
 def status_name(state: State) -> str:
     """A state as the contract spells it."""
-    return f"INGESTION_{state.name}"
+    return state.name if state is State.REVERTED else f"INGESTION_{state.name}"
 
 
 def states_of(name: str, field: str) -> tuple[State, ...]:
@@ -130,7 +130,7 @@ async def get_events(call: Call, query: EventsQuery) -> Response:
             limit=size,
         )
     body = GetEventsResponse(
-        events=[_shape(kept) for kept in page.items], next_token=seal_token(query, page.after, size)
+        events=[event_shape(kept) for kept in page.items], next_token=seal_token(query, page.after, size)
     )
     empty = not page.items and CLIENT.match(call.request.headers.get("user-agent", ""))
     response = answer(None if empty else body)
@@ -146,13 +146,14 @@ async def get_single_event(call: Call) -> GetEventResponse:
     async with call.db.reading(call.caller.workspace) as connection:
         found = await events.events_under(connection, call.caller.workspace, call.path["event_id"])
         shapes = [
-            _shape(kept, _pipeline(kept, await events.made_of(connection, call.caller.workspace, kept)))
+            event_shape(kept, _pipeline(kept, await events.made_of(connection, call.caller.workspace, kept)))
             for kept in found
         ]
     return GetEventResponse(events=shapes)
 
 
-def _shape(kept: KeptEvent, pipeline: dict[str, Any] | UnsetType = UNSET) -> EventWithStatus:
+def event_shape(kept: KeptEvent, pipeline: dict[str, Any] | UnsetType = UNSET) -> EventWithStatus:
+    """An event with its state."""
     event = kept.event
     return EventWithStatus(
         reference_id=kept.reference,

@@ -3,13 +3,18 @@
 from decimal import Decimal
 from typing import Any
 
+from msgspec import UNSET
+
 from bursar.http.door import Answer
 from bursar.http.encode import number
+from bursar.invoicing.crediting import charged, uses_of
 from bursar.invoicing.document import Document, Line, SlabLine
 from bursar.invoicing.model import in_advance
 from bursar.invoicing.ruled import ADDED, measured
 
 USAGE_UNITS = "USAGE_UNITS"
+BOUGHT = {"BILLING_ENTITLEMENT_RATE_CARD": "BILLING_ENTITLEMENT_AMOUNT", "WALLET_TOPUP": "WALLET_TOPUP_AMOUNT"}
+"""The types of lines that orders alone have, and of their items."""
 
 
 class InvoiceLineItem(Answer, kw_only=True):
@@ -43,31 +48,62 @@ def usage_tree(document: Document) -> list[InvoiceLineItem]:
 
 def revenue_tree(document: Document) -> InvoiceLineItem:
     """The grand total and what it is made of. A plan with a true-up has its own amount between gross and rate cards,
-    fees in advance theirs; what pricing rules added stands beside that.
+    fees in advance theirs; what pricing rules added and what was charged by hand stand beside that. Net is less than
+    gross by credits.
     """
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
+    cards += [_bought(line, document.currency) for line in document.lines if line.type in BOUGHT]
     true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
     added = [_addition(line, document.currency) for line in document.lines if line.type == ADDED]
     additions = sum((item.value for item in added), Decimal(0))
+    charges = [_charge(line, document.currency) for line in document.lines if line.type == "MISCELLANEOUS_CHARGE"]
+    cards += [_custom(line, document.currency) for line in document.lines if line.type == "CUSTOM_AMOUNT"]
     inner = cards
     if true_ups:
         subtotal = _amount(document, "Sub Total", "SUB_TOTAL_AMOUNT", document.subtotal, cards)
         extra = [_amount(document, line.description, "TRUE_UP_AMOUNT", line.amount, []) for line in true_ups]
-        whole = document.total - additions
-        inner = [_amount(document, document.price_plan_name, "PRICE_PLAN_AMOUNT", whole, [subtotal, *extra])]
+        whole = document.subtotal + sum((item.value for item in extra), Decimal(0))
+        name = document.price_plan_name or "Price Plan"
+        inner = [_amount(document, name, "PRICE_PLAN_AMOUNT", whole, [subtotal, *extra])]
     if in_advance(document):
         inner = [_amount(document, "Advanced Fees", "TOTAL_ADVANCED_FEES", document.subtotal, cards)]
     if added:
         inner = [*inner, _amount(document, "Pricing Rules", "TOTAL_PRICING_RULE_ADDITION_AMOUNT", additions, added)]
-    for name, kind in (
-        ("Gross Amount", "GROSS_AMOUNT"),
-        ("Net Amount", "NET_AMOUNT"),
-        ("Total Amount", "TOTAL_AMOUNT"),
-        ("Grand Total Amount", "GRAND_TOTAL_AMOUNT"),
-    ):
+    if charges:
+        sum_of = sum((item.value for item in charges), Decimal(0))
+        inner = [*inner, _amount(document, "Miscellaneous Charges", "TOTAL_MISCELLANEOUS_CHARGES", sum_of, charges)]
+    net = [_amount(document, "Gross Amount", "GROSS_AMOUNT", charged(document), inner), *_credits(document)]
+    inner = [_amount(document, "Net Amount", "NET_AMOUNT", document.total, net)]
+    for name, kind in (("Total Amount", "TOTAL_AMOUNT"), ("Grand Total Amount", "GRAND_TOTAL_AMOUNT")):
         inner = [_amount(document, name, kind, document.total, inner)]
     return inner[0]
+
+
+def _bought(line: Line, currency: str) -> InvoiceLineItem:
+    assert line.order is not UNSET
+    return InvoiceLineItem(
+        id=line.order.billable_id,
+        description=line.description,
+        type=BOUGHT[line.type],
+        units=currency,
+        value=number(line.amount),
+        value_per_quantity=number(line.order.price),
+        quantity=number(line.order.times),
+    )
+
+
+def _credits(document: Document) -> list[InvoiceLineItem]:
+    """What credits pay, below zero; nothing where none does."""
+    items = [
+        InvoiceLineItem(
+            id=one.id, description=one.purpose, type="SUB_CREDITS", units=document.currency, value=number(-one.amount)
+        )
+        for one in uses_of(document)
+    ]
+    if not items:
+        return []
+    return [_amount(document, "Credits", "TOTAL_CREDITS", sum((item.value for item in items), Decimal(0)), items)]
 
 
 def _amount(
@@ -108,6 +144,31 @@ def _addition(line: Line, currency: str) -> InvoiceLineItem:
         value=number(line.amount),
         metadata=line.rules[0].metadata or None,
     )
+
+
+def _charge(line: Line, currency: str) -> InvoiceLineItem:
+    return InvoiceLineItem(
+        description=line.description, type="MISCELLANEOUS_CHARGE", units=currency, value=number(line.amount),
+        value_per_quantity=_rate(line), quantity=line.quantity,
+    )  # fmt: skip
+
+
+def _custom(line: Line, currency: str) -> InvoiceLineItem:
+    assert line.charge is not UNSET
+    return InvoiceLineItem(
+        id=line.charge.id,
+        description=line.description,
+        type="CUSTOM_AMOUNT",
+        units=currency,
+        value=number(line.amount),
+        value_per_quantity=_rate(line),
+        quantity=line.quantity,
+        metadata=None if line.charge.billable_id is None else {"billableId": line.charge.billable_id},
+    )
+
+
+def _rate(line: Line) -> Decimal | None:
+    return None if line.charge is UNSET else line.charge.rate
 
 
 def _updates(line: Line, currency: str) -> list[InvoiceLineItem]:

@@ -1,5 +1,6 @@
 """Invoices in the Togai dialect."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -8,17 +9,22 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
 from bursar.accounts.model import Address
-from bursar.core.errors import Invalid
+from bursar.core.period import utc
+from bursar.db.database import Database
 from bursar.http.door import Answer, Body, Call
 from bursar.http.encode import answer, number
-from bursar.http.togai.door import MixedPageQuery, door, open_token, seal_token
+from bursar.http.repeat import answer_once_by_body
+from bursar.http.togai.door import MixedPageQuery, Success, door, open_token, seal_token
 from bursar.http.togai.events import CLIENT
 from bursar.http.togai.invoice_tree import InvoiceLineItem, revenue_tree, usage_tree
-from bursar.invoicing import service
+from bursar.http.togai.shapes import instant_of
+from bursar.invoicing import custom, service
+from bursar.invoicing.charges import Item
+from bursar.invoicing.custom import InvoiceChange, NewCustom
 from bursar.invoicing.document import Document, Line
 from bursar.invoicing.model import CREDIT_SERIES, sequence_id
 from bursar.invoicing.service import Filters, Invoice
-from bursar.invoicing.settling import Wanted, change_status
+from bursar.invoicing.settling import Wanted
 
 TAG = "Invoices"
 
@@ -83,7 +89,7 @@ class InvoiceDetails(Answer, kw_only=True):
     customer: InvoiceDetailsCustomer
     account: InvoiceDetailsAccount
     organization: InvoiceDetailsOrganization
-    price_plan_name: str
+    price_plan_name: str | None = None
 
 
 class InvoiceSummary(Answer, kw_only=True):
@@ -92,7 +98,7 @@ class InvoiceSummary(Answer, kw_only=True):
     id: str
     customer_id: str
     owner_id: str
-    price_plan_id: str
+    price_plan_id: str | None = None
     status: str
     finalizing_status: str
     invoice_class: str
@@ -128,13 +134,44 @@ class ListInvoicesResponse(Answer, kw_only=True):
     next_token: str | None
 
 
+class CustomInvoiceLineItem(Body, kw_only=True):
+    """A line of a custom invoice: a value, or a quantity at a price each."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=50)] | None = None
+    description: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    value_per_quantity: Decimal | None = None
+    quantity: Decimal | None = None
+    value: Decimal | None = None
+    billable_id: Annotated[str, Meta(min_length=1, max_length=50)] | None = None
+
+
+LineItems = Annotated[list[CustomInvoiceLineItem], Meta(min_length=1, max_length=50)]
+# As the idempotency records have them: printable ASCII.
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[ -~]+$(?!\n)")]
+
+
+class CreateCustomInvoiceRequest(Body, kw_only=True):
+    """A custom invoice to make."""
+
+    account_id: Annotated[str, Meta(min_length=1, max_length=50)]
+    start_date: datetime
+    end_date: datetime
+    status: Literal["DRAFT", "DUE", "PAID"]
+    line_items: LineItems
+    owner_type: Literal["ACCOUNT", "INVOICE_GROUP"] | None = None
+    idempotency_key: IdempotencyKey | None = None
+    auto_advance: bool | None = None
+    apply_credits: bool | None = None
+    apply_wallet_balance: bool | None = None
+
+
 class UpdateInvoiceRequest(Body, kw_only=True):
     """What to change of an invoice."""
 
     start_date: datetime | None = None
     end_date: datetime | None = None
     status: Wanted | None = None
-    line_items: Annotated[list[Any], Meta(min_length=1, max_length=50)] | None = None
+    line_items: LineItems | None = None
     auto_advance: bool | None = None
 
 
@@ -170,15 +207,22 @@ async def invoices_page(call: Call, query: InvoicesQuery, *, due_by: datetime | 
 )
 async def get_invoice(call: Call) -> Response:
     """Read an invoice."""
-    invoice = await service.get_invoice(call.db, call.caller, call.path["invoice_id"])
+    return await _shown(call, call.path["invoice_id"])
+
+
+async def _shown(call: Call, identifier: str, status: int = 200) -> Response:
+    invoice = await service.get_invoice(call.db, call.caller, identifier)
     shape = InvoiceShape(
-        **_summary(invoice), lines=invoice.document.lines, auto_advance=True, metadata=_metadata(invoice)
+        **_summary(invoice),
+        lines=invoice.document.lines,
+        auto_advance=invoice.header.auto_advance,
+        metadata=_metadata(invoice),
     )
     # The one published client cannot read a tree that ends: every line item must have line items of its own.
     if not CLIENT.match(call.request.headers.get("user-agent", "")):
         shape.usage_info = usage_tree(invoice.document)
         shape.revenue_info = revenue_tree(invoice.document)
-    response = answer(shape)
+    response = answer(shape, status)
     response.headers["vary"] = "User-Agent"
     return response
 
@@ -194,20 +238,69 @@ async def get_invoice(call: Call) -> Response:
     answer=InvoiceShape,
 )
 async def update_invoice(call: Call, body: UpdateInvoiceRequest) -> Response:
-    """Move an issued invoice to another state."""
-    for name, value in (
-        ("startDate", body.start_date),
-        ("endDate", body.end_date),
-        ("lineItems", body.line_items),
-        ("autoAdvance", body.auto_advance),
-    ):
-        if value is not None:
-            raise Invalid(name, "can only change on a custom invoice; of this one the status can")
-    if body.status is None:
-        raise Invalid("status", "is required")
+    """Change a custom draft, or move any invoice to another state."""
+    change = InvoiceChange(
+        status=body.status,
+        starts_at=instant_of(body.start_date),
+        ends_at=instant_of(body.end_date),
+        items=None if body.line_items is None else [_item(item) for item in body.line_items],
+        auto_advance=body.auto_advance,
+    )
     async with call.db.transaction(call.caller.workspace) as connection:
-        await change_status(connection, call.caller, call.path["invoice_id"], body.status)
+        await custom.update_invoice(connection, call.caller, call.path["invoice_id"], change)
     return await get_invoice(call)
+
+
+@door.operation(
+    "POST",
+    "/invoices",
+    id="createCustomInvoice",
+    tag=TAG,
+    summary="Create a custom invoice",
+    status=201,
+    scope="write",
+    body=CreateCustomInvoiceRequest,
+    answer=InvoiceShape,
+)
+async def create_custom_invoice(call: Call, body: CreateCustomInvoiceRequest) -> Response:
+    """Make an invoice whose lines are set by hand."""
+    new = NewCustom(
+        account_id=body.account_id,
+        starts_at=utc(body.start_date),
+        ends_at=utc(body.end_date),
+        items=[_item(item) for item in body.line_items],
+        status=body.status,
+        auto_advance=bool(body.auto_advance),
+        uses_credits=body.apply_credits is not False,
+        uses_wallet=body.apply_wallet_balance is not False,
+    )
+
+    async def make(db: Database) -> Response:
+        async with db.transaction(call.caller.workspace) as connection:
+            identifier = await custom.create_custom(connection, call.caller, new)
+        return await _shown(replace(call, db=db), identifier, 201)
+
+    return await answer_once_by_body(call, "createCustomInvoice", body.account_id, body.idempotency_key, body, make)
+
+
+@door.operation(
+    "DELETE",
+    "/invoices/{invoice_id}",
+    id="deleteCustomInvoice",
+    tag=TAG,
+    summary="Delete a custom invoice that is a draft",
+    scope="write",
+    answer=Success,
+)
+async def delete_custom_invoice(call: Call) -> Success:
+    """Take a custom draft away."""
+    async with call.db.transaction(call.caller.workspace) as connection:
+        await custom.delete_custom(connection, call.caller, call.path["invoice_id"])
+    return Success(success=True)
+
+
+def _item(item: CustomInvoiceLineItem) -> Item:
+    return Item(item.id, item.description, item.value_per_quantity, item.quantity, item.value, item.billable_id)
 
 
 def _metadata(invoice: Invoice) -> dict[str, Any]:

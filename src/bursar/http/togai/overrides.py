@@ -1,24 +1,25 @@
 """How the Togai dialect writes what a plan says otherwise for one account."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from bursar.catalog import add_ons, meters
 from bursar.catalog.definitions import PlanDetails, PricingRule
 from bursar.catalog.plans import PlanChange
 from bursar.core.errors import Invalid
 from bursar.db.database import Connection
 from bursar.http.door import Answer
+from bursar.http.togai.entitlement_shapes import BillingEntitlementRateCard
 from bursar.http.togai.fee_shapes import FixedFeeRateCard
+from bursar.http.togai.plan_references import known_to
 from bursar.http.togai.plan_shapes import (
     PATH,
     CreatePricePlanDetailsOverride,
     MinimumCommitment,
     PricingCycleConfig,
     UsageRateCard,
-    add_ons_of,
     change_of,
     details_shape,
-    meters_of,
 )
 
 FIELD = "pricePlanDetailsOverride"
@@ -32,6 +33,18 @@ class PricePlanDetailsOverride(Answer, kw_only=True):
     usage_rate_cards: list[UsageRateCard] | None = None
     fixed_fee_rate_cards: list[FixedFeeRateCard] | None = None
     minimum_commitment: MinimumCommitment | None = None
+    billing_entitlement_rate_cards: list[BillingEntitlementRateCard] | None = None
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """Errors within that are about an override name the field of the request that holds it."""
+    try:
+        yield
+    except Invalid as error:
+        if not error.field.startswith(FIELD):
+            raise
+        raise Invalid(field + error.field.removeprefix(FIELD), error.rule) from None
 
 
 async def override_of(
@@ -39,16 +52,16 @@ async def override_of(
     workspace: int,
     body: CreatePricePlanDetailsOverride | None,
     rules: list[PricingRule] | None,
+    field: str = FIELD,
 ) -> PlanChange | None:
-    """The change that a body and rules give; None where they give nothing. Raises `Invalid`."""
+    """The change that a body at `field` and rules give; None where they give nothing. Raises `Invalid`."""
     if body is None:
         return None if rules is None else PlanChange(rules=rules)
-    known = await meters.meter_keys(connection, workspace, meters_of(body), archived=False)
-    charged = await add_ons.use_add_ons(connection, workspace, add_ons_of(body))
+    known = await known_to(connection, workspace, body)
     try:
-        change = change_of(body, known, charged, rules=rules)
+        change = change_of(body, known, rules=rules)
     except Invalid as error:
-        raise Invalid(FIELD + error.field.removeprefix(PATH), error.rule) from None
+        raise Invalid(field + error.field.removeprefix(PATH), error.rule) from None
     return None if change == PlanChange() else change
 
 
@@ -64,4 +77,5 @@ def override_shape(change: PlanChange | None) -> PricePlanDetailsOverride | None
         # The client refuses a list of none.
         fixed_fee_rate_cards=whole.fixed_fee_rate_cards or None,
         minimum_commitment=whole.minimum_commitment,
+        billing_entitlement_rate_cards=whole.billing_entitlement_rate_cards,
     )

@@ -12,8 +12,8 @@ from bursar.core.errors import Invalid
 from bursar.http.door import Body, Call
 from bursar.http.togai.door import door
 from bursar.http.togai.fee_shapes import CurrencyText
-from bursar.http.togai.plan_shapes import Config, SlabRateShape, card_rates_of
 from bursar.http.togai.price_plans import TAG, PricePlanShape, plan_shape
+from bursar.http.togai.slab_shapes import Config, SlabRateShape, card_rates_of
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=50)]
 

@@ -1,29 +1,26 @@
 """How the Togai dialect writes a price plan, and its translation to and from the catalogue's definition."""
 
-import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, field
+import msgspec
+from msgspec import Meta
 
 from bursar.catalog.add_ons import AddOn
 from bursar.catalog.definitions import (
-    CardRates,
     Commitment,
     CurrencyRate,
     CycleDefinition,
     PlanDetails,
     PricingRule,
-    SlabDefinition,
-    SlabRate,
     UsageCard,
 )
 from bursar.catalog.plans import PlanChange
-from bursar.core import decimals
 from bursar.core.errors import Invalid
 from bursar.http.door import Answer, Body
 from bursar.http.encode import number
+from bursar.http.togai.entitlement_shapes import BillingEntitlementRateCard, entitlement_shape, entitlements_of
 from bursar.http.togai.fee_shapes import (
     CurrencyRateValue,
     CurrencyText,
@@ -32,11 +29,9 @@ from bursar.http.togai.fee_shapes import (
     fee_shape,
     fees_of,
 )
+from bursar.http.togai.slab_shapes import RatePlan, RateValue, rate_plan_shape, rate_values_shape, rates_of, slabs_of
 
-Config = Annotated[dict[Annotated[str, Meta(max_length=50)], Annotated[str, Meta(max_length=100)]], Meta(max_length=10)]
 PATH = "pricePlanDetails"
-
-_NUMERAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
 class StartOffset(Body, kw_only=True):
@@ -53,38 +48,6 @@ class PricingCycleConfig(Body, kw_only=True, omit_defaults=True):
     grace_period: int
     start_offset: StartOffset | None = None
     anniversary_cycle: bool = False
-
-
-class SlabShape(Body, kw_only=True, omit_defaults=True):
-    """Where a slab begins and how it is priced."""
-
-    order: Annotated[int, Meta(ge=1, le=10)]
-    start_after: Decimal
-    price_type: Literal["FLAT", "PER_UNIT", "PACKAGE"]
-    slab_config: Config | None = None
-
-
-class RatePlan(Body, kw_only=True):
-    """The slabs of a rate card."""
-
-    pricing_model: Literal["TIERED", "VOLUME"]
-    slabs: Annotated[list[SlabShape], Meta(min_length=1, max_length=100)]
-
-
-class SlabRateShape(Body, kw_only=True, omit_defaults=True):
-    """The price of a slab."""
-
-    order: Annotated[int, Meta(ge=1, le=10)]
-    rate: Decimal
-    slab_rate_config: Config | None = None
-
-
-class RateValue(Body, kw_only=True, omit_defaults=True):
-    """The prices of a rate card in one currency."""
-
-    currency: CurrencyText
-    slab_rates: Annotated[list[SlabRateShape], Meta(min_length=1, max_length=100)]
-    rate_config: Config | None = None
 
 
 class UsageRateCard(Body, kw_only=True, omit_defaults=True):
@@ -114,12 +77,12 @@ class CreatePricePlanDetails(Body, kw_only=True):
     minimum_commitment: MinimumCommitment | None = None
     fixed_fee_rate_cards: Annotated[list[FixedFeeRateCard], Meta(max_length=100)] | None = None
     license_rate_cards: list[Any] | None = None
-    billing_entitlement_rate_cards: list[Any] | None = None
+    billing_entitlement_rate_cards: Annotated[list[BillingEntitlementRateCard], Meta(max_length=100)] | None = None
     credit_grant_rate_cards: list[Any] | None = None
     entitlement_overage_rate_cards: list[Any] | None = None
     deferred_revenue: bool | None = None
     # The contract spells this one field with underscores.
-    allow_ongoing_cycle_updates: bool | None = field(default=None, name="allow_ongoing_cycle_updates")
+    allow_ongoing_cycle_updates: bool | None = msgspec.field(default=None, name="allow_ongoing_cycle_updates")
 
 
 class CreatePricePlanDetailsOverride(Body, kw_only=True):
@@ -131,7 +94,7 @@ class CreatePricePlanDetailsOverride(Body, kw_only=True):
     minimum_commitment: MinimumCommitment | None = None
     fixed_fee_rate_cards: Annotated[list[FixedFeeRateCard], Meta(max_length=100)] | None = None
     license_rate_cards: list[Any] | None = None
-    billing_entitlement_rate_cards: list[Any] | None = None
+    billing_entitlement_rate_cards: Annotated[list[BillingEntitlementRateCard], Meta(max_length=100)] | None = None
     credit_grant_rate_cards: list[Any] | None = None
     entitlement_overage_rate_cards: list[Any] | None = None
 
@@ -147,15 +110,15 @@ class PricePlanDetails(Answer, kw_only=True):
     usage_rate_cards: list[UsageRateCard]
     fixed_fee_rate_cards: list[FixedFeeRateCard]
     type: str
+    billing_entitlement_rate_cards: list[BillingEntitlementRateCard] | None = None
     pricing_cycle_config: PricingCycleConfig | None = None
     minimum_commitment: MinimumCommitment | None = None
     deferred_revenue: bool | None = None
-    allow_ongoing_cycle_updates: bool | None = field(default=None, name="allow_ongoing_cycle_updates")
+    allow_ongoing_cycle_updates: bool | None = msgspec.field(default=None, name="allow_ongoing_cycle_updates")
 
 
 _LATER = (
     "license_rate_cards",
-    "billing_entitlement_rate_cards",
     "credit_grant_rate_cards",
     "entitlement_overage_rate_cards",
 )
@@ -170,6 +133,17 @@ def _camel(name: str) -> str:
     return head + "".join(map(str.title, rest))
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What exists of the things that a plan names, by wire id."""
+
+    meters: Mapping[str, int] = field(default_factory=dict)
+    """Internal keys."""
+    add_ons: Mapping[str, AddOn] = field(default_factory=dict)
+    features: Mapping[str, int] = field(default_factory=dict)
+    """Internal keys."""
+
+
 def meters_of(body: PlanBody) -> list[str]:
     """The meter ids that a plan names."""
     return [card.usage_meter_id for card in body.usage_rate_cards or ()]
@@ -180,13 +154,13 @@ def add_ons_of(body: PlanBody) -> list[str]:
     return [card.id for card in body.fixed_fee_rate_cards or ()]
 
 
-def plan_of(
-    body: CreatePricePlanDetails,
-    meters: Mapping[str, int],
-    add_ons: Mapping[str, AddOn],
-    rules: list[PricingRule] | None = None,
-) -> PlanDetails:
-    """The definition that a body gives; `meters` are the internal keys of the meters that exist, as are `add_ons`."""
+def features_of(body: PlanBody) -> list[str]:
+    """The feature ids that a plan names."""
+    return [card.feature_id for card in body.billing_entitlement_rate_cards or ()]
+
+
+def plan_of(body: CreatePricePlanDetails, known: Known, rules: list[PricingRule] | None = None) -> PlanDetails:
+    """The definition that a body gives."""
     bare = PlanDetails(
         list(body.supported_currencies),
         ongoing_updates=bool(body.allow_ongoing_cycle_updates),
@@ -195,13 +169,12 @@ def plan_of(
     for name in _NEVER_DEFERRED:
         if body.deferred_revenue and getattr(body, name):
             raise Invalid(f"{PATH}.{_camel(name)}", "cannot be on a plan with deferredRevenue")
-    return change_of(body, meters, add_ons, rules=rules).applied(bare)
+    return change_of(body, known, rules=rules).applied(bare)
 
 
 def change_of(
     body: PlanBody,
-    meters: Mapping[str, int],
-    add_ons: Mapping[str, AddOn],
+    known: Known,
     *,
     description: str | None = None,
     rules: list[PricingRule] | None = None,
@@ -211,26 +184,21 @@ def change_of(
         if getattr(body, name):
             raise Invalid(f"{PATH}.{_camel(name)}", "are not supported yet")
     fees, commitment = body.fixed_fee_rate_cards, body.minimum_commitment
+    entitlements = body.billing_entitlement_rate_cards
     return PlanChange(
         description=description,
         currencies=body.supported_currencies,
         cycle=None if body.pricing_cycle_config is None else _cycle(body.pricing_cycle_config),
-        usage=None if body.usage_rate_cards is None else _cards(body.usage_rate_cards, meters),
-        fees=None if fees is None else fees_of(fees, add_ons, f"{PATH}.fixedFeeRateCards"),
+        usage=None if body.usage_rate_cards is None else _cards(body.usage_rate_cards, known.meters),
+        fees=None if fees is None else fees_of(fees, known.add_ons, f"{PATH}.fixedFeeRateCards"),
+        entitlements=None
+        if entitlements is None
+        else entitlements_of(entitlements, known.features, f"{PATH}.billingEntitlementRateCards"),
         commitment=None
         if commitment is None
         else Commitment(commitment.display_name, [CurrencyRate(r.currency, r.rate) for r in commitment.rate_values]),
         rules=rules,
     )
-
-
-def card_rates_of(
-    currency: str, slab_rates: Sequence[SlabRateShape], rate_config: dict[str, str] | None, path: str
-) -> CardRates:
-    """The prices of a usage card in one currency."""
-    low, high = _bounds(rate_config, f"{path}.rateConfig")
-    slabs = [_rate(rate, f"{path}.slabRates[{index}]") for index, rate in enumerate(slab_rates)]
-    return CardRates(currency, slabs, low, high)
 
 
 def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PricePlanDetails:
@@ -242,6 +210,7 @@ def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PriceP
         usage_rate_cards=[card_shape(card) for card in plan.usage],
         fixed_fee_rate_cards=[fee_shape(fee) for fee in plan.fees],
         type=kind,
+        billing_entitlement_rate_cards=[entitlement_shape(card) for card in plan.entitlements] or None,
         pricing_cycle_config=None if plan.cycle is None else _cycle_shape(plan.cycle),
         minimum_commitment=None
         if commitment is None
@@ -289,89 +258,25 @@ def _cards(cards: Sequence[UsageRateCard], meters: Mapping[str, int]) -> list[Us
 
 
 def _card(card: UsageRateCard, meter: int, path: str) -> UsageCard:
-    rates = []
-    for index, value in enumerate(card.rate_values):
-        place = f"{path}.rateValues[{index}]"
-        rates.append(card_rates_of(value.currency, value.slab_rates, value.rate_config, place))
     return UsageCard(
         name=card.name or f"usage-{card.usage_meter_id}",
         meter=meter,
         meter_id=card.usage_meter_id,
         pricing_model=card.rate_plan.pricing_model,
-        slabs=[_slab(slab, f"{path}.ratePlan.slabs[{index}]") for index, slab in enumerate(card.rate_plan.slabs)],
-        rates=rates,
+        slabs=slabs_of(card.rate_plan, path),
+        rates=rates_of(card.rate_values, path),
         display_name=card.display_name,
         tag=card.tag,
     )
-
-
-def _slab(slab: SlabShape, path: str) -> SlabDefinition:
-    config = dict(slab.slab_config or {})
-    size = _config_number(config.pop("packageSize", None), f"{path}.slabConfig.packageSize")
-    if config:
-        raise Invalid(f"{path}.slabConfig", f"has no {min(config)!r}")
-    return SlabDefinition(slab.order, slab.start_after, slab.price_type, size)
-
-
-def _rate(rate: SlabRateShape, path: str) -> SlabRate:
-    return SlabRate(rate.order, rate.rate, *_bounds(rate.slab_rate_config, f"{path}.slabRateConfig"))
-
-
-def _bounds(given: dict[str, str] | None, path: str) -> tuple[Decimal | None, Decimal | None]:
-    config = dict(given or {})
-    low = _config_number(config.pop("minimumRate", None), f"{path}.minimumRate")
-    high = _config_number(config.pop("maximumRate", None), f"{path}.maximumRate")
-    if config:
-        raise Invalid(path, f"has no {min(config)!r}")
-    return low, high
-
-
-def _config_number(text: str | None, path: str) -> Decimal | None:
-    if text is None:
-        return None
-    # Python's own reader takes more: NaN, underscores, spaces, other scripts' digits.
-    if not _NUMERAL.fullmatch(text):
-        raise Invalid(path, "must be a number, as text")
-    value = Decimal(text)
-    if not decimals.fits(value):
-        raise Invalid(path, "must be a number below 10^26 with at most 12 decimals, as text")
-    return value
 
 
 def card_shape(card: UsageCard) -> UsageRateCard:
     """A usage rate card as the wire shows it."""
     return UsageRateCard(
         usage_meter_id=card.meter_id,
-        rate_plan=RatePlan(pricing_model=card.pricing_model, slabs=[_slab_shape(slab) for slab in card.slabs]),
-        rate_values=[
-            RateValue(
-                currency=rates.currency,
-                slab_rates=[_rate_shape(rate) for rate in rates.slabs],
-                rate_config=_config(rates.minimum_rate, rates.maximum_rate),
-            )
-            for rates in card.rates
-        ],
+        rate_plan=rate_plan_shape(card.pricing_model, card.slabs),
+        rate_values=rate_values_shape(card.rates),
         display_name=card.display_name,
         name=card.name,
         tag=card.tag,
     )
-
-
-def _slab_shape(slab: SlabDefinition) -> SlabShape:
-    size = slab.package_size
-    return SlabShape(
-        order=slab.order,
-        start_after=number(slab.start_after),
-        price_type=slab.price_type,
-        slab_config=None if size is None else {"packageSize": decimals.show(size)},
-    )
-
-
-def _rate_shape(rate: SlabRate) -> SlabRateShape:
-    config = _config(rate.minimum_rate, rate.maximum_rate)
-    return SlabRateShape(order=rate.order, rate=number(rate.rate), slab_rate_config=config)
-
-
-def _config(low: Decimal | None, high: Decimal | None) -> dict[str, str] | None:
-    bounds = {"minimumRate": low, "maximumRate": high}
-    return {name: decimals.show(value) for name, value in bounds.items() if value is not None} or None

@@ -5,21 +5,20 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from bursar.catalog import add_ons, meters, plans
+from bursar.catalog import plans
 from bursar.catalog.definitions import PlanDetails
 from bursar.catalog.plans import NewPlan, PlanVersion
 from bursar.core.period import FIRST, FOREVER
 from bursar.http.door import Answer, Body, Call, Query
 from bursar.http.togai.door import PageQuery, PaginationOptions, Success, door, open_token, seal_token
 from bursar.http.togai.fee_shapes import CurrencyText
+from bursar.http.togai.plan_references import known_to
 from bursar.http.togai.plan_shapes import (
     CreatePricePlanDetails,
     CreatePricePlanDetailsOverride,
     PricePlanDetails,
-    add_ons_of,
     change_of,
     details_shape,
-    meters_of,
     plan_of,
 )
 from bursar.http.togai.rule_shapes import PricingRuleShape, RuleList, rules_of, rules_shape
@@ -140,13 +139,12 @@ async def create_price_plan(call: Call, body: CreatePricePlanRequest, query: Dry
     """Make a draft of a price plan, or only check it."""
     async with call.db.transaction(call.caller.workspace) as connection:
         details, workspace = body.price_plan_details, call.caller.workspace
-        known = await meters.meter_keys(connection, workspace, meters_of(details), archived=False)
-        charged = await add_ons.use_add_ons(connection, workspace, add_ons_of(details))
+        known = await known_to(connection, workspace, details)
         new = NewPlan(
             name=body.name,
             type=body.type or "BILLING",
             description=body.description,
-            details=plan_of(details, known, charged, rules_of(body.pricing_rules)),
+            details=plan_of(details, known, rules_of(body.pricing_rules)),
         )
         if query.dry_run:
             await plans.check_new(connection, call.caller, new)
@@ -224,11 +222,10 @@ async def update_price_plan(call: Call, body: UpdatePricePlanRequest) -> PricePl
     details = body.price_plan_details or CreatePricePlanDetailsOverride()
     async with call.db.transaction(workspace) as connection:
         await plans.find(connection, workspace, identifier)
-        known = await meters.meter_keys(connection, workspace, meters_of(details), archived=False)
-        charged = await add_ons.use_add_ons(connection, workspace, add_ons_of(details))
+        known = await known_to(connection, workspace, details)
         command = UpdatePlan(
             price_plan_id=identifier,
-            change=change_of(details, known, charged, description=body.description, rules=rules_of(body.pricing_rules)),
+            change=change_of(details, known, description=body.description, rules=rules_of(body.pricing_rules)),
             mode=MigrationMode(body.migration_mode or "NONE"),
             all_versions=body.versions_to_migrate == "ALL_VERSION",
         )

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
 from bursar.accounts import store
-from bursar.catalog import add_ons, meters, plans
+from bursar.catalog import meters, plans
 from bursar.catalog.definitions import PlanDetails
 from bursar.catalog.model import check_plan
 from bursar.core import decimals
@@ -29,7 +29,8 @@ from bursar.http.togai.calculator_shapes import (
 )
 from bursar.http.togai.door import door
 from bursar.http.togai.fee_shapes import CurrencyRateValue, FixedFeeRateCard, fee_shape
-from bursar.http.togai.plan_shapes import add_ons_of, card_shape, details_shape, meters_of, plan_of
+from bursar.http.togai.plan_references import known_to
+from bursar.http.togai.plan_shapes import card_shape, details_shape, plan_of
 from bursar.invoicing import calculator
 from bursar.invoicing.calculator import Addition, Share, UsageRevenue
 from bursar.rating.slabs import SlabCharge
@@ -94,9 +95,7 @@ async def _plan(call: Call, connection: Connection, config: PricePlanDetailsConf
     cycle = (config.pricing_cycle_ordinal or 1) - 1
     if config.mode == "CUSTOM":
         body = _needed(config.price_plan_details, f"{path}.pricePlanDetails")
-        known = await meters.meter_keys(connection, call.caller.workspace, meters_of(body), archived=False)
-        charged = await add_ons.use_add_ons(connection, call.caller.workspace, add_ons_of(body))
-        details = plan_of(body, known, charged)
+        details = plan_of(body, await known_to(connection, call.caller.workspace, body))
         check_plan(details, "BILLING")
         return _Plan(details, (), cycle)
     if config.mode == "PRICE_PLAN":

@@ -10,6 +10,7 @@ from bursar.http.door import Answer, Body, Call
 from bursar.http.encode import number
 from bursar.http.togai.door import PageQuery, door, open_token, seal_token
 from bursar.http.togai.shapes import instant_of
+from bursar.invoicing.holds import get_wallet
 from bursar.invoicing.wallet_entries import WalletEntry, list_entries
 from bursar.ledger import account_wallets
 from bursar.ledger.account_wallets import Wallet
@@ -85,8 +86,7 @@ class WalletEntriesPaginatedResponse(Answer, kw_only=True):
 )
 async def wallet_balance_for_account(call: Call) -> WalletBalanceResponse:
     """Read a wallet."""
-    async with call.db.reading(call.caller.workspace) as connection:
-        return _shape(await account_wallets.get_wallet(connection, call.caller.workspace, call.path["account_id"]))
+    return _shape(await get_wallet(call.db, call.caller, call.path["account_id"]))
 
 
 @door.operation(
@@ -102,14 +102,14 @@ async def wallet_balance_for_account(call: Call) -> WalletBalanceResponse:
 async def update_wallet_for_account(call: Call, body: UpdateWalletRequest) -> WalletBalanceResponse:
     """Change a wallet."""
     async with call.db.transaction(call.caller.workspace) as connection:
-        wallet = await account_wallets.update_wallet(
+        await account_wallets.update_wallet(
             connection,
             call.caller,
             call.path["account_id"],
             status=body.status,
             effective_from=instant_of(body.effective_from),
         )
-    return _shape(wallet)
+    return _shape(await get_wallet(call.db, call.caller, call.path["account_id"]))
 
 
 @door.operation(
@@ -125,7 +125,7 @@ async def wallet_entries_for_account(call: Call, query: WalletEntriesQuery) -> W
     """List the entries of a wallet, newest first."""
     query, after, size = open_token(query, default=50)
     async with call.db.reading(call.caller.workspace) as connection:
-        wallet = await account_wallets.get_wallet(connection, call.caller.workspace, call.path["account_id"])
+        wallet = await account_wallets.get_wallet(connection, call.caller, call.path["account_id"])
         page = await list_entries(connection, call.caller.workspace, wallet, after, size)
     return WalletEntriesPaginatedResponse(
         data=[_entry(wallet, entry) for entry in page.items], next_token=seal_token(query, page.after, size)
@@ -145,7 +145,8 @@ async def wallet_entries_for_account(call: Call, query: WalletEntriesQuery) -> W
 async def top_up_wallet_for_account(call: Call, body: TopupWalletRequest) -> WalletBalanceResponse:
     """Top up a wallet."""
     async with call.db.transaction(call.caller.workspace) as connection:
-        return _shape(await account_wallets.top_up(connection, call.caller, call.path["account_id"], body.topup_amount))
+        await account_wallets.top_up(connection, call.caller, call.path["account_id"], body.topup_amount)
+    return _shape(await get_wallet(call.db, call.caller, call.path["account_id"]))
 
 
 def _shape(wallet: Wallet) -> WalletBalanceResponse:

@@ -61,7 +61,7 @@ accounts = door.add(
             Attribute("balance_high_threshold", DECIMAL, "CU", sortable=False, filters=True),
             Attribute("send_balance_notifications_to", INTEGERS, "CU", sortable=False),
             Attribute("destination_rate_limit", DECIMAL, "CU", filters=True),
-            Attribute("max_call_duration", integer(32), "CU", filters=True),
+            Attribute("max_call_duration", integer(32, strict=False), "CU", filters=True),
             Attribute("external_id", integer(strict=False), "CU", filters=True),
             Attribute("uuid", UUID, "CU", filters=True),
             Attribute("origination_capacity", _CAPACITY, "CU", filters=True),

@@ -70,8 +70,8 @@ api_accesses = door.add(
             Attribute("customer_id", integer(strict=False), "CU"),
             Attribute("login", TEXT, "CU"),
             Attribute("password", TEXT, "CU", readable=False, sortable=False),
-            Attribute("account_ids", INTEGERS, "CU", sortable=False),
-            Attribute("allowed_ips", NETWORKS, "CU", sortable=False),
+            Attribute("account_ids", INTEGERS, "CU"),
+            Attribute("allowed_ips", NETWORKS, "CU"),
         ),
         first=("password", "customer"),
         list=_list,
@@ -89,7 +89,12 @@ async def _lend(turn: Turn, values: Values) -> Any:
         turn.caller,
         values.get("customer"),
         values.get("accounts", []),
-        {**given, "allowed_ips": values.get("allowed_ips") or EVERYWHERE, "gateway": values.get("provision_gateway")},
+        {
+            **given,
+            "allowed_ips": values.get("allowed_ips") or EVERYWHERE,
+            "gateway": values.get("provision_gateway"),
+            "numberlists": values.get("allow_outgoing_numberlists", ()),
+        },
     )
     doorkeeper: Doorkeeper = turn.call.services[Doorkeeper]
     issued = await doorkeeper.lend(config, datetime.now(UTC))
@@ -113,6 +118,7 @@ customer_tokens = door.add(
             ToMany("accounts", "accounts", writes="C", readable=False),
             ToMany("allow_outgoing_numberlists", "numberlists", writes="C", readable=False),
         ),
+        first=("customer", "allowed_ips", "customer_portal_access_profile", "provision_gateway"),
         create=_lend,
     )
 )

@@ -35,6 +35,8 @@ async def _set(turn: Turn, external_id: int, values: Values) -> _Balance:
 async def _correct(turn: Turn, number: int, values: Values) -> Corrected:
     account = await corrections.by_number(turn.connection, turn.caller, number)
     _check_url(turn, number, account.id)
+    if "correction" in turn.unread:
+        return account
     return await corrections.correct_balance(turn.connection, turn.caller, account, values.get("correction"))
 
 

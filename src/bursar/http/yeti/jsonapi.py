@@ -92,6 +92,8 @@ class Turn:
     connection: Connection
     call: Call
     """The request: `call.access` is what its token opens, a customer's accounts for instance."""
+    unread: frozenset[str] = frozenset()
+    """Fields that were sent with values that cannot be read: that is told anyway."""
 
     @property
     def caller(self) -> Caller:

@@ -24,6 +24,11 @@ class Given:
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def unread(self) -> frozenset[str]:
+        """The fields whose values cannot be read."""
+        return frozenset(name for name, _ in self.problems)
+
 
 def check_media_types(request: Request, *, body: bool) -> None:
     """Raise `Refused` (415, 406) for a document of another type, or a client that takes no JSON:API."""

@@ -251,5 +251,5 @@ def choice(*allowed: str) -> Kind:
 
 
 INTEGER = integer()
-INTEGERS = listed(INTEGER)
+INTEGERS = listed(integer(strict=False))
 TEXTS = listed(TEXT)

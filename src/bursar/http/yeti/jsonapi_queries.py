@@ -17,6 +17,8 @@ PAGE_SIZE = 50
 PAGE_LIMIT = 1000
 INCLUDE_DEPTH = 6
 INCLUDES_LIMIT = 50
+CARRIED = frozenset(("fields", "filter", "include", "sort"))
+"""Parameters that the links to other pages carry on."""
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _CAMEL = (re.compile(r"([A-Z]+)([A-Z][a-z])"), re.compile(r"([a-z\d])([A-Z])"))
 _WHOLE = re.compile(r"\s*[+-]?\d{1,400}\s*", re.ASCII)
@@ -94,7 +96,7 @@ def read_query(
     number, size = _page(found.get("page"), faults) if resource.paged else (1, 0)
     _stop(faults)
     listing = Listing(conditions, sort, (number - 1) * size, size or None)
-    kept = tuple((key, value) for key, value in items if not key.startswith(("page", "token")))
+    kept = tuple((key, value) for key, value in items if key.partition("[")[0] in CARRIED)
     return Wanted(include, fields, listing, number, size, included, kept)
 
 

@@ -193,7 +193,7 @@ class ResourceDoor(Door):
         assert update is not None
 
         async def work(connection: Connection) -> Response:
-            turn = Turn(connection, call)
+            turn = Turn(connection, call, given.unread)
             changed = await _perform(resource, given, lambda: update(turn, identity, given.values))
             row = await self._found(turn, resource, changed)
             return _answer(await self._writer(turn, wanted).one(resource, row))
@@ -314,8 +314,7 @@ async def _perform(resource: Resource, given: Given, command: Callable[[], Await
 
 
 def _told(resource: Resource, given: Given, error: BursarError) -> errors.Refused:
-    unread = {name for name, _ in given.problems}
-    problems = [*given.problems, *((name, rule) for name, rule in problems_of(error) if name not in unread)]
+    problems = [*given.problems, *((name, rule) for name, rule in problems_of(error) if name not in given.unread)]
     last = len(resource.rank)
     problems.sort(key=lambda problem: resource.rank.get(problem[0], last if problem[0] else last + 1))
     return rejections(problems, frozenset(resource.relationships))

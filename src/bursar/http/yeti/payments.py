@@ -6,8 +6,8 @@ from bursar.http.door import Call
 from bursar.http.yeti.door import door
 from bursar.http.yeti.jsonapi import (
     DECIMAL,
+    INTEGER,
     MOMENT,
-    REFERENCE,
     TEXT,
     Attribute,
     Listing,
@@ -57,7 +57,7 @@ payments = door.add(
             Attribute("rolledback_at", MOMENT, sortable=False, filters=True),
         ),
         to_one=(ToOne("account", "accounts", "C", linked=True, filter=True),),
-        extra_filters={"id": REFERENCE},
+        extra_filters={"id": INTEGER},
         first=("account", "currency"),
         list=_list,
         create=_create,

@@ -34,7 +34,7 @@ smtp_connections = door.add(
         attributes=(
             Attribute("name", TEXT, "CU"),
             Attribute("host", TEXT, "CU"),
-            Attribute("port", integer(), "CU"),
+            Attribute("port", integer(strict=False), "CU"),
             Attribute("from_address", TEXT, "CU"),
             Attribute("auth_user", TEXT, "CU"),
             Attribute("auth_password", TEXT, "CU"),

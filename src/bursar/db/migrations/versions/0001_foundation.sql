@@ -467,7 +467,7 @@ create table job (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     wire_id text collate "C" not null,
-    kind text not null check (kind in ('PRICE_PLAN', 'BILL_RUN')),
+    kind text not null check (kind in ('PRICE_PLAN', 'BILL_RUN', 'EVENT_CORRECTIONS')),
     status text not null check (status in ('PENDING', 'WAITING_FOR_CONFIRMATION', 'IN_PROGRESS', 'COMPLETED', 'FAILED',
         'CANCELLED')),
     parameters jsonb not null,
@@ -831,6 +831,59 @@ comment on column balance_notification.event is '1 low cleared, 2 high cleared, 
 create trigger balance_notification_append_only before update or delete or truncate on balance_notification
     for each statement execute function append_only();
 
+-- Money that an account has in advance: given, or paid for. What is left of it is owed, in a ledger account of its own whose
+-- detail is the id.
+create table credit (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    account bigint not null references account,
+    currency text not null,
+    purpose text not null,
+    entities text[] not null,
+    priority int not null,
+    effective_from date not null,
+    effective_until date,
+    starts_at timestamptz not null,
+    ends_at timestamptz,
+    grantor_id text,
+    idempotency_key text collate "C",
+    granted numeric(38, 12) not null check (granted > 0),
+    paid numeric(38, 12) not null check (paid between 0 and granted),
+    consumed numeric(38, 12) not null default 0 check (consumed >= 0),
+    lapsed numeric(38, 12) not null default 0 check (lapsed >= 0),
+    voided_at timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id),
+    unique (account, idempotency_key),
+    check (consumed + lapsed <= granted),
+    check (starts_at < ends_at)
+);
+create index credit_open on credit (account, key) where granted > consumed + lapsed;
+create index credit_ending on credit (workspace, ends_at) where granted > consumed + lapsed;
+create index credit_recent on credit (workspace, key);
+comment on column credit.entities is 'what it may be used for; none: everything';
+comment on column credit.paid is 'how much of it was paid for';
+comment on column credit.lapsed is 'what expired or was voided';
+
+-- Every change of what is left of a credit.
+create table credit_entry (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    credit bigint not null references credit,
+    kind text not null check (kind in ('CREDITED', 'DEBITED', 'EXPIRED', 'VOIDED')),
+    amount numeric(38, 12) not null check (amount > 0),
+    invoice_id text collate "C",
+    recorded_at timestamptz not null,
+    check (invoice_id is not null or kind <> 'DEBITED')
+);
+create index credit_entry_credit on credit_entry (credit, key);
+create index credit_entry_invoice on credit_entry (workspace, invoice_id) where invoice_id is not null;
+comment on column credit_entry.invoice_id is 'the invoice that it was used for; with CREDITED: that gave it back';
+create trigger credit_entry_append_only before update or delete or truncate on credit_entry
+    for each statement execute function append_only();
+
 create trigger posting_append_only before update or delete or truncate on posting
     for each statement execute function append_only();
 create trigger ledger_account_append_only before update or delete or truncate on ledger_account
@@ -982,6 +1035,45 @@ comment on column charge.amount is 'what the balance went down by; negative: wha
 create trigger charge_append_only before update or delete or truncate on charge
     for each statement execute function append_only();
 
+-- What an account buys, or was proposed to buy. What it bought never changes; where it stands does.
+create table purchase (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    account bigint not null references account,
+    type text not null check (type in ('ENTITLEMENT_GRANT', 'ASSOCIATION', 'WALLET_TOPUP', 'PREPAID')),
+    payment_mode text not null check (payment_mode in ('PREPAID', 'POSTPAID')),
+    proposal text check (proposal in ('ACTIVE', 'APPROVED', 'DECLINED', 'EXPIRED')),
+    status text check (status in ('PENDING', 'SUCCESS', 'FAILURE')),
+    price_plan_version bigint references price_plan_version,
+    quantity int check (quantity >= 1),
+    quantities jsonb,
+    effective_from date,
+    effective_until date,
+    topup_amount numeric(38, 12) check (topup_amount > 0),
+    purchase_amount numeric(38, 12) check (purchase_amount >= 0),
+    price numeric(38, 12) not null check (price >= 0),
+    currency text not null,
+    idempotency_key text,
+    comment text,
+    schedule bigint references schedule,
+    expires_at timestamptz,
+    answered_at timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    unique (workspace, wire_id),
+    check ((status is null) = coalesce(proposal <> 'APPROVED', false)),
+    check (schedule is null or type = 'ASSOCIATION' and status = 'SUCCESS')
+);
+create index purchase_account on purchase (account, key);
+create index purchase_schedule on purchase (schedule) where schedule is not null;
+create index purchase_expiring on purchase (workspace, expires_at) where status = 'PENDING' or proposal = 'ACTIVE';
+comment on column purchase.proposal is 'null: it was bought without one';
+comment on column purchase.status is 'null: it is a proposal that has not been approved';
+comment on column purchase.quantities is 'how many times each billable is bought, by its wire id';
+comment on column purchase.purchase_amount is 'what a top-up costs';
+comment on column purchase.expires_at is 'when a proposal without an answer, or an order without payment, comes to its end';
+
 -- What an account may use of a feature. Its row is locked by whoever changes its grants.
 create table feature_balance (
     key bigint generated always as identity primary key,
@@ -1004,6 +1096,7 @@ create table feature_grant (
     granted numeric(38, 12) check (granted >= 0),
     used numeric(38, 12) not null check (used >= 0),
     voided_at timestamptz,
+    purchase bigint references purchase,
     created_at timestamptz not null,
     held numeric(38, 12) not null default 0 check (held >= 0),
     unique (feature_balance, wire_id),
@@ -1011,6 +1104,7 @@ create table feature_grant (
     check (used <= granted),
     check (granted is not null or source = 'OVERAGE')
 );
+create index feature_grant_purchase on feature_grant (purchase) where purchase is not null;
 create index feature_grant_live on feature_grant (feature_balance, effective_until) where voided_at is null;
 comment on column feature_grant.granted is 'null: without limit';
 comment on column feature_grant.held is 'what open holds have of it, those included whose time is over and that nobody has closed yet';
@@ -1053,17 +1147,18 @@ create table feature_entry (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     feature_grant bigint not null references feature_grant,
-    kind text not null check (kind in ('GRANT', 'DRAW', 'SETTLE', 'EDIT', 'VOID')),
+    kind text not null check (kind in ('GRANT', 'DRAW', 'RETURN', 'SETTLE', 'EDIT', 'VOID')),
     amount numeric(38, 12) not null,
     event uuid,
     feature_hold bigint references feature_hold,
     recorded_at timestamptz not null,
-    check ((kind = 'DRAW') = (event is not null)),
+    check ((kind in ('DRAW', 'RETURN')) = (event is not null)),
     check ((kind = 'SETTLE') = (feature_hold is not null)),
     check (amount < 0 or kind not in ('DRAW', 'SETTLE')),
+    check (amount > 0 or kind <> 'RETURN'),
     check (amount <= 0 or kind <> 'VOID')
 );
-create unique index feature_entry_event on feature_entry (event, feature_grant) where event is not null;
+create index feature_entry_event on feature_entry (event) where event is not null;
 create unique index feature_entry_hold on feature_entry (feature_hold, feature_grant) where feature_hold is not null;
 
 -- invoicing --------------------------------------------------------------------------------------------------------
@@ -1084,6 +1179,9 @@ create table invoice (
     due_at timestamptz not null,
     release_at timestamptz,
     paid_amount numeric(38, 12) not null default 0,
+    uses_wallet boolean not null default true,
+    uses_credits boolean not null default true,
+    auto_advance boolean not null default true,
     created_at timestamptz not null,
     updated_at timestamptz not null,
     unique (workspace, wire_id),
@@ -1096,7 +1194,20 @@ create index invoice_period on invoice (workspace, ends_at);
 create index invoice_release on invoice (workspace, release_at) where release_at is not null;
 create index invoice_due on invoice (workspace, due_at, key) where status = 'DRAFT' and schedule is not null;
 comment on column invoice.release_at is 'when the next part of fees charged in advance becomes revenue; null: nothing is deferred any more';
+create index invoice_open on invoice (workspace, due_at, key) where status in ('DUE', 'PARTIALLY_PAID');
+comment on column invoice.paid_amount is 'what came in for it and was not given back: the sum of its invoice_payment rows';
+create index invoice_custom_due on invoice (workspace, due_at, key) where status = 'DRAFT' and type = 'CUSTOM' and auto_advance;
+comment on column invoice.uses_credits is 'whether credits of its account pay it as it is issued';
+comment on column invoice.auto_advance is 'whether a bill run issues it';
+comment on column invoice.uses_wallet is 'whether it is paid out of its account''s wallet without being asked';
 comment on column invoice.due_at is 'when grace has ended and the bill run may issue it';
+
+-- The invoice that a purchase is to be paid by.
+create table purchase_order (
+    purchase bigint primary key references purchase,
+    workspace int not null references workspace,
+    invoice bigint not null unique references invoice
+);
 
 create table invoice_document (
     invoice bigint primary key references invoice,
@@ -1133,7 +1244,7 @@ create table credit_note (
     series text collate "C" not null,
     number bigint not null,
     currency text not null,
-    total numeric(38, 12) not null check (total > 0),
+    total numeric(38, 12) not null check (total >= 0),
     content text not null,
     parties bytea not null,
     hash bytea not null,
@@ -1297,6 +1408,77 @@ create table payment (
 );
 create index payment_account on payment (account, key);
 
+-- Every change of what is paid of an issued invoice; each is one movement of money.
+create table invoice_payment (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    invoice bigint not null references invoice,
+    source text not null check (source in ('WALLET', 'PAYMENT', 'OUTSIDE')),
+    amount numeric(38, 12) not null check (amount <> 0),
+    transaction bigint not null,
+    paid_at timestamptz not null
+);
+create index invoice_payment_invoice on invoice_payment (invoice, key);
+comment on column invoice_payment.amount is 'below zero: given back';
+comment on column invoice_payment.transaction is 'of the ledger';
+create trigger invoice_payment_append_only before update or delete or truncate on invoice_payment
+    for each statement execute function append_only();
+
+-- Money that has come in, or went back, as it was told with where it belongs. Its lines never change.
+create table remittance (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    account bigint not null references account,
+    currency text not null,
+    amount numeric(38, 12) not null check (amount <> 0),
+    description text,
+    notes text,
+    reference jsonb not null,
+    created_by text not null,
+    created_at timestamptz not null,
+    unique (workspace, wire_id)
+);
+create index remittance_account on remittance (account, key);
+comment on column remittance.reference is 'how the payment is known where it was made';
+
+create table remittance_line (
+    remittance bigint not null references remittance,
+    workspace int not null references workspace,
+    place int not null,
+    type text not null check (type in ('INVOICE', 'CREDIT', 'WALLET_CREDIT')),
+    wire_id text not null,
+    amount numeric(38, 12) not null check (amount <> 0),
+    transaction bigint not null,
+    primary key (remittance, place)
+);
+create index remittance_line_transaction on remittance_line (transaction);
+comment on column remittance_line.wire_id is 'of the invoice, the credit or the wallet';
+create trigger remittance_line_append_only before update or delete or truncate on remittance_line
+    for each statement execute function append_only();
+
+-- Charges that were set by hand, as lists: of a draft, or of an account, whose next invoice takes them.
+create table miscellaneous_charges (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    account bigint references account,
+    invoice bigint references invoice on delete cascade,
+    items text not null,
+    updated_at timestamptz not null,
+    check (account is not null or invoice is not null)
+);
+create unique index miscellaneous_charges_waiting on miscellaneous_charges (account) where invoice is null;
+create unique index miscellaneous_charges_own on miscellaneous_charges (invoice) where account is null;
+create index miscellaneous_charges_invoice on miscellaneous_charges (invoice);
+comment on column miscellaneous_charges.account is 'whose next invoice takes them, or has taken them; null: given to the invoice itself';
+
+-- The lines of custom invoices, as they were set by hand.
+create table custom_invoice (
+    invoice bigint primary key references invoice on delete cascade,
+    workspace int not null references workspace,
+    items text not null
+);
+
 -- walls ------------------------------------------------------------------------------------------------------------
 
 -- Requests on behalf of a workspace run as bursar_api, which sees that workspace's rows and no others, whatever a
@@ -1323,6 +1505,6 @@ end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
-revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, charge, feature_entry, invoice_document,
-    credit_note from bursar_api;
+revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, credit_entry, charge, feature_entry, invoice_document,
+    credit_note, invoice_payment, remittance_line from bursar_api;
 revoke insert, delete on workspace from bursar_api;

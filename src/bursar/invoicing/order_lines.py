@@ -1,0 +1,120 @@
+"""The lines of an order: what is bought, how often, and what that costs. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import msgspec
+
+from bursar.catalog.definitions import EntitlementCard, FeeCard
+from bursar.catalog.plans import PlanVersion
+from bursar.core.decimals import plain, show, to_scale
+from bursar.invoicing.document import FeeTerms, Line, OrderTerms, PriceVersion
+from bursar.invoicing.model import Content
+from bursar.invoicing.pricing import card_bounds, charge, slab_line, sum_formula
+from bursar.purchases.order_model import Goods, Topup
+from bursar.rating.rate import line, rounding_formula
+
+_ZERO, _ONE = Decimal(0), Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOrder:
+    """What is bought of a PURCHASE plan, in a currency."""
+
+    plan: PlanVersion
+    goods: Goods
+    currency: str
+    exponent: int
+    names: Mapping[str, str]
+    """What invoices call the plan's add-ons and features, by their ids."""
+
+    def content(self) -> Content:
+        """The lines: fees, then entitlements, each in the plan's order.
+
+        A card's price is that of all units that it grants at once, times how often it is bought.
+        """
+        details = self.plan.details
+        lines = [self._fee(number, card) for number, card in enumerate(details.fees, 1)]
+        lines += [self._entitlement(number, card) for number, card in enumerate(details.entitlements, len(lines) + 1)]
+        return _content(lines)
+
+    def _fee(self, number: int, card: FeeCard) -> Line:
+        rate = plain(card.in_currency(self.currency))
+        made = self._line(number, "FIXED_FEE_RATE_CARD", card, card.add_on_id, rate, f"fee {show(rate)}")
+        fee = FeeTerms(
+            add_on_id=card.add_on_id,
+            type="ONE_TIME",
+            invoice_timing="IN_ADVANCE" if card.in_advance else "IN_ARREARS",
+            rate=rate,
+            prorated=False,
+            cycle=0,
+            days=1,
+            of_days=1,
+        )
+        return msgspec.structs.replace(made, fee=fee)
+
+    def _entitlement(self, number: int, card: EntitlementCard) -> Line:
+        cost = charge(card, self.currency, card.units)
+        slabs = [slab_line(entry) for entry in cost.slabs]
+        text = sum_formula(slabs, [show(entry.amount) for entry in slabs], cost, cost.amount, self.exponent)
+        made = self._line(number, "BILLING_ENTITLEMENT_RATE_CARD", card, card.feature_id, cost.amount, text)
+        return msgspec.structs.replace(
+            made,
+            pricing_model=card.pricing_model,
+            quantity=plain(to_scale(card.units * self.goods.times(card.feature_id))),
+            slabs=slabs,
+            bounds=card_bounds(cost),
+        )
+
+    def _line(
+        self, number: int, kind: str, card: FeeCard | EntitlementCard, billable: str, price: Decimal, formula: str
+    ) -> Line:
+        plan = self.plan
+        version = PriceVersion(
+            price_plan_id=plan.id, price_plan_name=plan.name, version=plan.version, id=plan.version_id
+        )
+        terms = OrderTerms(billable_id=billable, times=plain(self.goods.times(billable)), price=plain(price))
+        made = _line(number, kind, card.display_name or self.names[billable], terms, self.exponent, formula)
+        return msgspec.structs.replace(made, name=card.name, tag=card.tag, price_version=version)
+
+
+def topup_content(topup: Topup, currency: str, exponent: int) -> Content:
+    """The one line of money for a wallet."""
+    text = f"{show(topup.amount)} {currency} for the wallet"
+    terms = OrderTerms(billable_id=None, times=_ONE, price=plain(topup.price))
+    return _content([_line(1, "WALLET_TOPUP", text, terms, exponent, f"price {show(topup.price)}")])
+
+
+def _line(number: int, kind: str, description: str, terms: OrderTerms, exponent: int, formula: str) -> Line:
+    cost = to_scale(terms.price * terms.times)
+    amount, rounding = line(cost, exponent)
+    if terms.times != 1:
+        formula += f", x {show(terms.times)} = {show(cost)}"
+    return Line(
+        number=number,
+        type=kind,  # type: ignore[arg-type]  # one of its names, by the callers above
+        name="wallet-topup",
+        description=description,
+        tag=None,
+        meter=None,
+        pricing_model=None,
+        quantity=None,
+        slabs=[],
+        bounds=None,
+        fee=None,
+        commitment=None,
+        price_version=None,
+        formula=formula + rounding_formula(cost, amount, exponent),
+        unrounded=plain(cost),
+        amount=plain(amount),
+        rounding=plain(rounding),
+        tax_rate=_ZERO,
+        tax=_ZERO,
+        order=terms,
+    )
+
+
+def _content(lines: list[Line]) -> Content:
+    total = plain(sum((entry.amount for entry in lines), _ZERO))
+    return Content(lines, total, total)

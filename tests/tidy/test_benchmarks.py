@@ -1,0 +1,27 @@
+"""What `make bench` can be asked for."""
+
+from pathlib import Path
+
+import pytest
+from benchmarks.__main__ import PARTS, asked
+
+
+def test_every_part_is_measured_unless_some_are_named() -> None:
+    assert asked([]) == (3, list(PARTS))
+    assert asked(["--rounds", "1", "reads", "bill_run", "reads"]) == (1, ["reads", "bill_run"])
+
+
+@pytest.mark.parametrize("arguments", [["raeds"], ["reads", "raeds"], ["--rounds", "0"], ["--rounds", "x"], ["--fast"]])
+def test_what_there_is_not_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        asked(arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "raeds" not in arguments or all(part in said.splitlines()[-1] for part in ("raeds", *PARTS))
+
+
+def test_every_benchmark_is_a_part() -> None:
+    """A module with a `measure` of its own is found by its name or that of its part."""
+    folder = Path(__file__).parents[2] / "benchmarks"
+    modules = {path.stem for path in folder.glob("*.py") if "\ndef measure(" in path.read_text().replace("async ", "")}
+    assert len(modules) == len(PARTS), modules
