@@ -46,10 +46,10 @@ def paid(rounds: int) -> dict[str, object]:
         return payments.measure(path, rounds)
 
 
-def carried(rounds: int) -> dict[str, object]:
+def carried(rounds: int, accounts: int = carrier.ACCOUNTS) -> dict[str, object]:
     """Requests at the carrier's door to a server of its own."""
     with folder() as path:
-        return carrier.measure(path, rounds)
+        return carrier.measure(path, rounds, accounts)
 
 
 def decided(rounds: int) -> dict[str, object]:
@@ -58,11 +58,13 @@ def decided(rounds: int) -> dict[str, object]:
         return entitled.measure(path, rounds)
 
 
+MILLION = 1_000_000
 PARTS: dict[str, Callable[[int], dict[str, object]]] = {
     "ingest": ingest.measure,
     "reads": read,
     "payments": paid,
     "carrier": carried,
+    "carrier_of_a_million": lambda rounds: carried(rounds, MILLION),
     "entitled_events": decided,
     "bill_run": billed,
 }

@@ -1,8 +1,10 @@
 """Fixtures: a real PostgreSQL, a running server, workspaces with their clients."""
 
 import asyncio
+import compileall
 import itertools
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ import uvicorn
 from togai_client.api_client import ApiClient
 from togai_client.configuration import Configuration
 
+import bursar
 from bursar.accounts.tokens import create_token
 from bursar.accounts.workspaces import caller_of, create_workspace, set_clock
 from bursar.core.caller import Caller
@@ -24,11 +27,18 @@ from bursar.runtime.server import application
 from tests.conformance import Plugin, recorded
 from tests.postgres import fresh_database, server_dsn
 
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients of our own servers, which speak no TLS: one that may have to reads a list of authorities first, each time
+for 60 ms."""
+
 _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Plugin())
+    if not hasattr(config, "workerinput"):
+        # Where the environment keeps Python from it, each of some hundred processes would compile them anew.
+        compileall.compile_dir(bursar.__path__[0], quiet=1)
     logs.configure()
 
 
@@ -111,7 +121,9 @@ class Server:
             token=token,
             name=name,
             caller=caller,
-            http=httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {token}"}, timeout=30),
+            http=httpx.Client(
+                base_url=self.url, headers={"authorization": f"Bearer {token}"}, timeout=30, verify=PLAIN
+            ),
             togai=ApiClient(configuration),
         )
         self.tenants.append(tenant)
@@ -157,7 +169,7 @@ def server(dsn: str) -> Iterator[Server]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(100)
     made = Server(dsn, f"http://127.0.0.1:{port}")
     yield made
     for tenant in made.tenants:

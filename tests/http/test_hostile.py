@@ -1,19 +1,23 @@
 """Input made to hurt: refused, or stored as the data that it is, at once, and without memory to pay for it."""
 
+import itertools
 import json
+import math
 import re
-import time
+import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from bursar.http.app import load_doors
 from bursar.http.door import Operation
 from tests.conftest import Server, Tenant
-from tests.http.test_walls import BODIES, bodies
+from tests.http.test_walls import BODIES, Two, bodies, furnish
 from tests.http.togai.catalog import card, expect, per_unit
 
 SOON = 0.05
@@ -81,47 +85,52 @@ def tenant(server: Server) -> Tenant:
     return server.workspace()
 
 
+@pytest.fixture(scope="module")
+def two(server: Server) -> Two:
+    return furnish(server)
+
+
+def soon(tenant: Tenant, send: Callable[[int], httpx.Response]) -> httpx.Response:
+    """The first answer of `send`, which is called with 0, 1 ...; one of them must have come at once.
+
+    Where the machine has more to do than this, at once is what ten plain requests take at the same moment.
+    """
+    first, least, limit = send(0), math.inf, SOON
+    for number in range(1, TRIES + 1):
+        answer = first if number == 1 else send(number)
+        assert answer.status_code < 500, answer.text
+        least = min(least, answer.elapsed.total_seconds())
+        if least < limit:
+            return first
+        plain = [tenant.http.get("/aliases").elapsed.total_seconds() for _ in range(3)]
+        limit = max(limit, 10 * statistics.median(plain))
+    raise AssertionError((first.request.url, least, limit))
+
+
 def path(operation: Operation) -> str:
     return re.sub(r"{\w+}", "x", operation.path)
 
 
-def post(tenant: Tenant, operation: Operation, content: bytes) -> tuple[int, float]:
-    """Status, and the least time of several tries."""
-    times = []
-    status = 0
-    for _ in range(TRIES):
-        began = time.perf_counter()
-        status = tenant.http.request(
-            operation.method, path(operation), content=content, headers={"content-type": "application/json"}
-        ).status_code
-        times.append(time.perf_counter() - began)
-        if times[-1] < SOON:
-            break
-    return status, min(times)
-
-
 @pytest.mark.parametrize("operation", WITH_BODY, ids=lambda operation: operation.id)
 def test_bombs_are_refused_at_once(tenant: Tenant, operation: Operation) -> None:
+    headers = {"content-type": "application/json"}
     for name, content in BOMBS.items():
-        status, seconds = post(tenant, operation, content)
-        assert 400 <= status < 500, (name, status)
-        assert seconds < SOON, (name, seconds)
+        answer = soon(
+            tenant,
+            lambda _, content=content: tenant.http.request(  # type: ignore[misc]
+                operation.method, path(operation), content=content, headers=headers
+            ),
+        )
+        assert 400 <= answer.status_code < 500, (name, answer.text)
 
 
-@pytest.mark.parametrize("where", ["/ingest", "/ingestBatch"])
+@pytest.mark.parametrize("where", ["/ingest", "/ingestBatch", "/entitled"])
 def test_bombs_of_events_are_refused_at_once(tenant: Tenant, where: str) -> None:
     wrapped = {name: b'{"event":' + content + b"}" for name, content in BOMBS.items()}
     wrapped |= {f"{name} in a list": b'{"events":[' + content + b"]}" for name, content in BOMBS.items()}
     for name, content in {**BOMBS, **wrapped}.items():
-        times = []
-        for _ in range(TRIES):
-            began = time.perf_counter()
-            status = tenant.http.post(where, content=content).status_code
-            times.append(time.perf_counter() - began)
-            if times[-1] < SOON:
-                break
-        assert 400 <= status < 500, (name, status)
-        assert min(times) < SOON, (name, times)
+        answer = soon(tenant, lambda _, content=content: tenant.http.post(where, content=content))  # type: ignore[misc]
+        assert 400 <= answer.status_code < 500, (name, answer.text)
 
 
 def memory() -> int:
@@ -142,20 +151,28 @@ def test_memory_is_flat(tenant: Tenant) -> None:
     assert memory() - before < 32 << 20
 
 
-def leaves(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where strings stand in a body."""
-    if isinstance(value, str):
+Place = tuple[Any, ...]
+"""Keys and indexes that lead to a value."""
+MARKER = "the number"
+OTHERS: tuple[Any, ...] = (None, True, 1, "1", [], {}, [[]], {"a": {"a": 1}})
+OPEN = {"address", "metadata", "dimensions", "usageMap"}
+"""Objects whose fields are the sender's."""
+
+
+def leaves(value: Any, kind: Any, at: Place = ()) -> Iterator[Place]:
+    """Where values of a kind stand in a body."""
+    if at and isinstance(value, kind) and not isinstance(value, bool):
         yield at
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         for key, item in value.items():
-            yield from leaves(item, (*at, key))
+            yield from leaves(item, kind, (*at, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from leaves(item, (*at, index))
+            yield from leaves(item, kind, (*at, index))
 
 
-def put(body: Any, at: tuple[Any, ...], text: str) -> Any:
-    """A copy of a body with a string in one place."""
+def put(body: Any, at: Place, text: Any) -> Any:
+    """A copy of a body with another value in one place."""
     copy = json.loads(json.dumps(body))
     inner = copy
     for step in at[:-1]:
@@ -171,26 +188,136 @@ SOUND: dict[str, Any] = {
         "id": "c", "name": "Customer", "primaryEmail": "c@example.com", "address": {"line1": "Street"},
         "account": {"id": "c", "name": "Account", "tags": ["a"], "metadata": {"k": "v"}},
     },
-    "createAlias": {"aliases": ["alias"]},
+    "createAlias": {"aliases": [{"value": "alias"}]},
     "createEventSchema": {
         "name": "schema", "description": "d", "attributes": [{"name": "a", "defaultUnit": "u"}],
         "dimensions": [{"name": "d"}], "filterFields": ["d"],
     },
     "createAddOn": {"name": "AddOn", "type": "FIXED_FEE"},
     "createToken": {"name": "token"},
+    "replaceEventSubscriptions": {"subscriptions": [{"event": "AccountLowThesholdReached", "url": "https://a.example"}]},
     "setClock": {"now": "2024-01-01T00:00:00Z"},
 }  # fmt: skip
+NUMBERS = (
+    DIGITS, f"-{DIGITS}", f"0.{DIGITS}", f"{DIGITS}.{DIGITS}", "1e512", "1e-512", "1e999999999", "-0", "-0.0", "1e0",
+    "NaN", "Infinity", "-1",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("operation", [o for o in WITH_BODY if o.id in SOUND], ids=lambda operation: operation.id)
-def test_strings_are_data_or_refused(tenant: Tenant, operation: Operation) -> None:
-    for at in leaves(SOUND[operation.id]):
+def fresh(body: Any, at: Place, number: int) -> Any:
+    """A copy of a body in which names and ids that must be new are so, except at `at`."""
+    copy = json.loads(json.dumps(body))
+    for key in ("id", "name"):
+        if isinstance(copy, dict) and key in copy and at != (key,):
+            copy[key] = f"{copy[key]}-{number}"
+    if isinstance(copy, dict) and "account" in copy and at != ("account", "id"):
+        copy["account"]["id"] += f"-{number}"
+    return copy
+
+
+numbers = itertools.count(1)
+
+BY_STATE = {"createFeature", "pricePlanMigration"}
+"""Operations that refuse their sound body for what there is already."""
+
+
+def sound(two: Two) -> dict[str, Any]:
+    """A body of each operation that the owner may send."""
+    dates = {"effectiveFrom": "2024-07-01", "effectiveUntil": "9999-01-01"}
+    rates = [{"usageMeterId": two.ids["usage_meter_id"], "slabRates": [{"order": 1, "rate": 2}]}]
+    return {
+        **SOUND,
+        **bodies(two.ids),
+        "addCurrencyToPricePlan": {"currency": "EUR", "usageRates": rates},
+        "setClock": {"now": "2024-06-11T00:00:00Z"},
+        "updatePricingSchedule": {"mode": "ASSOCIATE", "pricePlanId": two.ids["price_plan_id"], **dates},
+        "updatePricingScheduleBatch": {"edits": [{"mode": "DISASSOCIATE", **dates}]},
+        "updateWalletForAccount": {"status": "ACTIVE"},
+    }
+
+
+def test_sound_bodies_are_sound(two: Two) -> None:
+    """Or what is tried below would be refused for another reason."""
+    refused = {}
+    for operation in WITH_BODY:
+        body = sound(two)[operation.id]
+        answer = two.owner.http.request(
+            operation.method, two.path(operation.path, two.ids), json=fresh(body, (), next(numbers))
+        )
+        if not answer.is_success and operation.id not in BY_STATE:
+            refused[operation.id] = answer.text
+    assert not refused, "\n".join(f"{name}: {why}" for name, why in refused.items())
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=lambda operation: operation.id)
+def test_strings_are_data_or_refused(two: Two, operation: Operation) -> None:
+    """In every field of requests about objects that are there."""
+    where, body = two.path(operation.path, two.ids), sound(two)[operation.id]
+
+    def send(at: Place, text: str) -> httpx.Response:
+        return two.owner.http.request(operation.method, where, json=put(fresh(body, at, next(numbers)), at, text))
+
+    for at in leaves(body, str):
         for text in STRINGS:
-            answer = tenant.http.request(operation.method, path(operation), json=put(SOUND[operation.id], at, text))
-            assert answer.status_code < 500, (at, text, answer.text)
-            assert answer.elapsed.total_seconds() < 1, (at, text)
-            if answer.status_code >= 400:
-                assert json.loads(answer.text), (at, text)
+            answer = soon(two.owner, lambda _, at=at, text=text: send(at, text))  # type: ignore[misc]
+            assert answer.is_success or json.loads(answer.text), (at, text)
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=lambda operation: operation.id)
+def test_numbers_of_any_size_are_refused_or_exact(two: Two, operation: Operation) -> None:
+    """A number that is taken comes back as the same number, where it comes back."""
+    where, body = two.path(operation.path, two.ids), sound(two)[operation.id]
+
+    def send(at: Place, text: str) -> httpx.Response:
+        content = json.dumps(put(fresh(body, at, next(numbers)), at, MARKER)).replace(f'"{MARKER}"', text)
+        return two.owner.http.request(
+            operation.method, where, content=content, headers={"content-type": "application/json"}
+        )
+
+    for at in leaves(body, int | float):
+        for text in NUMBERS:
+            answer = soon(two.owner, lambda _, at=at, text=text: send(at, text))  # type: ignore[misc]
+            if answer.is_success:
+                assert abs(Decimal(text)) < 10**26, (at, text)
+                found = [
+                    value for name, value in _numbers(json.loads(answer.text, parse_float=Decimal)) if name == at[-1]
+                ]
+                assert not found or Decimal(text) in map(Decimal, found), (at, text, found)
+
+
+def _numbers(value: Any, name: object = None) -> Iterator[tuple[object, Any]]:
+    """The numbers of an answer, with the names of their fields."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _numbers(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _numbers(item, name)
+    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
+        yield name, value
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=lambda operation: operation.id)
+def test_fields_that_are_not_there_are_refused(two: Two, operation: Operation) -> None:
+    """At every level: nobody sets what the operation does not offer."""
+    where, body = two.path(operation.path, two.ids), sound(two)[operation.id]
+    for at in ((), *leaves(body, dict)):
+        if OPEN & set(at):
+            continue
+        answer = two.owner.http.request(operation.method, where, json=put(body, (*at, "workspace"), 1))
+        assert answer.status_code == 400, (at, answer.text)
+        assert "workspace" in answer.text, (at, answer.text)
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=lambda operation: operation.id)
+def test_values_of_another_type_are_refused_or_taken_as_they_are(two: Two, operation: Operation) -> None:
+    where, body = two.path(operation.path, two.ids), sound(two)[operation.id]
+    for at in leaves(body, str | int | float | dict | list):
+        for value in OTHERS:
+            answer = two.owner.http.request(
+                operation.method, where, json=put(fresh(body, at, next(numbers)), at, value)
+            )
+            assert answer.status_code < 500, (at, value, answer.text)
 
 
 def test_what_is_accepted_comes_back_as_it_was_sent(tenant: Tenant) -> None:
@@ -208,9 +335,13 @@ def test_cursors_and_sizes_are_refused_or_lead_nowhere(tenant: Tenant, operation
     fields = set(operation.query.__struct_encode_fields__)  # type: ignore[union-attr]
     for name in fields:
         for text in (*CURSORS, *SIZES, *STRINGS[:8]):
-            answer = tenant.http.request(operation.method, path(operation), params={name: text})
+            answer = soon(
+                tenant,
+                lambda _, name=name, text=text: tenant.http.request(  # type: ignore[misc]
+                    operation.method, path(operation), params={name: text}
+                ),
+            )
             assert answer.status_code in (200, 400, 404), (name, text, answer.text)
-            assert answer.elapsed.total_seconds() < 1, (name, text)
 
 
 def test_hostile_rules_are_refused_or_bounded(tenant: Tenant) -> None:
@@ -219,13 +350,19 @@ def test_hostile_rules_are_refused_or_bounded(tenant: Tenant) -> None:
     )
     expect(tenant.http.post("/event_schema/rules/activate"), 200)
     for number, logic in enumerate((*LOGIC, _deep(5_000))):
-        body = {
-            "name": f"rule{number}", "type": "COUNTER", "aggregation": "SUM", "eventSchemaName": "rules",
-            "computations": [{"computation": logic if isinstance(logic, str) else json.dumps(logic), "order": 1}],
-        }  # fmt: skip
-        answer = tenant.http.post("/usage_meters", json=body)
-        assert answer.status_code in (201, 400), answer.text
-        assert answer.elapsed.total_seconds() < 1
+        text = logic if isinstance(logic, str) else json.dumps(logic)
+        for part in ("computation", "matcher"):
+            body: dict[str, Any] = {
+                "type": "COUNTER", "aggregation": "SUM", "eventSchemaName": "rules",
+                "computations": [{"computation": "1", "order": 1, part: text}],
+            }  # fmt: skip
+            answer = soon(
+                tenant,
+                lambda turn, body=body, name=f"{part}{number}": tenant.http.post(  # type: ignore[misc]
+                    "/usage_meters", json={**body, "name": f"{name}-{turn}"}
+                ),
+            )
+            assert answer.status_code in (201, 400), answer.text
 
 
 def _deep(levels: int) -> str:

@@ -15,7 +15,7 @@ from bursar.core.caller import Caller
 from bursar.db import audit
 from bursar.db.database import Database
 from bursar.db.idempotency import KEPT, Attempt, KeyReused, Outcome, once, once_repeatable, purge
-from tests.conftest import Server, Tenant
+from tests.conftest import PLAIN, Server, Tenant
 from tests.http.togai.catalog import customer, event, expect, meter, schema
 
 TWINS = 100
@@ -46,7 +46,7 @@ def test_a_hundred_twins_have_one_effect_and_one_answer(tenant: Tenant) -> None:
     start = threading.Barrier(TWINS)
 
     def twin(_: int) -> tuple[int, str, str]:
-        with httpx.Client(headers=tenant.http.headers, timeout=30) as client:
+        with httpx.Client(headers=tenant.http.headers, timeout=30, verify=PLAIN) as client:
             start.wait()
             answer = client.post(
                 f"{tenant.url}/customers", json={"name": "Twin", "address": {}, **body("twin")}, headers={KEY: "twins"}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar.http.limits import BURST_SECONDS, Limiter
-from tests.conftest import Server, Tenant
+from tests.conftest import PLAIN, Server, Tenant
 from tests.http.togai.catalog import expect
 
 EIGHTHS = 8
@@ -68,7 +68,7 @@ def test_tokens_are_counted_apart_and_a_limit_of_its_own_comes_first() -> None:
 def narrow(server: Server) -> httpx.Client:
     tenant: Tenant = server.workspace()
     token = expect(tenant.http.post("/bursar/v1/tokens", json={"name": "narrow", "rateLimit": 60}), 201)["token"]
-    return httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {token}"})
+    return httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {token}"}, verify=PLAIN)
 
 
 @pytest.mark.parametrize(

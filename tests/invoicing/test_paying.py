@@ -20,8 +20,9 @@ from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
 from bursar.ledger.watch import State, Thresholds, step
 
-PROCESSES = 4
 COUNT = 60
+ENDLESS = 10**6
+"""Payments of those who are killed: they are at it when the kill comes, however late."""
 LOW, HIGH = Decimal(-30), Decimal(30)
 
 
@@ -36,8 +37,8 @@ async def account(db: Database, caller: Caller, name: str) -> tuple[int, int]:
         return key, await connection.fetchval("select yeti_id from account where key = $1", key)
 
 
-async def payer(dsn: str, caller: Caller, seed: int, accounts: list[int]) -> Process:
-    arguments = [dsn, str(caller.workspace), str(seed), str(COUNT), *map(str, accounts)]
+async def payer(dsn: str, caller: Caller, seed: int, accounts: list[int], count: int) -> Process:
+    arguments = [dsn, str(caller.workspace), str(seed), str(count), *map(str, accounts)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -48,7 +49,7 @@ async def payer(dsn: str, caller: Caller, seed: int, accounts: list[int]) -> Pro
         cwd=Path(__file__).parents[2],
     )
     assert process.stdout is not None
-    assert await asyncio.wait_for(process.stdout.readline(), 60) == b"ready\n"
+    assert await asyncio.wait_for(process.stdout.readline(), 120) == b"ready\n"
     return process
 
 
@@ -58,7 +59,7 @@ async def run(process: Process, kill_after: int | None) -> list[tuple[int, int, 
     assert process.stdout is not None
     process.stdin.write(b"go\n")
     done = []
-    while line := await asyncio.wait_for(process.stdout.readline(), 60):
+    while line := await asyncio.wait_for(process.stdout.readline(), 120):
         number, one, amount = line.decode().split()
         done.append((int(number), int(one), Decimal(amount)))
         if len(done) == kill_after:
@@ -70,8 +71,10 @@ async def run(process: Process, kill_after: int | None) -> list[tuple[int, int, 
 async def test_sixteen_writers_and_kills(dsn: str, database: Database, caller: Caller) -> None:
     hot, other = await account(database, caller, "hot"), await account(database, caller, "other")
     choice = [hot[1], hot[1], hot[1], other[1]]
-    processes = await asyncio.gather(*(payer(dsn, caller, seed, choice) for seed in range(PROCESSES)))
     kills = [None, 10, None, 25]
+    processes = await asyncio.gather(
+        *(payer(dsn, caller, seed, choice, COUNT if kill is None else ENDLESS) for seed, kill in enumerate(kills))
+    )
     said = [
         entry
         for done in await asyncio.gather(*(run(one, kill) for one, kill in zip(processes, kills, strict=True)))

@@ -1,5 +1,7 @@
 """The program as a user runs it: `bursar serve` in a process of its own, and commands beside it."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -13,20 +15,35 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+from bursar.runtime.cli import main
 
 TOKEN = "test-token-of-the-first-start"
 BURSAR = [sys.executable, "-m", "bursar.runtime.cli"]
 
 
+def outcome(*arguments: str) -> tuple[object, str, str]:
+    """What a command exits with and says, run in this process: starting Python anew takes longer than most of them."""
+    out, err = io.StringIO(), io.StringIO()
+    with patch.object(sys, "argv", ["bursar", *arguments]):
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                main()
+        except SystemExit as ended:
+            return ended.code, out.getvalue(), err.getvalue()
+    raise AssertionError("a command ends by exiting")
+
+
 def command(*arguments: str, status: int = 0) -> Any:
     """The JSON that a command prints."""
-    done = subprocess.run([*BURSAR, *arguments, "--json"], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == status, (arguments, done.returncode, done.stdout, done.stderr)
-    return json.loads(done.stdout) if done.stdout else done.stderr
+    code, out, err = outcome(*arguments, "--json")
+    assert code == status, (arguments, code, out, err)
+    return json.loads(out) if out else err
 
 
 class Program:
-    """A running `bursar serve`."""
+    """A running `bursar serve`, of one server process where the options do not ask for more."""
 
     def __init__(
         self,
@@ -38,6 +55,8 @@ class Program:
         environment = {key: value for key, value in environment.items() if key not in ("BURSAR_TOKEN", "DATABASE_URL")}
         if token is not None:
             environment["BURSAR_TOKEN"] = token
+        if "--workers" not in options:
+            options = (*options, "--workers", "1")
         self.process = subprocess.Popen(
             [*BURSAR, "serve", "--port", "0", "--data-dir", str(folder), *options],
             stdout=subprocess.PIPE,

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
 import urllib.error
@@ -18,6 +19,8 @@ from tests.postgres import open_folder
 from tests.runtime.program import Program, command, postmaster, program
 from tests.runtime.test_kill import prepare
 
+STANDSTILL = float(os.environ.get("BURSAR_STANDSTILL", "0"))
+"""Seconds for which PostgreSQL hangs at least; never shorter than it takes to ask for everything twice."""
 LIMIT = 5.0
 """Seconds within which every request ends, whatever PostgreSQL does."""
 
@@ -78,13 +81,19 @@ REQUESTS: list[tuple[str, str, Any]] = [
 
 
 def test_a_hung_postgres_is_503_in_time_and_heals_by_itself() -> None:
-    with open_folder() as folder, program(folder) as running:
+    with open_folder() as folder, open_folder() as power_cut, program(folder) as running:
         token = prepare(running, folder)
         for request in REQUESTS:
             if request[0] == "GET":
                 assert outcome(running, token, *request)[0] == 200
+        kept = [event(f"kept-{n}") for n in range(50)]
+        assert outcome(running, token, "POST", "/ingestBatch", {"events": kept})[0] == 200
         with hung(folder):
-            for _ in range(2):
+            until = time.monotonic() + STANDSTILL
+            subprocess.run(["cp", "-a", f"{folder}/.", power_cut], check=True)
+            rounds = 0
+            while rounds < 2 or time.monotonic() < until:
+                rounds += 1
                 with ThreadPoolExecutor(len(REQUESTS)) as pool:
                     answers = list(pool.map(lambda request: outcome(running, token, *request), REQUESTS))
                 results = {
@@ -100,8 +109,15 @@ def test_a_hung_postgres_is_503_in_time_and_heals_by_itself() -> None:
                 assert time.monotonic() < deadline, request
                 time.sleep(0.1)
         balance = running.call("GET", "/bursar/v1/ingest/balance", token=token)
-        assert balance["metered"] == 200, "once, although it was sent again"
+        assert balance["metered"] == len(kept) + 200, "once, although it was sent again"
         assert command("verify", "--data-dir", str(folder))["holds"] is True
+        # What lay on disk while everything stood still is what a power cut would have left.
+        for lock in (power_cut / "postgresql" / "postmaster.pid", *(power_cut / "run").glob(".s.*")):
+            lock.unlink()  # they name processes that would be gone
+        with program(power_cut) as again:
+            balance = again.call("GET", "/bursar/v1/ingest/balance", token=token)
+            assert balance["metered"] == len(kept), "what was acknowledged, and no more"
+            assert command("verify", "--data-dir", str(power_cut))["holds"] is True
 
 
 @pytest.mark.parametrize("connections", [8])

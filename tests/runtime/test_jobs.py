@@ -60,14 +60,20 @@ async def test_killed_workers_leave_every_account_moved_once(dsn: str, database:
             await associate(connection, caller, begin)
         job = await ask_migration(connection, caller, Migration(one.id, 1, two.id, None, MigrationMode.NEXT_CYCLE))
     left = ACCOUNTS
-    for _ in range(KILLS):
-        worker = subprocess.Popen([sys.executable, "-m", "tests.runtime.test_jobs", dsn])
-        deadline = time.monotonic() + 30
-        while await count_left(database, caller, job.id) > left - SEEN_BEFORE_KILL:
-            assert time.monotonic() < deadline, "the worker does nothing"
-            await asyncio.sleep(0.002)
-        os.kill(worker.pid, signal.SIGKILL)
-        worker.wait()
+    for number in range(1, KILLS + 1):
+        async with database.transaction(None) as holder:
+            # The worker comes no further than here.
+            await holder.execute(
+                "select from account where workspace = $1 and togai_id = $2 for update",
+                caller.workspace, f"account-{number * ACCOUNTS // (KILLS + 1)}",
+            )  # fmt: skip
+            worker = subprocess.Popen([sys.executable, "-m", "tests.runtime.test_jobs", dsn])
+            deadline = time.monotonic() + 120
+            while await count_left(database, caller, job.id) > left - SEEN_BEFORE_KILL:
+                assert time.monotonic() < deadline, "the worker does nothing"
+                await asyncio.sleep(0.002)
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.wait()
         left = await count_left(database, caller, job.id)
     assert 0 < left < ACCOUNTS, "killed in the middle"
     assert await asyncio.gather(*(run_jobs(database, datetime.now(UTC)) for _ in range(2))) == [0, 0]

@@ -18,7 +18,7 @@ from tests.http.yeti.carrier import contractor, document, get, make, send
 from tests.notify.receivers import Post, hearing
 
 CLOCK = datetime(2026, 1, 2, 12, 46, tzinfo=UTC)
-PATIENCE = 20.0
+PATIENCE = 100.0
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Starting, stopping, killing and commanding the program."""
 
+import json
 import os
 import re
 import signal
@@ -13,12 +14,12 @@ from typing import Any
 import pytest
 import typer
 
-from bursar.runtime.cli import MODULES
+from bursar.runtime.cli import MODULES, main
 from bursar.runtime.cli import program as command_line
 from bursar.runtime.datadir import DataDir, DataDirRefused
 from bursar.runtime.postgres import Cluster
 from tests.postgres import open_folder
-from tests.runtime.program import BURSAR, TOKEN, Program, alive, command, postmaster, program
+from tests.runtime.program import BURSAR, TOKEN, Program, alive, command, outcome, postmaster, program
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_a_server_through_its_life() -> None:
 
 
 def _live(folder: Path) -> None:
-    with program(folder) as running:
+    with program(folder, "--workers", "2") as running:
         assert running.call("GET", "/livez") == {"status": "alive"}
         assert running.call("GET", "/readyz") == {"status": "ready"}
         assert "version" in running.call("GET", "/version")
@@ -49,8 +50,9 @@ def _live(folder: Path) -> None:
         assert second.returncode == 2
         assert str(folder) in second.stderr
         assert len(second.stderr.strip().splitlines()) == 1
-        # Commands work beside it.
-        made = command("workspace", "create", "trial", "--sandbox", "--currency", "EUR", "--data-dir", str(folder))
+        # Commands work beside it, as processes of their own.
+        create = ["workspace", "create", "trial", "--sandbox", "--currency", "EUR", "--data-dir", str(folder), "--json"]
+        made = json.loads(subprocess.run([*BURSAR, *create], capture_output=True, check=True).stdout)
         assert (made["name"], made["sandbox"], made["currency"]) == ("trial", True, "EUR")
         token = command("token", "create", "--workspace", "trial", "--name", "ci", "--data-dir", str(folder))["token"]
         assert running.call("GET", "/customers", token=token)["data"] == []
@@ -116,7 +118,7 @@ def test_what_ends_unexpectedly_is_started_again(folder: Path) -> None:
         for victim in (*_children(running.process.pid), postmaster(folder)):
             if alive(victim):
                 os.kill(victim, signal.SIGKILL)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 100
             while True:
                 try:
                     running.call("GET", "/customers")
@@ -196,7 +198,14 @@ def test_a_long_path_gets_its_socket_elsewhere() -> None:
     ],
 )  # fmt: skip
 def test_bad_arguments_are_one_line(arguments: tuple[str, ...]) -> None:
-    done = subprocess.run([*BURSAR, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    code, _, err = outcome(*arguments)
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    assert err.startswith("bursar: ")
+
+
+def test_bad_arguments_of_a_process_are_one_line() -> None:
+    done = subprocess.run([*BURSAR, "serve", "--port", "x"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("bursar: ")
@@ -228,10 +237,24 @@ def test_a_command_is_found_without_the_modules_of_others() -> None:
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_every_command_has_an_example_and_json(arguments: tuple[str, ...]) -> None:
-    done = subprocess.run([*BURSAR, *arguments, "--help"], capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0
-    assert "Example: bursar" in done.stdout
-    assert "--json" in done.stdout
+    code, out, _ = outcome(*arguments, "--help")
+    assert code == 0
+    assert "Example: bursar" in out
+    assert "--json" in out
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_what_a_command_does_not_take_is_one_line(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong in (["--nonsense"], ["a"] * 6):
+        monkeypatch.setattr("sys.argv", ["bursar", *arguments, *wrong])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("bursar: ")
+        assert " ".join(arguments) in line
 
 
 def test_a_taken_port_is_one_line(folder: Path) -> None:

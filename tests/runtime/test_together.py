@@ -1,85 +1,55 @@
-"""Several server processes on one port: the same ids through all of them count once."""
+"""Transports that send what belongs together at once."""
 
-import json
-import random
-import threading
-import urllib.request
-from pathlib import Path
+import asyncio
+import os
 
-from tests.postgres import open_folder
-from tests.runtime.program import TOKEN, Program, command, program
-from tests.runtime.test_kill import prepare
+import uvicorn
+from starlette.responses import Response
 
-SENDERS = 6
-BATCHES = 8
-BATCH = 250
-TWINS = 60
+from bursar.runtime.together import Protocol, Together
+
+BODY = os.urandom(3_000_000)
 
 
-def test_the_same_ids_through_several_processes_count_once() -> None:
-    with open_folder() as folder, program(folder, "--workers", "3") as running:
-        token = prepare(running, Path(folder))
-        ids = [f"e{number}" for number in range(BATCHES * BATCH)]
-        failures: list[BaseException] = []
+async def test_what_is_written_before_the_end_arrives_in_order() -> None:
+    ends: list[int] = []
 
-        def send(seed: int) -> None:
-            order = ids[:]
-            random.Random(seed).shuffle(order)
-            try:
-                for start in range(0, len(order), BATCH):
-                    _send(running, token, order[start : start + BATCH])
-            except BaseException as error:
-                failures.append(error)
-                raise
+    class Talker(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            together = Together(transport)
+            for part in (b"head ", b"body ", BODY):
+                together.write(part)
+            assert transport.get_write_buffer_size() == 0
+            asyncio.get_running_loop().call_soon(self._end, together)
 
-        senders = [threading.Thread(target=send, args=(seed,)) for seed in range(SENDERS)]
-        for sender in senders:
-            sender.start()
-        for sender in senders:
-            sender.join(60)
-        assert not failures
-        balance = running.call("GET", "/bursar/v1/ingest/balance", token=token)
-        assert balance["metered"] == len(ids)
-        assert balance["duplicate"] == (SENDERS - 1) * len(ids)
-        assert command("verify", "--data-dir", str(folder))["holds"] is True
+        def _end(self, together: Together) -> None:
+            together.write(b" tail")
+            together.close()
+            ends.append(1)
+
+    server = await asyncio.get_running_loop().create_server(Talker, "127.0.0.1", 0)
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        assert await reader.read(-1) == b"head body " + BODY + b" tail"
+        writer.close()
+    assert ends == [1]
 
 
-def _send(running: Program, token: str, ids: list[str]) -> None:
-    events = [
-        {
-            "schemaName": "call",
-            "id": event_id,
-            "timestamp": "2024-05-01T10:00:00Z",
-            "accountId": "acme",
-            "attributes": [{"name": "units", "value": "1"}],
-            "dimensions": {},
-        }
-        for event_id in ids
-    ]
-    running.call("POST", "/ingestBatch", {"events": events}, token=token)
-
-
-def test_twins_through_several_processes_have_one_effect_and_one_answer() -> None:
-    with open_folder() as folder, program(folder, "--workers", "3") as running:
-        start = threading.Barrier(TWINS)
-        answers: list[str] = []
-
-        def twin() -> None:
-            start.wait()
-            request = urllib.request.Request(
-                running.url + "/bursar/v1/tokens",
-                json.dumps({"name": "twin"}).encode(),
-                {"authorization": f"Bearer {TOKEN}", "idempotency-key": "twins"},
-            )
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                answers.append(answer.read().decode())
-
-        twins = [threading.Thread(target=twin) for _ in range(TWINS)]
-        for thread in twins:
-            thread.start()
-        for thread in twins:
-            thread.join(30)
-        assert len(answers) == TWINS
-        assert len(set(answers)) == 1
-        listed = running.call("GET", "/bursar/v1/tokens")["tokens"]
-        assert [token["name"] for token in listed].count("twin") == 1
+async def test_a_server_answers_over_them() -> None:
+    config = uvicorn.Config(Response(BODY), port=0, http=Protocol, lifespan="off", log_level="warning")
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    host, port = server.servers[0].sockets[0].getsockname()
+    reader, writer = await asyncio.open_connection(host, port)
+    for last in (b"keep-alive", b"close"):
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: " + last + b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(len(BODY)) == BODY
+    assert await reader.read(1) == b""
+    writer.close()
+    server.should_exit = True
+    await task

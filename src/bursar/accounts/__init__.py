@@ -17,6 +17,7 @@ OWNS: tuple[str, ...] = (
     "account",
     "account_profile",
     "account_terms",
+    "account_count",
     "account_name",
     "alias",
     "account_calendar",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 
@@ -205,14 +204,6 @@ async def portal_by_config(db: Database, config: Config) -> Portal | None:
     return replace(
         found, account_ids=tuple(config.account_ids), networks=networks_of(config.allowed_ips), config=config
     )
-
-
-async def accounts_shown(connection: Connection, portal: Portal) -> dict[int, UUID]:
-    """The accounts that a portal shows now: the uuid of each number."""
-    rows = await connection.fetch(
-        queries.accounts_shown, portal.workspace.key, portal.customer, list(portal.account_ids)
-    )
-    return {row["number"]: row["uuid"] for row in rows}
 
 
 async def _check(

@@ -53,13 +53,6 @@ where a.workspace = $1 and a.customer = $2 and a.yeti_id = any($3::bigint[]) and
 update api_access set account_ids = array_remove(account_ids, $2), updated_at = $3
 where workspace = $1 and $2 = any(account_ids) and cardinality(array_remove(account_ids, $2)) > 0;
 
--- name: accounts_shown
--- The accounts that a customer's login shows: those of the numbers, or all.
-select a.yeti_id as number, t.uuid from account a join account_terms t on t.account = a.key
-where a.workspace = $1 and a.customer = $2 and t.hidden_at is null
-    and (cardinality($3::bigint[]) = 0 or a.yeti_id = any($3::bigint[]))
-order by a.key;
-
 -- name: portal_by_login
 -- Whom a login opens, before a workspace is known.
 select x.subject, x.password_hash, x.yeti_id as access_number, x.account_ids, x.allowed_ips, c.key as customer_key,

@@ -4,20 +4,22 @@ The same rows as the accounts of `service`. A carrier deletes an account by hidi
 other; no posting, event or document goes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
 from bursar.accounts import gate, service
 from bursar.accounts.api_accesses import forget_account
-from bursar.accounts.terms_rules import DEFAULTS, MISSING, TAKEN, Facts, check_terms, next_invoice
+from bursar.accounts.terms_rules import DEFAULTS, TAKEN, Facts, check_terms, next_invoice
 from bursar.core.caller import Caller
-from bursar.core.errors import NotFound, Rejected, Unavailable
+from bursar.core.errors import BursarError, NotFound, Rejected, Unavailable
 from bursar.core.ids import draw
 from bursar.db import audit
 from bursar.db.database import Connection, Row
-from bursar.db.queries import Queries
+from bursar.db.grouping import Grouped
+from bursar.db.queries import Queries, numbers
 from bursar.notify import outbox
 
 queries = Queries("bursar.accounts", "terms.sql")
@@ -31,30 +33,103 @@ _STORED = (
     "termination_capacity", "total_capacity", "send_invoices_to", "invoice_period_id",
 )  # fmt: skip
 """What the table of terms holds, in the order of its columns, beside its uuid and what follows from the period."""
+_LISTS = ("send_balance_notifications_to", "send_invoices_to")
 
 
-async def create_agreed(connection: Connection, caller: Caller, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A new account of the values `given`; returns all values with `id`, its number, and `key`.
+Agreed = dict[str, Any]
+"""All values of an account, with `id`, its number, and `key`."""
 
-    Its id at the other door is the text of the number. Without a currency it has the workspace's. Raises `Rejected`.
+
+async def create_agreed(connection: Connection, caller: Caller, given: Mapping[str, Any]) -> Agreed:
+    """A new account of the values `given`; its id at the other door is the text of its number.
+
+    Without a currency it has the workspace's. Raises `Rejected`.
     """
-    values = {**DEFAULTS, "currency": caller.currency, **given}
-    facts = await _facts(connection, caller, values, None)
-    await _keep(connection, caller, facts)
-    number = await _number(connection, caller)
-    next_at, next_type = next_invoice(values, None, caller.now)
-    try:
-        row = await connection.fetchrow(
-            queries.insert_agreed, caller.workspace, facts["contractor"], number, draw("account"), values["currency"],
-            values["timezone"], caller.wall, values["name"], draw("alias"), values["uuid"],
-            *(values[field] for field in _STORED), next_at, next_type, values["invoice_template"],
-        )  # fmt: skip
-    except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError) as error:
-        raise _clash(error) from None
-    assert row is not None
-    await _thresholds(connection, caller, row["account"], values, DEFAULTS)
-    await audit.record(connection, caller, "create", "account", str(number))
-    return {**values, "id": number, "key": row["account"], "uuid": row["uuid"]}
+    (outcome,) = await create_all_agreed(connection, [(caller, given)])
+    if isinstance(outcome, BursarError):
+        raise outcome
+    return outcome
+
+
+async def create_all_agreed(
+    connection: Connection, wanted: Sequence[tuple[Caller, Mapping[str, Any]]]
+) -> list[Agreed | BursarError]:
+    """New accounts of one workspace, one after the other, with as many statements as for one.
+
+    Each has its outcome: an account, or `Rejected`. Raises what undoes all of them: of one alone `Rejected` or
+    `Unavailable`.
+    """
+    caller = wanted[0][0]
+    every = [{**DEFAULTS, "currency": one.currency, **given} for one, given in wanted]
+    rows = await _facts(connection, caller, every, None)
+    seen: dict[str, set[Any]] = {field: set() for field in _UNIQUE}
+    outcomes: list[Agreed | BursarError | None] = []
+    for values, row in zip(every, rows, strict=True):
+        problems = check_terms(values, _known(row, values, seen), None)
+        outcomes.append(Rejected(problems) if problems else None)
+        if not problems:
+            for field in _UNIQUE:
+                seen[field] |= {values[field]} - {None}
+    sound = [place for place, outcome in enumerate(outcomes) if outcome is None]
+    if sound:
+        new = [_New(wanted[place][0], every[place], rows[place]["contractor"]) for place in sound]
+        try:
+            made = await _insert(connection, caller, new)
+        except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError) as error:
+            if len(wanted) > 1:
+                raise
+            raise _clash(error) from None
+        for place, agreed in zip(sound, made, strict=True):
+            outcomes[place] = agreed
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """An account that may be made: who asked for it, its values and the key of its customer."""
+
+    caller: Caller
+    values: Mapping[str, Any]
+    customer: int
+
+
+async def _insert(connection: Connection, caller: Caller, new: Sequence[_New]) -> list[Agreed]:
+    """Accounts as rows, with what is to be looked at and their audit rows."""
+    drawn = await _numbers(connection, caller, len(new))
+    following = [next_invoice(one.values, None, one.caller.now) for one in new]
+    columns = {field: [one.values[field] for one in new] for field in DEFAULTS}
+    rows = await connection.fetch(
+        queries.insert_agreed, caller.workspace, caller.wall, numbers(one.customer for one in new), numbers(drawn),
+        [draw("account") for _ in new], columns["currency"], columns["timezone"], columns["name"],
+        [draw("alias") for _ in new], columns["uuid"], *(_array(field, columns[field]) for field in _STORED),
+        [at for at, _ in following], numbers(None if kind is None else int(kind) for _, kind in following),
+        numbers(columns["invoice_template"]),
+    )  # fmt: skip
+    by_number = {row["number"]: row for row in rows}
+    made = [
+        {**one.values, "id": number, "key": by_number[number]["account"], "uuid": by_number[number]["uuid"]}
+        for one, number in zip(new, drawn, strict=True)
+    ]
+    watched = [agreed["key"] for agreed in made if _differ(agreed, DEFAULTS)]
+    await _look_at(connection, caller, watched)
+    await audit.record_all(
+        connection, [(one.caller, "create", "account", str(a["id"]), {}) for one, a in zip(new, made, strict=True)]
+    )
+    return made
+
+
+def _array(field: str, values: Sequence[Any]) -> Any:
+    """A column as the statement takes it: numbers in one text, lists of numbers each in its own."""
+    if field in _LISTS:
+        return [None if value is None else numbers(value) for value in values]
+    return numbers(values)
+
+
+class NewAccounts(Grouped[Mapping[str, Any], Agreed]):
+    """The accounts that one process makes, those that come at once in one transaction."""
+
+    def __init__(self) -> None:
+        super().__init__(create_all_agreed)
 
 
 async def update_agreed(
@@ -71,9 +146,10 @@ async def update_agreed(
         raise NotFound("account", str(number))
     before = dict(row)
     values = {**{field: before[field] for field in DEFAULTS}, **given}
-    facts = await _facts(connection, caller, values, before)
-    if values["contractor"] != before["contractor"]:
-        await _keep(connection, caller, facts)
+    (facts,) = await _facts(connection, caller, [values], before)
+    problems = check_terms(values, _known(facts, values, {}), before)
+    if problems:
+        raise Rejected(problems)
     next_at, next_type = next_invoice(values, before, caller.now)
     try:
         await connection.execute(
@@ -83,7 +159,8 @@ async def update_agreed(
         )  # fmt: skip
     except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError) as error:
         raise _clash(error) from None
-    await _thresholds(connection, caller, before["key"], values, before)
+    if _differ(values, before):
+        await _look_at(connection, caller, [before["key"]])
     await audit.record(connection, caller, "update", "account", before["togai_id"])
     return before
 
@@ -107,52 +184,51 @@ async def find_agreed(connection: Connection, caller: Caller, number: int) -> Ro
 
 
 async def _facts(
-    connection: Connection, caller: Caller, values: Mapping[str, Any], before: Mapping[str, Any] | None
-) -> Row:
-    """What decides on values. Keeps those that are unique from others; raises `Rejected` for all that is wrong."""
-    changed = [f for f in _UNIQUE if values[f] is not None and (before is None or before[f] != values[f])]
-    if changed:
-        held = [f"account {field} {values[field]}" for field in changed]
+    connection: Connection, caller: Caller, every: Sequence[Mapping[str, Any]], before: Mapping[str, Any] | None
+) -> list[Row]:
+    """What decides on values, for each; all of it is kept as it is until the transaction ends."""
+    held = [
+        f"account {field} {values[field]}"
+        for values in every
+        for field in _UNIQUE
+        if values[field] is not None and (before is None or before[field] != values[field])
+    ]
+    if held:
         await connection.execute(queries.hold_terms, caller.workspace, held)
-    row = await connection.fetchrow(
-        queries.facts_of_terms, caller.workspace, values["contractor"], values["name"], values["external_id"],
-        values["uuid"], values["currency"], None if before is None else before["key"],
+    contractors = [values["contractor"] for values in every]
+    if before is None or contractors != [before["contractor"]]:
+        await connection.execute(queries.keep_contractors, caller.workspace, contractors)
+    # A statement after those: it sees what was done while they waited.
+    return await connection.fetch(
+        queries.facts_of_terms, caller.workspace, contractors, [values["name"] for values in every],
+        [values["external_id"] for values in every], [values["uuid"] for values in every],
+        [values["currency"] for values in every], None if before is None else before["key"],
     )  # fmt: skip
-    assert row is not None
-    facts = Facts(
-        row["contractor"] is not None,
-        bool(row["archived"]),
-        row["currency"],
-        row["name"],
-        row["external_id"],
-        row["uuid"],
-    )
-    problems = check_terms(values, facts, None if before is None else dict(before))
-    if problems:
-        raise Rejected(problems)
-    return row
 
 
-async def _thresholds(
-    connection: Connection, caller: Caller, account: int, values: Mapping[str, Any], before: Mapping[str, Any]
-) -> None:
-    """Have the balance looked at, soon, where its thresholds have changed."""
-    if any(values[field] != before[field] for field in ("balance_low_threshold", "balance_high_threshold")):
-        await outbox.add(connection, caller.workspace, caller.wall, [(THRESHOLDS, {"account": account})])
+def _known(row: Row, values: Mapping[str, Any], seen: Mapping[str, Container[Any]]) -> Facts:
+    """What is known of values; `seen` are unique ones of accounts that are made before, in the same transaction."""
+    taken = {field: row[field] or values[field] in seen.get(field, ()) for field in _UNIQUE}
+    return Facts(row["contractor"] is not None, row["archived"], row["currency"], **taken)
 
 
-async def _keep(connection: Connection, caller: Caller, facts: Row) -> None:
-    """Keep the contractor as it is until the transaction ends."""
-    if await connection.fetchval(queries.keep_contractor, caller.workspace, facts["contractor"]) is None:
-        raise Rejected([("contractor", MISSING)])
+def _differ(values: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether thresholds of the balance are others than before."""
+    return any(values[field] != before[field] for field in ("balance_low_threshold", "balance_high_threshold"))
 
 
-async def _number(connection: Connection, caller: Caller) -> int:
-    while True:
-        row = await connection.fetchrow(queries.draw_account_number, caller.workspace)
-        assert row is not None
-        if not row["taken"]:
-            return int(row["number"])
+async def _look_at(connection: Connection, caller: Caller, accounts: Sequence[int]) -> None:
+    """Have balances looked at, soon: their thresholds have changed."""
+    await outbox.add(connection, caller.workspace, caller.wall, [(THRESHOLDS, {"account": key}) for key in accounts])
+
+
+async def _numbers(connection: Connection, caller: Caller, count: int) -> list[int]:
+    """So many numbers for new accounts."""
+    drawn: list[int] = []
+    while len(drawn) < count:
+        rows = await connection.fetch(queries.draw_account_numbers, caller.workspace, count - len(drawn))
+        drawn += [row["number"] for row in rows]
+    return drawn
 
 
 def _clash(error: asyncpg.PostgresError) -> Exception:

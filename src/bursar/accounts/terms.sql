@@ -3,47 +3,70 @@
 select pg_advisory_xact_lock(7215004, place)
 from (select distinct hashtext($1::int || ' ' || value) as place from unnest($2::text[]) as v (value) order by 1) as p;
 
+-- name: keep_contractors
+-- Keep customers, by number, from being archived or hidden while accounts are made for them or moved to them.
+select key from customer where workspace = $1 and yeti_id = any ($2::bigint[]) and hidden_at is null
+order by key for share;
+
 -- name: facts_of_terms
--- What decides on an account that is made ($7 null) or changed: its contractor, who has its unique values, its currency.
-select c.key as contractor, c.togai_id as customer_id, c.status = 'ARCHIVED' as archived,
+-- What decides on accounts that are made ($7 null) or on one that is changed: contractor, who has its unique values, currency.
+-- Each is looked up by an index (`offset 0` keeps that a look-up), however many accounts there are.
+select c.key as contractor, coalesce(c.status = 'ARCHIVED', false) as archived,
     exists (select from account_profile p join account_terms t on t.account = p.account
-        where p.workspace = $1 and p.name = $3 and t.hidden_at is null and p.account is distinct from $7) as name,
-    exists (select from account_terms where workspace = $1 and external_id = $4 and hidden_at is null
-        and account is distinct from $7) as external_id,
-    exists (select from account_terms where uuid = $5 and account is distinct from $7) as uuid,
-    exists (select from currency where workspace = $1 and code = $6 and yeti_id is not null) as currency
-from (select) as one left join customer c on c.workspace = $1 and c.yeti_id = $2 and c.hidden_at is null;
+        where p.workspace = $1 and p.name = g.name and t.hidden_at is null and p.account is distinct from $7 offset 0) as name,
+    exists (select from account_terms where workspace = $1 and external_id = g.external_id and hidden_at is null
+        and account is distinct from $7 offset 0) as external_id,
+    exists (select from account_terms where uuid = g.uuid and account is distinct from $7 offset 0) as uuid,
+    exists (select from currency where workspace = $1 and code = g.currency and yeti_id is not null offset 0) as currency
+from unnest($2::bigint[], $3::text[], $4::bigint[], $5::uuid[], $6::text[]) with ordinality
+    as g (contractor, name, external_id, uuid, currency, place)
+left join customer c on c.workspace = $1 and c.yeti_id = g.contractor and c.hidden_at is null
+order by g.place;
 
--- name: draw_account_number
--- A number for a new account, and whether it is the text of an id or an alias already.
-select number, exists (select from account where workspace = $1 and togai_id = number::text)
-    or exists (select from alias where workspace = $1 and value = number::text)
-    or exists (select from account_name where workspace = $1 and value = number::text) as taken
-from nextval(format('yeti_account_%s', $1::int)::regclass) as n (number);
-
--- name: keep_contractor
--- Keep a customer from being archived or hidden while an account is made for it or moved to it.
-select key from customer where workspace = $1 and key = $2 and hidden_at is null and status <> 'ARCHIVED' for share;
+-- name: draw_account_numbers
+-- Numbers for so many new accounts, in order; those that are not the text of an id or an alias already.
+select number from (select nextval(format('yeti_account_%s', $1::int)::regclass) as number from generate_series(1, $2::int)) n
+where not exists (select from account where workspace = $1 and togai_id = number::text offset 0)
+    and not exists (select from alias where workspace = $1 and value = number::text offset 0)
+    and not exists (select from account_name where workspace = $1 and value = number::text offset 0)
+order by number;
 
 -- name: insert_agreed
--- Add an account under the text of its number, with its name, its terms and its id among the names of events.
-with made as (
+-- Add accounts under the texts of their numbers, with their names, their terms and their ids among the names of events.
+with given as materialized (
+    select * from unnest($3::text::bigint[], $4::text::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+        $10::uuid[], $11::text::bigint[], $12::text::numeric[], $13::text::numeric[], $14::text::numeric[],
+        $15::text::numeric[], $16::text::numeric[], $17::text[], $18::text::numeric[], $19::text::int[],
+        $20::text::smallint[], $21::text::smallint[], $22::text::smallint[], $23::text[], $24::text::smallint[],
+        $25::timestamptz[], $26::text::smallint[], $27::text::bigint[]) with ordinality
+    as g (customer, number, wire_id, currency, timezone, name, name_wire_id, uuid, external_id, min_balance, max_balance, vat,
+        balance_low_threshold, balance_high_threshold, send_balance_notifications_to, destination_rate_limit,
+        max_call_duration, origination_capacity, termination_capacity, total_capacity, send_invoices_to, invoice_period,
+        next_invoice_at, next_invoice_type, invoice_template, place)
+), made as (
     insert into account (workspace, customer, togai_id, yeti_id, wire_id, currency, timezone, status, metadata, tags,
         created_at, updated_at)
-    values ($1, $2, $3::bigint::text, $3, $4, $5, $6, 'ACTIVE', '{}', '{}', $7, $7) returning key
+    select $1, customer, number::text, number, wire_id, currency, timezone, 'ACTIVE', '{}', '{}', $2, $2
+    from given order by place returning key, yeti_id
 ), called as (
-    insert into account_profile (account, workspace, name) select key, $1, $8 from made
+    insert into account_profile (account, workspace, name)
+    select m.key, $1, g.name from made m join given g on g.number = m.yeti_id
 ), named as (
     insert into account_name (workspace, value, account, kind, wire_id, effective, created_at, updated_at)
-    select $1, $3::bigint::text, key, 'ID', $9, tstzrange(null, null), $7, $7 from made
+    select $1, g.number::text, m.key, 'ID', g.name_wire_id, tstzrange(null, null), $2, $2
+    from made m join given g on g.number = m.yeti_id
+), agreed as (
+    insert into account_terms (account, workspace, uuid, external_id, min_balance, max_balance, vat, balance_low_threshold,
+        balance_high_threshold, send_balance_notifications_to, destination_rate_limit, max_call_duration,
+        origination_capacity, termination_capacity, total_capacity, send_invoices_to, invoice_period, next_invoice_at,
+        next_invoice_type, invoice_template)
+    select m.key, $1, coalesce(g.uuid, gen_random_uuid()), g.external_id, g.min_balance, g.max_balance, g.vat,
+        g.balance_low_threshold, g.balance_high_threshold, g.send_balance_notifications_to::bigint[],
+        g.destination_rate_limit, g.max_call_duration, g.origination_capacity, g.termination_capacity, g.total_capacity,
+        g.send_invoices_to::bigint[], g.invoice_period, g.next_invoice_at, g.next_invoice_type, g.invoice_template
+    from made m join given g on g.number = m.yeti_id returning account, uuid
 )
-insert into account_terms (account, workspace, uuid, external_id, min_balance, max_balance, vat, balance_low_threshold,
-    balance_high_threshold, send_balance_notifications_to, destination_rate_limit, max_call_duration,
-    origination_capacity, termination_capacity, total_capacity, send_invoices_to, invoice_period, next_invoice_at,
-    next_invoice_type, invoice_template)
-select key, $1, coalesce($10::uuid, gen_random_uuid()), $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-    $24, $25, $26, $27
-from made returning account, uuid;
+select m.yeti_id as number, t.account, t.uuid from agreed t join made m on m.key = t.account;
 
 -- name: lock_agreed
 -- What is agreed with an account that the carrier has not deleted, locked until the transaction ends.
@@ -80,3 +103,11 @@ from changed where t.workspace = $1 and t.account = changed.key;
 -- The carrier deleted an account: it is no longer invoiced there.
 update account_terms set hidden_at = $3, invoice_period = null, next_invoice_at = null, next_invoice_type = null
 where workspace = $1 and account = $2;
+
+-- name: wrong_counts
+-- Workspaces whose accounts are not as many as their counters say.
+select w.key as workspace, coalesce(c.accounts, 0) as counted, coalesce(t.accounts, 0) as accounts from workspace w
+left join (select workspace, sum(accounts) as accounts from account_count group by workspace) c on c.workspace = w.key
+left join (select workspace, count(*) as accounts from account_terms where hidden_at is null group by workspace) t
+    on t.workspace = w.key
+where coalesce(c.accounts, 0) <> coalesce(t.accounts, 0) order by w.key limit 20;

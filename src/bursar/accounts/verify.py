@@ -1,6 +1,7 @@
 """What must always hold of customers, accounts and settings."""
 
 from bursar.accounts.settings import queries
+from bursar.accounts.terms import queries as terms
 from bursar.db.database import Connection
 from bursar.db.verify import Check
 
@@ -20,7 +21,15 @@ async def _whole(connection: Connection) -> list[str]:
     ]
 
 
+async def _counted(connection: Connection) -> list[str]:
+    return [
+        f"workspace {r['workspace']} has {r['accounts']} accounts that a carrier sees, its counters say {r['counted']}"
+        for r in await connection.fetch(terms.wrong_counts)
+    ]
+
+
 CHECKS: list[Check] = [
     Check("I12", "every setting says what its newest version says", _settings),
     Check("I10", "every customer and account has its profile and terms", _whole),
+    Check("I10", "as many accounts are seen as are counted", _counted),
 ]

@@ -12,12 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from bursar.db.database import Database
+from bursar.db.gathering import Gathered
 from bursar.http import native, togai, yeti
 from bursar.http.door import Door, Failure
 from bursar.http.ingest import IngestRoutes
 from bursar.http.limits import Limiter
 from bursar.http.native.door import door as native_door
-from bursar.http.observe import REQUESTS, SECONDS, operator_routes
+from bursar.http.observe import observe, operator_routes
 from bursar.http.routing import Table, path_of, routes, unknown_path
 from bursar.http.togai.door import door as togai_door
 from bursar.http.yeti.authentication import Doorkeeper
@@ -32,6 +33,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 NATIVE = "/bursar/v1"
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
 def load_doors() -> tuple[Door, Door, Door, Door]:
@@ -50,6 +52,7 @@ class Application:
         togai_table, native_table, admin_table, customer_table = doors
         shared = {**services, Database: db, Pipeline: pipeline}
         shared.setdefault(Limiter, Limiter())
+        shared.setdefault(Gathered, Gathered())
         shared.setdefault(Doorkeeper, Doorkeeper(db))
         self._ingest = IngestRoutes(db, pipeline, shared[Desk], shared[Limiter])
         self._tables = {
@@ -81,7 +84,7 @@ class Application:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-content-type-options", b"nosniff")]
+                message["headers"] = [*message.get("headers", ()), _NOSNIFF]
             await send(message)
 
         try:
@@ -91,20 +94,21 @@ class Application:
             else:
                 await self._route(scope, receive, observed)
         finally:
-            REQUESTS.labels(scope["method"], str(status)).inc()
-            SECONDS.observe(time.perf_counter() - started)
+            observe(scope["method"], status, time.perf_counter() - started)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = path_of(scope.get("raw_path") or scope["path"].encode())
         if path is None:
             await self._refusal(Failure(404, "the path cannot name anything"))(scope, receive, send)
             return
+        # The decoded form keeps encoded slashes apart from real ones.
+        scope["path"] = path
+        scope["root_path"] = ""
         for start, table in self._tables.items():
             if path.startswith(start):
-                await table({**scope, "path": path, "root_path": ""}, receive, send)
+                await table(scope, receive, send)
                 return
-        # Starlette matches `path`; the decoded form keeps encoded slashes apart from real ones.
-        await self._router({**scope, "path": path, "root_path": ""}, receive, send)
+        await self._router(scope, receive, send)
 
     async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

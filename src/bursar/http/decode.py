@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from bursar.core import decimals
 from bursar.core.errors import Invalid, TooLarge
@@ -23,7 +23,8 @@ _INT_LIMIT = 2**63
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     """The whole body, however often it is asked for. Raises `TooLarge` as soon as more than `limit` bytes have come."""
-    kept: bytes | None = getattr(request.state, "content", None)
+    state: dict[str, Any] = request.scope.setdefault("state", {})
+    kept: bytes | None = state.get("content")
     if kept is not None:
         return kept
     declared = request.headers.get("content-length", "")
@@ -31,13 +32,18 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
         raise TooLarge(f"the body is larger than {limit} bytes")
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
         if size > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
         parts.append(part)
-    request.state.content = b"".join(parts)
-    return bytes(request.state.content)
+    content = state["content"] = b"".join(parts)
+    return content
 
 
 def decode_body(content: bytes, kind: type[T]) -> T:

@@ -26,6 +26,18 @@ SECONDS = Histogram(
 )
 
 
+_counters: dict[tuple[str, int], Counter] = {}
+
+
+def observe(method: str, status: int, seconds: float) -> None:
+    """Count a request that was answered, and how long it took."""
+    counter = _counters.get((method, status))
+    if counter is None:
+        counter = _counters[method, status] = REQUESTS.labels(method, str(status))
+    counter.inc()
+    SECONDS.observe(seconds)
+
+
 def operator_routes(db: Database, doors: Sequence[Door]) -> list[Route]:
     """Routes that need no token. `/metrics` is Prometheus' by GET; its POST belongs to a dialect."""
 

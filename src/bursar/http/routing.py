@@ -13,11 +13,12 @@ from starlette.routing import Route
 from bursar.core.errors import NotFound
 from bursar.db.database import Database
 from bursar.http.auth import count
-from bursar.http.decode import check, decode_body, decode_query, read_body
+from bursar.http.decode import decode_body, decode_query, read_body
 from bursar.http.door import Call, Door, Failure, Operation
 from bursar.http.encode import answer
 from bursar.http.errors import failure
 from bursar.http.limits import Limiter
+from bursar.http.plain import PlainRequest
 from bursar.http.repeat import METHODS, answer_once
 
 _SLASH = "\x00"
@@ -32,6 +33,12 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def path_of(raw_path: bytes) -> str | None:
     """The decoded path with encoded slashes kept apart from real ones; None where it cannot name anything."""
+    if b"%" not in raw_path:
+        try:
+            plain = raw_path.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+        return None if _SLASH in plain else plain
     segments: list[str] = []
     for segment in raw_path.split(b"/"):
         try:
@@ -78,11 +85,11 @@ class Table:
         """Answer one request, of which the path is decoded as `path_of` does."""
         found, parameters = self._find(self._tree, scope["path"].split("/")[1:], 0)
         if found is None:
-            response = await self._unknown(Request(scope, receive))
+            response = await self._unknown(PlainRequest(scope, receive))
         else:
             names, endpoint = found
-            request = Request({**scope, "path_params": dict(zip(names, parameters, strict=True))}, receive)
-            response = await endpoint(request)
+            scope["path_params"] = dict(zip(names, parameters, strict=True))
+            response = await endpoint(PlainRequest(scope, receive))
         await response(scope, receive, send)
 
     def _find(self, node: dict[str, Any], segments: list[str], place: int) -> tuple[Any, list[str]]:
@@ -129,7 +136,8 @@ def _endpoint(door: Door, operation: Operation, db: Database, services: Mapping[
             response = await _perform(door, operation, db, services, request, headers)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
             response = door.refuse(error) or _failed(door, failure(error))
-        response.headers.update(headers)
+        if headers:
+            response.headers.update(headers)
         return door.finish(request, response, started)
 
     return endpoint
@@ -160,7 +168,6 @@ async def _perform(
     if access is not None:
         headers.update(count(services[Limiter], access))
     path = {name: value.replace(_SLASH, "/") for name, value in request.path_params.items()}
-    check(path, "path")
     if operation.query is not None:
         unknown = door.refuse_unknown_query
         arguments["query"] = decode_query(request.query_params, operation.query, refuse_unknown=unknown)

@@ -17,7 +17,7 @@ ORDER = "ORDER"
 """The class of invoices of purchases."""
 _ZERO = Decimal(0)
 
-_AFTER = frozenset(("MISCELLANEOUS_CHARGE",))
+AFTER = frozenset(("MISCELLANEOUS_CHARGE",))
 """Types of lines that come after credits: what is charged by hand on top. Taxes do, too."""
 
 Left = dict[int, Decimal]
@@ -54,7 +54,7 @@ def credited(document: Document, available: Iterable[Credit], left: Left) -> Doc
     """
     if document.invoice_class == ORDER:
         return document
-    open_of = {entry.number: max(entry.amount, _ZERO) for entry in document.lines if entry.type not in _AFTER}
+    open_of = {entry.number: max(entry.amount, _ZERO) for entry in document.lines if entry.type not in AFTER}
     room = min(document.total - document.tax, sum(open_of.values(), _ZERO))
     uses: list[CreditUse] = []
     for credit in available:

@@ -145,7 +145,7 @@ class OrderTerms(Part, frozen=True, kw_only=True):
     """How often a line of an order was bought."""
 
     billable_id: str | None
-    """The feature or the add-on; none: money for a wallet."""
+    """The feature, the add-on or, of units paid ahead, the meter; none: money."""
     times: Decimal
     price: Decimal
     """Of one, before rounding."""
@@ -180,6 +180,7 @@ class Line(Part, frozen=True, kw_only=True):
         "PRICING_RULE_ADDITION",
         "TRUE_UP",
         "WALLET_TOPUP",
+        "PREPAID",
         "MISCELLANEOUS_CHARGE",
         "CUSTOM_AMOUNT",
     ]

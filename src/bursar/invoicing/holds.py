@@ -60,6 +60,8 @@ class _Held:
     """By key of the invoice."""
     credits: Sequence[Credit]
     left: Left
+    of_wallets: Decimal
+    """What those that wallets pay come to."""
 
 
 async def held_drafts(connection: Connection, workspace: int, drawn: Sequence[Drawn]) -> dict[int, Document]:
@@ -145,8 +147,7 @@ async def get_wallet(db: Database, caller: Caller, account_id: str) -> Wallet:
     async with db.reading(caller.workspace) as connection:
         wallet = await account_wallets.get_wallet(connection, caller, account_id)
         held = await _held(connection, caller.workspace, [wallet.account.key])
-    wanted = sum((max(document.total, _ZERO) for document in held.documents.values()), _ZERO)
-    return replace(wallet, held=wallet.held + min(wanted, max(wallet.available, _ZERO)))
+    return replace(wallet, held=wallet.held + min(held.of_wallets, max(wallet.available, _ZERO)))
 
 
 async def expire_credits(db: Database, caller: Caller) -> int:
@@ -176,7 +177,13 @@ async def _held(connection: Connection, workspace: int, accounts: Sequence[int])
     keys = [row["key"] for row in await connection.fetch(queries.drafts_of, workspace, list(accounts))]
     headers = await store.headers(connection, workspace, keys) if keys else []
     drawn = await draw_up_all(connection, workspace, headers) if headers else []
-    documents, found, left = await hold_back(
-        connection, workspace, [(one.header.account, one.document) for one in drawn], accounts
+    using = [one for one in drawn if one.header.uses_credits]
+    made, found, left = await hold_back(
+        connection, workspace, [(one.header.account, one.document) for one in using], accounts
     )
-    return _Held({one.header.key: made for one, made in zip(drawn, documents, strict=True)}, found, left)
+    documents = {one.header.key: one.document for one in drawn}
+    documents |= {one.header.key: document for one, document in zip(using, made, strict=True)}
+    paid_by_wallet = sum(
+        (max(documents[one.header.key].total, _ZERO) for one in drawn if one.header.uses_wallet), _ZERO
+    )
+    return _Held(documents, found, left, paid_by_wallet)

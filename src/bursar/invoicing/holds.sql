@@ -1,7 +1,6 @@
 -- name: drafts_of
--- The drafts of accounts in the order in which they will be issued.
-select key from invoice where workspace = $1 and account = any($2::bigint[]) and status = 'DRAFT' and schedule is not null
-order by due_at, key;
+-- The drafts of accounts in the order in which they fall due.
+select key from invoice where workspace = $1 and account = any($2::bigint[]) and status = 'DRAFT' order by due_at, key;
 
 -- name: credits_to_expire
 -- Credits whose range was over at an instant and that no draft waits for any more: its period began after that.

@@ -176,8 +176,8 @@ def plan_line(entry: Line) -> str:
 
     Of an amount that was set by hand, by what it is about.
     """
-    if entry.type == "WALLET_TOPUP":
-        return "wallet_topup"
+    if entry.type == "WALLET_TOPUP" or (entry.type == "PREPAID" and entry.price_version is None):
+        return entry.name.replace("-", "_")
     if entry.price_version is None:
         kind = "custom" if entry.type == "CUSTOM_AMOUNT" else "miscellaneous"
         about = None if entry.charge is UNSET else entry.charge.billable_id

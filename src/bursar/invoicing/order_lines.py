@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
-from bursar.catalog.definitions import EntitlementCard, FeeCard
+from bursar.catalog.definitions import EntitlementCard, FeeCard, UsageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core.decimals import plain, show, to_scale
 from bursar.invoicing.document import FeeTerms, Line, OrderTerms, PriceVersion
@@ -20,7 +21,7 @@ _ZERO, _ONE = Decimal(0), Decimal(1)
 
 @dataclass(frozen=True, slots=True)
 class PlanOrder:
-    """What is bought of a PURCHASE plan, in a currency."""
+    """What is bought of a PURCHASE plan, or paid ahead at the prices of a BILLING plan, in a currency."""
 
     plan: PlanVersion
     goods: Goods
@@ -30,11 +31,14 @@ class PlanOrder:
     """What invoices call the plan's add-ons and features, by their ids."""
 
     def content(self) -> Content:
-        """The lines: fees, then entitlements, each in the plan's order.
+        """The lines: fees, then entitlements, each in the plan's order; or units paid ahead, by meter.
 
         A card's price is that of all units that it grants at once, times how often it is bought.
         """
         details = self.plan.details
+        if self.goods.type == "PREPAID":
+            cards = [card for card in details.usage if card.meter_id in self.goods.quantities]
+            return _content([self._units(number, card) for number, card in enumerate(cards, 1)])
         lines = [self._fee(number, card) for number, card in enumerate(details.fees, 1)]
         lines += [self._entitlement(number, card) for number, card in enumerate(details.entitlements, len(lines) + 1)]
         return _content(lines)
@@ -67,23 +71,43 @@ class PlanOrder:
             bounds=card_bounds(cost),
         )
 
+    def _units(self, number: int, card: UsageCard) -> Line:
+        units = self.goods.quantities[card.meter_id]
+        cost = charge(card, self.currency, units)
+        slabs = [slab_line(entry) for entry in cost.slabs]
+        text = sum_formula(slabs, [show(entry.amount) for entry in slabs], cost, cost.amount, self.exponent)
+        made = self._line(number, "PREPAID", card, card.meter_id, cost.amount, text, _ONE)
+        return msgspec.structs.replace(
+            made, pricing_model=card.pricing_model, quantity=plain(units), slabs=slabs, bounds=card_bounds(cost)
+        )
+
     def _line(
-        self, number: int, kind: str, card: FeeCard | EntitlementCard, billable: str, price: Decimal, formula: str
+        self,
+        number: int,
+        kind: str,
+        card: FeeCard | EntitlementCard | UsageCard,
+        billable: str,
+        price: Decimal,
+        formula: str,
+        times: Decimal | None = None,
     ) -> Line:
         plan = self.plan
         version = PriceVersion(
             price_plan_id=plan.id, price_plan_name=plan.name, version=plan.version, id=plan.version_id
         )
-        terms = OrderTerms(billable_id=billable, times=plain(self.goods.times(billable)), price=plain(price))
+        often = self.goods.times(billable) if times is None else times
+        terms = OrderTerms(billable_id=billable, times=plain(often), price=plain(price))
         made = _line(number, kind, card.display_name or self.names[billable], terms, self.exponent, formula)
         return msgspec.structs.replace(made, name=card.name, tag=card.tag, price_version=version)
 
 
-def topup_content(topup: Topup, currency: str, exponent: int) -> Content:
-    """The one line of money for a wallet."""
-    text = f"{show(topup.amount)} {currency} for the wallet"
+def money_content(kind: Literal["WALLET_TOPUP", "PREPAID"], topup: Topup, currency: str, exponent: int) -> Content:
+    """The one line of money for a wallet, or for usage to come."""
+    purpose, name = ("the wallet", "wallet-topup") if kind == "WALLET_TOPUP" else ("usage to come", "prepaid")
+    text = f"{show(topup.amount)} {currency} for {purpose}"
     terms = OrderTerms(billable_id=None, times=_ONE, price=plain(topup.price))
-    return _content([_line(1, "WALLET_TOPUP", text, terms, exponent, f"price {show(topup.price)}")])
+    made = _line(1, kind, text, terms, exponent, f"price {show(topup.price)}")
+    return _content([msgspec.structs.replace(made, name=name)])
 
 
 def _line(number: int, kind: str, description: str, terms: OrderTerms, exponent: int, formula: str) -> Line:
@@ -94,7 +118,7 @@ def _line(number: int, kind: str, description: str, terms: OrderTerms, exponent:
     return Line(
         number=number,
         type=kind,  # type: ignore[arg-type]  # one of its names, by the callers above
-        name="wallet-topup",
+        name="",
         description=description,
         tag=None,
         meter=None,

@@ -100,6 +100,8 @@ async def _make(connection: Connection, caller: Caller, new: NewPurchase, *, pro
         check_topup(new.goods.topup, exponent, account.currency)
     plan = await _plan(connection, caller, account, new)
     priced = await placing.priced(connection, caller, account, new.goods, plan, exponent)
+    if new.goods.type == "PREPAID" and not priced.content.total:
+        raise Invalid("rateCardQuantities", "cost nothing at the plan's prices: there is nothing to pay ahead")
     if not postable(priced.content):
         raise Invalid("quantity", "makes the price larger than can be posted")
     if plan is not None and plan.override is not None:
@@ -140,8 +142,8 @@ async def _plan(connection: Connection, caller: Caller, account: Account, new: N
     if new.override is not None:
         plan = overridden(plan, new.override)
         check_plan(plan, kind, account.currency)
+    check_quantities(new.goods.quantities, plan.details)
     if kind == "PURCHASE":
-        check_quantities(new.goods.quantities, plan.details)
         check_grants(new.goods, plan.details)
     return plan
 

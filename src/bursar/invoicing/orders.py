@@ -7,9 +7,11 @@ wallets are held, then purchases.
 from collections.abc import Sequence
 from decimal import Decimal
 
+from msgspec import UNSET
+
 from bursar.accounts import gate
 from bursar.accounts.model import Account, may_change
-from bursar.accounts.store import get_account
+from bursar.accounts.store import get_account, lock_account
 from bursar.catalog import plans
 from bursar.catalog.plans import PlanVersion
 from bursar.core import crash
@@ -21,8 +23,10 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.invoicing import release, store
-from bursar.invoicing.document import Document, frozen
+from bursar.invoicing.document import Document, Line, frozen
 from bursar.invoicing.model import in_advance, plan_line
+from bursar.ledger.credit_model import ALL_USAGE
+from bursar.ledger.credit_service import NewCredit, grant_all
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
 from bursar.ledger.service import balances_held, post
 from bursar.purchases import orders as purchases
@@ -42,6 +46,8 @@ async def prepare(connection: Connection, caller: Caller, invoices: Sequence[int
         return
     rows = await connection.fetch(queries.purchases_of_invoices, caller.workspace, list(invoices))
     waiting = [row for row in rows if row["status"] == "PENDING"]
+    for name in sorted({row["account_id"] for row in waiting if row["type"] == "PREPAID"}):
+        await lock_account(connection, caller.workspace, name)
     for account in sorted({row["account"] for row in waiting if row["type"] == "ASSOCIATION"}):
         await gate.change(connection, caller.workspace, "account", account)
     wallets = {row["account"]: row["currency"] for row in waiting}
@@ -97,6 +103,8 @@ async def fulfil(connection: Connection, caller: Caller, purchase: Purchase) -> 
         schedule = await _associate(connection, caller, purchase)
         if in_advance(document) and document.total:
             await release.begin(connection, caller, invoice, document)
+    elif purchase.type == "PREPAID":
+        await _credit(connection, caller, account, purchase, document)
     else:
         await _post(connection, caller, account, purchase, topped_up(purchase, document, account.key))
     await purchases.settle(connection, caller, purchase, "SUCCESS", schedule=schedule)
@@ -124,6 +132,38 @@ def topped_up(purchase: Purchase, document: Document, account: int) -> tuple[Pos
         *side(LedgerAccount(Kind.DISCOUNT, currency, detail="wallet_topup"), max(more, _ZERO)),
         *side(LedgerAccount(Kind.REVENUE, currency, detail="wallet_topup"), min(more, _ZERO)),
     )
+
+
+async def _credit(
+    connection: Connection, caller: Caller, account: Account, purchase: Purchase, document: Document
+) -> None:
+    """Turn what was paid ahead into credits that usage draws down: those of units by the meter that they are of."""
+    goods, currency = purchase.goods, document.currency
+    deferred = LedgerAccount(Kind.DEFERRED, currency, account.key)
+    today = local_date(caller.now, account.timezone or caller.timezone)
+    new = [
+        NewCredit(
+            account_id=account.id,
+            purpose=f"paid ahead: {entry.description}",
+            amount=entry.amount,
+            effective_from=goods.effective_from or today,
+            effective_until=goods.effective_until,
+            entities=(_billable(entry) or ALL_USAGE,),
+            grantor_id=purchase.id,
+            paid=True,
+            source=deferred,
+        )
+        for entry in document.lines
+        if entry.amount
+    ]
+    await grant_all(connection, caller, new)
+    rounding = sum((entry.rounding for entry in document.lines), _ZERO)
+    postings = (*side(deferred, rounding), *side(LedgerAccount(Kind.ROUNDING, currency), -rounding))
+    await _post(connection, caller, account, purchase, postings)
+
+
+def _billable(entry: Line) -> str | None:
+    return None if entry.order is UNSET else entry.order.billable_id
 
 
 async def _give_back(connection: Connection, caller: Caller, purchase: Purchase, reason: str) -> None:

@@ -39,6 +39,8 @@ _LISTER = Lister(
         "status": Column("p.status", TEXT),
         "type_name": Column("p.type", TEXT),
         "account_id": Column("a.yeti_id", BIGINT),
+        "account_uuid": Column("t.uuid", IDENTITY),
+        "customer": Column("a.customer", BIGINT),
     },
 )
 
@@ -66,6 +68,7 @@ class Payment:
     """Its number at the carrier's door."""
     uuid: UUID
     account_id: int
+    account_uuid: UUID
     """Number of the account."""
     amount: Decimal
     currency: str
@@ -193,6 +196,7 @@ def _made(taking: _Taking, before: Decimal, number: int, uuid: UUID) -> Payment:
         id=number,
         uuid=uuid,
         account_id=taking.account["yeti_id"],
+        account_uuid=taking.account["uuid"],
         amount=taking.amount,
         currency=taking.account["currency"],
         notes=taking.wanted.notes,
@@ -242,6 +246,7 @@ def payment_of(row: Row) -> Payment:
         id=row["id"],
         uuid=row["uuid"],
         account_id=row["account_id"],
+        account_uuid=row["account_uuid"],
         amount=row["amount"],
         currency=row["currency"],
         notes=row["notes"],

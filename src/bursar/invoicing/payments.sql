@@ -1,6 +1,6 @@
 -- name: paying_accounts
 -- Accounts by their number at the carrier's door, as far as they are to be seen there.
-select a.yeti_id, a.key, a.currency, coalesce(a.timezone, w.timezone) as zone
+select a.yeti_id, a.key, t.uuid, a.currency, coalesce(a.timezone, w.timezone) as zone
 from account a join account_terms t on t.account = a.key join workspace w on w.key = a.workspace
 where a.workspace = $1 and a.yeti_id = any($2::bigint[]) and t.hidden_at is null;
 
@@ -22,17 +22,18 @@ returning key, yeti_id, uuid;
 
 -- name: list_payments
 -- The payments of a workspace, of accounts that a carrier sees.
-select p.yeti_id as id, p.uuid, a.yeti_id as account_id, p.amount, p.currency, p.notes, p.private_notes, p.status,
+select p.yeti_id as id, p.uuid, a.yeti_id as account_id, t.uuid as account_uuid, p.amount, p.currency, p.notes, p.private_notes, p.status,
     p.type as type_name, p.balance_before as balance_before_payment, p.created_at, p.rolled_back_at as rolledback_at
 from payment p join account a on a.key = p.account join account_terms t on t.account = p.account
 where p.workspace = $1 and t.hidden_at is null;
 
 -- name: lock_payment
 -- A payment by its number, which nobody else changes meanwhile.
-select p.key, p.account, p.yeti_id as id, p.uuid, a.yeti_id as account_id, p.amount, p.currency, p.notes, p.private_notes,
-    p.status, p.type as type_name, p.balance_before as balance_before_payment, p.created_at,
+select p.key, p.account, p.yeti_id as id, p.uuid, a.yeti_id as account_id, t.uuid as account_uuid, p.amount, p.currency,
+    p.notes, p.private_notes, p.status, p.type as type_name, p.balance_before as balance_before_payment, p.created_at,
     p.rolled_back_at as rolledback_at, coalesce(a.timezone, w.timezone) as zone
-from payment p join account a on a.key = p.account join workspace w on w.key = p.workspace
+from payment p join account a on a.key = p.account join account_terms t on t.account = p.account
+join workspace w on w.key = p.workspace
 where p.workspace = $1 and p.yeti_id = $2 for no key update of p;
 
 -- name: roll_back_payment

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
@@ -17,13 +18,13 @@ from bursar.invoicing import issuing, store
 from bursar.invoicing.content import Drawn, advance_content, pay_by
 from bursar.invoicing.document import FORMAT, Document
 from bursar.invoicing.model import ORDER_ADVANCED, ORDER_ONCE, Content
-from bursar.invoicing.order_lines import PlanOrder, topup_content
+from bursar.invoicing.order_lines import PlanOrder, money_content
 from bursar.invoicing.orders import queries
 from bursar.invoicing.store import Header
 from bursar.ledger.service import balances_held
 from bursar.purchases import store as segments
 from bursar.purchases.edits import On, edited
-from bursar.purchases.model import billing_periods, span
+from bursar.purchases.model import billing_periods, refuse_invoiced, span
 from bursar.purchases.order_model import Goods, Purchase
 
 
@@ -46,7 +47,10 @@ async def priced(
     plan: PlanVersion | None,
     exponent: int,
 ) -> Priced:
-    """What a purchase costs an account now, in its currency. Raises `Invalid` for dates that cannot be."""
+    """What a purchase costs an account now, in its currency.
+
+    Raises `Invalid` for dates that cannot be, `WrongState` for an association over time that is already invoiced.
+    """
     zone = account.timezone or caller.timezone
     if goods.type == "ASSOCIATION":
         assert plan is not None
@@ -54,7 +58,8 @@ async def priced(
     start = local_midnight(local_date(caller.now, zone), zone)
     today = Period(start, add_days(start, 1, zone))
     if goods.topup is not None:
-        return Priced(topup_content(goods.topup, account.currency, exponent), today, ORDER_ONCE)
+        kind: Literal["WALLET_TOPUP", "PREPAID"] = "PREPAID" if goods.type == "PREPAID" else "WALLET_TOPUP"
+        return Priced(money_content(kind, goods.topup, account.currency, exponent), today, ORDER_ONCE)
     assert plan is not None
     names = await _names(connection, caller, plan)
     return Priced(PlanOrder(plan, goods, account.currency, exponent, names).content(), today, ORDER_ONCE)
@@ -99,6 +104,7 @@ async def _association(
     assert goods.effective_until is not None
     facts = await segments.find_account(connection, caller.workspace, account.id)
     period = span(goods.effective_from, goods.effective_until, facts.zone)
+    refuse_invoiced(facts, period)
     (segment,) = edited(facts, [], On(period, plan, retain=False), 1)
     first = next(billing_periods(segment, segment.period.start)).period
     names = await add_ons.display_names(connection, caller.workspace, [fee.add_on for fee in plan.details.fees])
@@ -111,6 +117,8 @@ async def _names(connection: Connection, caller: Caller, plan: PlanVersion) -> d
     found = await features.features_named(connection, caller.workspace, [card.feature_id for card in cards])
     called = await add_ons.display_names(connection, caller.workspace, [fee.add_on for fee in plan.details.fees])
     names = {fee.add_on_id: called[fee.add_on] for fee in plan.details.fees}
+    measured = await store.meters(connection, caller.workspace, [card.meter for card in plan.details.usage])
+    names |= {card.meter_id: measured[card.meter].name for card in plan.details.usage}
     return names | {identifier: feature.display_name for identifier, feature in found.items()}
 
 

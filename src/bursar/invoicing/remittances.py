@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bursar.accounts.model import Account, may_change
+from bursar.accounts.model import Account
 from bursar.accounts.store import get_account
 from bursar.core import ids
 from bursar.core.caller import Caller
@@ -143,7 +143,6 @@ async def _look_up(connection: Connection, caller: Caller, new: NewRemittance) -
         account = await get_account(connection, caller.workspace, new.account_id)
     except NotFound as missing:
         raise Invalid("accountId", missing.message) from None
-    may_change("account", account.id, account.status)
     if new.currency != account.currency:
         raise Invalid("currency", f"must be {account.currency}, the currency of account {account.id!r}")
     await _check_amounts(connection, caller, new)

@@ -9,12 +9,13 @@ from bursar.core.caller import Caller
 from bursar.core.errors import NotFound
 from bursar.core.page import Page, key_of
 from bursar.db.database import Connection, Database
-from bursar.invoicing import store
+from bursar.invoicing import settlement, store
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.document import Document, Line, frozen
 from bursar.invoicing.holds import held_drafts
 from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.parties import reveal
+from bursar.invoicing.settlement import Paid
 from bursar.invoicing.store import Header, queries
 from bursar.purchases import store as schedules
 from bursar.usage.quantities import MeteredEvent, events_of
@@ -84,6 +85,12 @@ async def list_invoices(db: Database, caller: Caller, filters: Filters, after: s
         keys = [row["key"] for row in rows[:limit]]
         items = await _read(connection, caller, keys)
     return Page(items, str(keys[-1]) if len(rows) > limit else None)
+
+
+async def payments_of(db: Database, caller: Caller, invoice: Invoice) -> list[Paid]:
+    """What was paid of an invoice, and given back, in order."""
+    async with db.reading(caller.workspace) as connection:
+        return await settlement.payments_of(connection, caller.workspace, invoice.header.key)
 
 
 async def explain_line(

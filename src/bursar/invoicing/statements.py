@@ -42,6 +42,8 @@ STATEMENTS = Lister(
         "end_date": Column("s.ends_at", MOMENT),
         "account_id": Column("a.yeti_id", BIGINT),
         "account_uuid": Column("t.uuid", UUID),
+        "account_hidden_at": Column("t.hidden_at", MOMENT),
+        "customer": Column("a.customer", BIGINT),
         **{name: Column(f"s.{name}", NUMERIC) for name in _AMOUNTS},
         **{f"{side}_{name}": Column(f"s.{side}_{name}", NUMERIC) for side in SIDES for name in _AMOUNTS},
         **{f"{side}_{name}": Column(f"s.{side}_{name}", BIGINT) for side in SIDES for name in _CALLS},

@@ -12,7 +12,7 @@ from bursar.invoicing import credit_note, payments, refunds, remittances, settle
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.crediting import charged
 from bursar.invoicing.document import Document, digest, from_text, unpack
-from bursar.invoicing.model import in_advance, same_charges, sequence_id
+from bursar.invoicing.model import in_advance, is_order, same_charges, sequence_id
 from bursar.invoicing.release import unearned
 from bursar.invoicing.ruled import before_rounding
 from bursar.invoicing.store import queries
@@ -106,6 +106,8 @@ async def _deferred(connection: Connection) -> list[str]:
             advance = {key: document for key, document in read.items() if document and in_advance(document)}
             for row in await connection.fetch(queries.deferred_posted, workspace, list(advance)):
                 document = advance[row["invoice"]]
+                if is_order(document) and row["release_at"] is None:
+                    continue  # looked at with its purchase
                 left = unearned(document, row["release_at"])
                 if -row["amount"] != left:
                     problems.append(f"invoice {document.id} has {-row['amount']} deferred, its days to come are {left}")

@@ -15,5 +15,5 @@ left join currency y on y.workspace = $1 and y.code = a.currency
 where a.workspace = $1 and t.hidden_at is null;
 
 -- name: count_accounts
--- How many accounts a carrier sees in all, from an index alone; $2 is the other parameter of the list.
-select count(*) from account_terms where workspace = $1 and hidden_at is null and $2::text is not null;
+-- How many accounts a carrier sees in all, as it is kept; $2 is the other parameter of the list.
+select coalesce(sum(accounts), 0)::bigint as count from account_count where workspace = $1 and $2::text is not null;

@@ -47,6 +47,8 @@ class NewCredit:
     idempotency_key: str | None = None
     paid: bool = False
     """Whether cash has come in for it; else it is given, at the cost of discounts."""
+    source: LedgerAccount | None = None
+    """Where its money stands already, of one that is paid; None: it is cash."""
     field: str = ""
     """Where it stands in the command, for messages: ends with a dot."""
 
@@ -201,9 +203,10 @@ async def _void(connection: Connection, caller: Caller, credit: Credit) -> None:
 
 async def _post_grant(connection: Connection, caller: Caller, key: int, new: NewCredit) -> None:
     (credit,) = await credits_at(connection, caller.workspace, [key])
-    source = Kind.CASH if new.paid else Kind.DISCOUNT
+    given = LedgerAccount(Kind.DISCOUNT, credit.currency, detail="credits")
+    cash = LedgerAccount(Kind.CASH, credit.currency)
     postings = (
-        Posting(LedgerAccount(source, credit.currency, detail="" if new.paid else "credits"), new.amount),
+        Posting(new.source or (cash if new.paid else given), new.amount),
         Posting(credit.ledger_account, -new.amount),
     )
     day = local_date(caller.now, credit.zone)

@@ -9,7 +9,7 @@ from bursar.core.errors import Invalid
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.notify.outbox import queries
-from bursar.notify.web import check_url
+from bursar.notify.urls import check_url
 
 CONTACTS_LIMIT = 100
 

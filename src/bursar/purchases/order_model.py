@@ -143,6 +143,8 @@ def check_new(new: NewPurchase, now: datetime) -> None:
             raise Invalid(name, f"must be left out of a purchase of type {kind}")
     if kind in ("ENTITLEMENT_GRANT", "ASSOCIATION") and new.price_plan_id is None:
         raise Invalid("pricePlanId", f"is required for a purchase of type {kind}")
+    if kind == "PREPAID":
+        _check_prepaid(new)
     if kind == "WALLET_TOPUP" and goods.topup is None:
         raise Invalid("walletTopupDetails", f"is required for a purchase of type {kind}")
     if goods.quantity is not None and not 1 <= goods.quantity <= QUANTITY_LIMIT:
@@ -152,6 +154,20 @@ def check_new(new: NewPurchase, now: datetime) -> None:
             raise Invalid(f"rateCardQuantities.{billable}", "must be above 0 and have at most 12 decimals")
     if new.expires_at is not None and new.expires_at <= now:
         raise Invalid("expiryDate", f"must lie in the future; it is {show_instant(now)}")
+
+
+def _check_prepaid(new: NewPurchase) -> None:
+    """Units at the price of a plan, or money for usage at whatever price."""
+    goods = new.goods
+    if (goods.topup is None) == (new.price_plan_id is None):
+        rule = "a purchase of type PREPAID has either this, for units, or walletTopupDetails, for money"
+        raise Invalid("pricePlanId", rule)
+    if goods.topup is None and not goods.quantities:
+        raise Invalid("rateCardQuantities", "must say how many units of which usage meters are paid ahead")
+    if goods.topup is not None and goods.quantities:
+        raise Invalid("rateCardQuantities", "must be left out where money is paid ahead")
+    if goods.topup is not None and goods.topup.amount != goods.topup.price:
+        raise Invalid("walletTopupDetails.purchaseAmount", "must be what is paid ahead, or left out")
 
 
 def check_topup(topup: Topup, exponent: int, currency: str) -> None:
@@ -176,7 +192,9 @@ def check_plan(plan: PlanVersion, kind: str, currency: str) -> None:
 
 def check_quantities(quantities: Mapping[str, Decimal], details: PlanDetails) -> None:
     """Raise `Invalid` for quantities of what the plan does not have."""
-    known = {fee.add_on_id for fee in details.fees} | {card.feature_id for card in details.entitlements}
+    known = {card.meter_id for card in details.usage}
+    if details.cycle is None:
+        known = {fee.add_on_id for fee in details.fees} | {card.feature_id for card in details.entitlements}
     for billable in quantities:
         if billable not in known:
             raise Invalid(f"rateCardQuantities.{billable}", "is not a billable of the price plan")

@@ -41,6 +41,8 @@ SERVICES = Lister(
         "renew_period": Column("s.renew_period", TEXT),
         "uuid": Column("s.uuid", UUID),
         "account_id": Column("a.yeti_id", BIGINT),
+        "account_uuid": Column("t.uuid", UUID),
+        "customer": Column("a.customer", BIGINT),
         "type_id": Column("y.yeti_id", BIGINT),
     },
 )
@@ -64,6 +66,9 @@ CHARGES = Lister(
         "amount": Column("c.amount", NUMERIC),
         "created_at": Column("c.created_at", MOMENT),
         "uuid": Column("c.uuid", UUID),
+        "account_uuid": Column("t.uuid", UUID),
+        "service_uuid": Column("s.uuid", UUID),
+        "customer": Column("a.customer", BIGINT),
         **_BOTH,
     },
 )

@@ -57,7 +57,8 @@ returning key, yeti_id;
 -- name: list_services
 -- Services as a carrier sees them, those of deleted accounts apart.
 select s.yeti_id as id, s.name, s.variables, s.state, s.initial_price, s.renew_price, s.created_at, s.renew_at,
-    coalesce(s.renew_period, 'Disabled') as renew_period, s.uuid, a.yeti_id as account_id, y.yeti_id as service_type_id
+    coalesce(s.renew_period, 'Disabled') as renew_period, s.uuid, a.yeti_id as account_id, t.uuid as account_uuid,
+    y.yeti_id as service_type_id, y.name as service_type_name
 from service s join account a on a.key = s.account join account_terms t on t.account = s.account
 join service_type y on y.key = s.service_type
 where s.workspace = $1 and t.hidden_at is null;
@@ -140,7 +141,8 @@ select key, number from wanted order by place;
 
 -- name: list_charges
 -- Charges as a carrier sees them, as transactions; those of deleted accounts apart.
-select c.yeti_id as id, c.description, c.amount, c.created_at, c.uuid, a.yeti_id as account_id, s.yeti_id as service_id
+select c.yeti_id as id, c.description, c.amount, c.created_at, c.uuid, a.yeti_id as account_id, t.uuid as account_uuid,
+    s.yeti_id as service_id, s.uuid as service_uuid
 from charge c join account a on a.key = c.account join account_terms t on t.account = c.account
 left join service s on s.key = c.service
 where c.workspace = $1 and t.hidden_at is null;

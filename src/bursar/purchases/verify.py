@@ -1,9 +1,16 @@
 """What must always hold of services, charges and grants."""
 
+from decimal import Decimal
+
+from bursar.catalog import plans
 from bursar.db.database import Connection
 from bursar.db.verify import Check
-from bursar.purchases import grants, holds
+from bursar.purchases import grants, holds, orders
+from bursar.purchases.order_model import grants_of
 from bursar.purchases.service_store import queries
+
+_PAGE = 200
+_LIMIT = 20
 
 
 async def _posted(connection: Connection) -> list[str]:
@@ -71,7 +78,34 @@ async def _set_aside(connection: Connection) -> list[str]:
     ]
 
 
+async def _bought(connection: Connection) -> list[str]:
+    problems = [
+        f"grant {r['wire_id']} of workspace {r['workspace']} is of no purchase that was carried out"
+        for r in await connection.fetch(orders.queries.stray_grants)
+    ]
+    problems += [
+        f"association {r['wire_id']} of workspace {r['workspace']} is {r['status']} and its schedule does not say so"
+        for r in await connection.fetch(orders.queries.unassociated_purchases)
+    ]
+    last = 0
+    while rows := await connection.fetch(orders.queries.page_granting, last, _PAGE):
+        last = rows[-1]["key"]
+        for row in rows:
+            purchase = orders.purchase_of(row)
+            assert purchase.version is not None
+            plan = await plans.version(connection, row["workspace"], purchase.version)
+            wanted = [
+                (one.id, one.feature_id, one.units)
+                for one in grants_of(purchase, plan.details, purchase.created_at, "UTC")
+            ]
+            found = [(name, feature, Decimal(units)) for name, feature, units in map(str.split, row["granted"])]
+            if sorted(found) != sorted(wanted):
+                problems.append(f"purchase {purchase.id} granted {found} where its plan gives {wanted}")
+    return problems[:_LIMIT]
+
+
 CHECKS: list[Check] = [
+    Check("I3", "every purchase gave exactly what its plan and quantities say, and nothing else did", _bought),
     Check("I3", "every charge took exactly its amount from its account's wallet", _posted),
     Check("I3", "charges and free minutes are of their services' accounts", _of_their_accounts),
     Check("I3", "every grant holds what its entries sum to", _granted),

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from bursar.accounts.terms import NewAccounts
 from bursar.accounts.workspaces import caller_of, list_workspaces
 from bursar.core.caller import Caller
 from bursar.core.errors import Unavailable
@@ -85,4 +86,10 @@ def services(db: Database) -> Mapping[type, Any]:
     async def after_clock(caller: Caller) -> None:
         await run_due(db, caller)
 
-    return {AfterClock: after_clock, Payments: Payments(), Placing: Placing(), Closings: Closings()}
+    return {
+        AfterClock: after_clock,
+        NewAccounts: NewAccounts(),
+        Payments: Payments(),
+        Placing: Placing(),
+        Closings: Closings(),
+    }

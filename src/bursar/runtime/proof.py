@@ -9,13 +9,14 @@ from bursar.db.seal import CHECKS as SEAL
 from bursar.db.seal import Head, seal_rest, unreached
 from bursar.db.verify import Check
 from bursar.invoicing.verify import CHECKS as INVOICING
+from bursar.invoicing.verify_orders import CHECKS as ORDERS
 from bursar.invoicing.verify_statements import CHECKS as STATEMENTS
 from bursar.ledger.verify import CHECKS as LEDGER
 from bursar.purchases.verify import CHECKS as PURCHASES
 from bursar.runtime.output import progress
 from bursar.usage.verify import CHECKS as USAGE
 
-CHECKS: list[Check] = [*ACCOUNTS, *USAGE, *LEDGER, *PURCHASES, *INVOICING, *STATEMENTS, *SEAL]
+CHECKS: list[Check] = [*ACCOUNTS, *USAGE, *LEDGER, *PURCHASES, *INVOICING, *ORDERS, *STATEMENTS, *SEAL]
 
 
 async def prove(db: Database, *, kept: Mapping[str, Head] | None = None, quiet: bool = False) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.purchases.entitled import Desk
 from bursar.runtime import collector, logs
 from bursar.runtime.due import services
+from bursar.runtime.together import Protocol
 from bursar.runtime.wall import wall
 from bursar.usage.pipeline import Pipeline
 
@@ -65,7 +66,7 @@ async def serve(dsn: str, handle: int, limiter: Limiter, lifetimes: Lifetimes, p
         config = uvicorn.Config(
             app,
             fd=handle,
-            http="httptools",
+            http=Protocol,
             log_level="warning",
             access_log=False,
             lifespan="off",

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
+from tests.http.togai.test_invoices import run_bill, set_clock
 
 NOON = datetime(2024, 5, 10, 12, tzinfo=UTC)
 EVENTS = [(f"e{n}", NOON - timedelta(hours=n), n + 1) for n in range(30)]
@@ -46,6 +47,50 @@ def test_an_invoice_with_its_lines(shop: tuple[Tenant, str]) -> None:
     # 1 + 3 + ... + 29 = 225: 100 at 1 and 125 at 0.333
     assert [line["unrounded"] for line in document["lines"]] == [Decimal("141.625"), Decimal("858.38")]
     assert document["total"] == 1000
+    assert found["steps"] == [
+        {"step": "LINES", "amount": Decimal("141.62"), "result": Decimal("141.62")},
+        {"step": "COMMITMENT", "amount": Decimal("858.38"), "result": 1000},
+        {"step": "PAID", "amount": 0, "result": 1000},
+    ]
+    assert found["payments"] == []
+
+
+def test_every_step_of_an_invoice(server: Server) -> None:
+    """10 of tokens and 2 by a rule, at least 15; 4 of a credit, 3 out of the wallet, 1 by a payment."""
+    tenant = server.workspace(clock=NOON)
+    customer(tenant.http)
+    schema(tenant.http)
+    identifier = meter(tenant.http)
+    rule = {"name": "extra", "order": 1, "computation": "2", "action": {"type": "ADD", "id": "extra"}}
+    made = plan(tenant.http, [card(identifier, per_unit(0), [2])], commitment=15, active=False)
+    expect(tenant.http.patch(f"/price_plans/{made}", json={"pricingRules": [rule]}), 200)
+    expect(tenant.http.post(f"/price_plans/{made}/activate", json={"currencies": ["USD"]}), 200)
+    body: dict[str, Any] = {"pricePlanId": made, "effectiveFrom": "2024-05-01", "effectiveUntil": "2024-06-01"}
+    expect(tenant.http.post("/accounts/acme/price_plans", json=body), 200)
+    ingest(tenant.http, event("e1", "2024-05-02T10:00:00Z", tokens=5))
+    gift = {"accountId": "acme", "purpose": "p", "effectiveFrom": "2024-05-01", "priority": 1, "creditAmount": 4}
+    credit = expect(tenant.http.post("/credits", json={"creditRequests": [gift]}), 200)["credits"][0]["id"]
+    expect(tenant.http.post("/accounts/acme/wallet_topup", json={"topupAmount": 3}), 200)
+    set_clock(tenant, datetime(2024, 6, 10, tzinfo=UTC))
+    run_bill(server, tenant)
+    invoice = expect(tenant.http.get("/invoices"), 200)["data"][0]["id"]
+    body = {
+        "accountId": "acme", "currency": "USD", "totalAmount": 1,
+        "lineItemRecords": [{"type": "INVOICE", "togaiId": invoice, "order": 1}],
+        "externalPaymentReference": {"sourceName": "x", "sourceType": "CARD", "transactionNumber": "1"},
+    }  # fmt: skip
+    payment = expect(tenant.http.post("/payments", json=body), 201)["id"]
+    found = exact(tenant.http.get(f"/bursar/v1/invoices/{invoice}"))
+    assert [(one["step"], one["amount"], one["result"]) for one in found["steps"]] == [
+        ("LINES", 10, 10), ("PRICING_RULES", 2, 12), ("COMMITMENT", 5, 17), ("CREDITS", -4, 13), ("PAID", -4, 9),
+    ]  # fmt: skip
+    assert [(one["id"], one["amount"], one["lines"]) for one in found["document"]["credits"]] == [
+        (credit, 4, [{"number": 1, "amount": 4}])
+    ]
+    assert [(one["source"], one["amount"], one.get("paymentId")) for one in found["payments"]] == [
+        ("WALLET", 3, None), ("PAYMENT", 1, payment),
+    ]  # fmt: skip
+    assert (found["status"], found["document"]["total"], found["paidAmount"]) == ("PARTIALLY_PAID", 13, 4)
 
 
 def test_a_line_slab_by_slab_down_to_its_events(shop: tuple[Tenant, str]) -> None:

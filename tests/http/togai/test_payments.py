@@ -208,6 +208,11 @@ def test_what_cannot_be_paid(tenant: Tenant, api: PaymentsApi, account: str, ser
 def test_who_may_not(server: Server, tenant: Tenant, api: PaymentsApi, account: str) -> None:
     made = pay(api, account, 1)
     stranger = PaymentsApi(server.workspace().togai)
+    invoice = {"type": "INVOICE", "togaiId": due(tenant, account), "amount": 2}
+    expect(tenant.http.delete(f"/accounts/{account}"), 200)
+    assert pay(api, account, 2, invoice).total_amount == 2, "what an archived account owes can be paid"
+    refused(partial(pay, api, account, 3, invoice), 400, account, "archived")
+    refused(partial(pay, api, account, 3, {"type": "CREDIT"}), 400, account, "archived")
     refused(lambda: api.get_payment("payment.none"), 404, "was not found")
     refused(lambda: stranger.get_payment(made.id), 404, "was not found")
     refused(partial(pay, stranger, account, 1), 400, "accountId")

@@ -12,7 +12,7 @@ from togai_client.api.price_plans_api import PricePlansApi
 from togai_client.exceptions import BadRequestException, NotFoundException, UnauthorizedException
 from togai_client.models.update_price_plan_request import UpdatePricePlanRequest
 
-from tests.conftest import Server, Tenant
+from tests.conftest import PLAIN, Server, Tenant
 from tests.http.togai.catalog import (
     add_on,
     card,
@@ -323,7 +323,9 @@ def test_events_that_arrive_while_a_plan_is_edited(shop: tuple[Tenant, str, str]
 
     def send() -> None:
         nonlocal sent
-        with httpx.Client(base_url=tenant.url, headers={"authorization": f"Bearer {tenant.token}"}) as http:
+        with httpx.Client(
+            base_url=tenant.url, headers={"authorization": f"Bearer {tenant.token}"}, verify=PLAIN
+        ) as http:
             while not done.is_set():
                 some = [
                     event(f"e{sent + n}", f"2024-05-{1 + (sent + n) % 31:02d}T{n % 24:02d}:30:00Z", tokens=3)

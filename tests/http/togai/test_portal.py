@@ -14,7 +14,7 @@ from bursar.accounts.tokens import create_token, revoke_token
 from bursar.core.caller import Caller
 from bursar.core.errors import Unauthenticated
 from bursar.db.database import Database
-from tests.conftest import Server, Tenant
+from tests.conftest import PLAIN, Server, Tenant
 from tests.http.togai.catalog import customer, expect
 
 
@@ -37,7 +37,7 @@ def ask(tenant: Tenant, **body: Any) -> str:
 
 
 def look(tenant: Tenant, token: str) -> httpx.Response:
-    return httpx.get(f"{tenant.url}/bursar/v1/portal", headers={"authorization": f"Bearer {token}"})
+    return httpx.get(f"{tenant.url}/bursar/v1/portal", headers={"authorization": f"Bearer {token}"}, verify=PLAIN)
 
 
 def seconds_left(shown: dict[str, Any]) -> float:
@@ -73,7 +73,7 @@ def test_a_delegate_token_is_no_api_token(shop: Tenant) -> None:
     for method, path in (("GET", "/customers"), ("GET", "/accounts/a1"), ("POST", "/authenticate")):
         assert httpx.request(method, shop.url + path, headers=headers).status_code == 401, path
     body = {"customerId": "acme", "allAccountsAccess": True}
-    assert httpx.post(f"{shop.url}/portal/token", headers=headers, json=body).status_code == 401
+    assert httpx.post(f"{shop.url}/portal/token", headers=headers, json=body, verify=PLAIN).status_code == 401
 
 
 def test_an_api_token_is_no_delegate_token(shop: Tenant) -> None:
@@ -81,13 +81,13 @@ def test_an_api_token_is_no_delegate_token(shop: Tenant) -> None:
     forged = ask(shop, customerId="acme", allAccountsAccess=True)[:-4] + "AAAA"
     for text in (shop.token, jwt, forged, "a.b.c", "x"):
         assert look(shop, text).status_code == 401, text
-    assert httpx.get(f"{shop.url}/bursar/v1/portal").status_code == 401
+    assert httpx.get(f"{shop.url}/bursar/v1/portal", verify=PLAIN).status_code == 401
 
 
 def test_a_short_lived_token_lends_too(shop: Tenant) -> None:
     jwt = expect(shop.http.post("/authenticate"), 200)["token"]
     body = {"customerId": "acme", "accountIds": ["a1"]}
-    answer = httpx.post(f"{shop.url}/portal/token", headers={"authorization": f"Bearer {jwt}"}, json=body)
+    answer = httpx.post(f"{shop.url}/portal/token", headers={"authorization": f"Bearer {jwt}"}, json=body, verify=PLAIN)
     assert expect(look(shop, expect(answer, 200)["token"]), 200)["accounts"][0]["id"] == "a1"
 
 
@@ -129,7 +129,7 @@ def test_unknown_customers_and_those_of_others(shop: Tenant, server: Server) -> 
     made = expect(shop.http.post("/bursar/v1/tokens", json={"name": "reader", "scopes": ["read"]}), 201)
     headers = {"authorization": f"Bearer {made['token']}"}
     body = {"customerId": "acme", "allAccountsAccess": True}
-    assert httpx.post(f"{shop.url}/portal/token", headers=headers, json=body).status_code == 403
+    assert httpx.post(f"{shop.url}/portal/token", headers=headers, json=body, verify=PLAIN).status_code == 403
 
 
 async def test_it_ends_with_its_time_and_with_its_api_token(server: Server, database: Database) -> None:

@@ -244,6 +244,26 @@ def test_it_moves_to_another_contractor(tenant: Tenant, owner: str) -> None:
     assert [row["id"] for row in get(tenant, f"accounts?filter[contractor.id]={other}")["data"]] == [number]
 
 
+def test_a_template_is_named_whether_it_is_there_or_not(tenant: Tenant, owner: str) -> None:
+    number = account(tenant, owner, "templated")["id"]
+    named = {"name": "T", "html-template": "<p>"}
+    there = make(tenant, "invoice-template", document("invoice-templates", named))
+    path = f"accounts/{number}/relationships/invoice-template"
+    for key, related in ((there["id"], there), ("987654321", None)):
+        link = {"data": {"type": "invoice-templates", "id": key}}
+        assert send(tenant, "PATCH", path, link).status_code == 204
+        assert get(tenant, path) == {**link, "links": {
+            "self": f"{tenant.url}{ADMIN}/{path}", "related": f"{tenant.url}{ADMIN}/accounts/{number}/invoice-template",
+        }}  # fmt: skip
+        assert get(tenant, f"accounts/{number}/invoice-template") == {"data": related}
+        for filtered in ("invoice_template.id", "invoice-template.id"):
+            rows = get(tenant, f"accounts?filter[{filtered}]={key}&include=invoice-template")
+            assert [row["id"] for row in rows["data"]] == [number]
+            assert rows["included"] == ([] if related is None else [related])
+    assert send(tenant, "DELETE", path).status_code == 204
+    assert get(tenant, f"accounts/{number}")["data"]["relationships"]["invoice-template"]["data"] is None
+
+
 def test_changes_are_held_against_what_there_is(tenant: Tenant, owner: str) -> None:
     given = {"min_balance": 5, "max_balance": 10, "balance_high_threshold": 7, "external_id": "12"}
     number = account(tenant, owner, "changing", **given)["id"]

@@ -10,7 +10,7 @@ import pytest
 from bursar.accounts import admins
 from bursar.accounts.currencies import check_currency
 from bursar.accounts.passwords import hash_password
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import PLAIN, Server, Tenant, _in_thread
 from tests.http.togai import catalog
 from tests.http.yeti import jwt
 from tests.http.yeti.carrier import ADMIN, HEADERS, contractor, document, get, make, send
@@ -56,6 +56,15 @@ def test_a_contact_s_life(server: Server, tenant: Tenant) -> None:
             data["relationships"]["contractor"]["data"]["id"],
         ) == expected  # fmt: skip
     assert get(tenant, f"contacts/{number}/contractor")["data"]["id"] == two
+    link = f"contacts/{number}/relationships/contractor"
+    for method, to in (("PUT", one), ("PATCH", two)):
+        moved = send(tenant, method, link, {"data": {"type": "contractors", "id": int(to)}})
+        assert (moved.status_code, moved.content) == (204, b"")
+        assert get(tenant, link)["data"] == {"type": "contractors", "id": to}
+    for method, nobody in (("PATCH", {"data": None}), ("DELETE", None)):
+        assert details(send(tenant, method, link, nobody)) == [
+            ("contractor - must exist", "/data/relationships/contractor")
+        ]
     assert [row["id"] for row in get(tenant, "contacts?filter[email_eq]=b@c")["data"]] == [number]
     # Made at the other door it is the same contact.
     catalog.expect(tenant.http.post(f"/customers/{two}/contacts", json={"name": "N", "email": "n@t.example"}), 201)
@@ -213,7 +222,9 @@ def acme(server: Server, tenant: Tenant) -> tuple[str, int]:
 
 
 def log_in(tenant: Tenant, login: str, password: str) -> httpx.Response:
-    return httpx.post(f"{tenant.url}{CUSTOMER}/auth", json={"auth": {"login": login, "password": password}})
+    return httpx.post(
+        f"{tenant.url}{CUSTOMER}/auth", json={"auth": {"login": login, "password": password}}, verify=PLAIN
+    )
 
 
 def test_a_login_s_life(tenant: Tenant, acme: tuple[str, int]) -> None:
@@ -232,7 +243,7 @@ def test_a_login_s_life(tenant: Tenant, acme: tuple[str, int]) -> None:
     changed = send(tenant, "PATCH", f"api-accesses/{key}", change)
     assert changed.json()["data"]["attributes"]["allowed-ips"] == ["127.0.0.1", "10.0.0.0/8"]
     assert (log_in(tenant, login, "p1").status_code, log_in(tenant, login, "p2").status_code) == (401, 201)
-    session = httpx.get(f"{tenant.url}{CUSTOMER}/auth", headers={"authorization": first.json()["jwt"]})
+    session = httpx.get(f"{tenant.url}{CUSTOMER}/auth", headers={"authorization": first.json()["jwt"]}, verify=PLAIN)
     assert session.status_code == 401  # it was given for the former password
     send(tenant, "PATCH", f"api-accesses/{key}", document("api-accesses", {"allowed-ips": ["10.0.0.0/8"]}, key))
     assert log_in(tenant, login, "p2").status_code == 401
@@ -255,7 +266,7 @@ def test_a_deleted_account_leaves_the_logins_that_show_others_too(tenant: Tenant
         shown = get(tenant, f"api-accesses/{key}")["data"]["attributes"]["account-ids"]
         assert shown == [int(numbers[1])]  # an empty list would open every account
     session = {"authorization": log_in(tenant, f"two-{tenant.name}", "x").json()["jwt"]}
-    assert httpx.get(f"{tenant.url}{CUSTOMER}/accounts", headers=session).json()["data"] == []
+    assert httpx.get(f"{tenant.url}{CUSTOMER}/accounts", headers=session, verify=PLAIN).json()["data"] == []
 
 
 def test_what_a_login_must_have(tenant: Tenant, acme: tuple[str, int]) -> None:
@@ -293,7 +304,9 @@ def test_tokens_are_lent_without_a_login(tenant: Tenant, acme: tuple[str, int]) 
         "customer_id": int(number), "customer_portal_access_profile_id": 1, "allow_outgoing_numberlists_ids": [3, 9],
         "allowed_ips": ["0.0.0.0/0", "::/0"], "provision_gateway_id": None,
     }  # fmt: skip
-    session = httpx.get(f"{tenant.url}{CUSTOMER}/auth", headers={"authorization": made["attributes"]["token"]})
+    session = httpx.get(
+        f"{tenant.url}{CUSTOMER}/auth", headers={"authorization": made["attributes"]["token"]}, verify=PLAIN
+    )
     assert session.json() == {"allow-rec": False}
     wrong = {"allowed-ips": ["x"], "customer-portal-access-profile-id": 2}
     refused = send(tenant, "POST", "customer-tokens", {"data": {
@@ -314,7 +327,7 @@ def test_a_user_s_token_opens_the_door_and_no_other_token_does(server: Server, t
             await admins.add_admin(connection, tenant.caller, tenant.name, await hash_password("p"))
 
     _in_thread(lambda: server.run(add))
-    with httpx.Client(base_url=f"{server.url}{ADMIN}", headers=HEADERS, timeout=30) as http:
+    with httpx.Client(base_url=f"{server.url}{ADMIN}", headers=HEADERS, timeout=30, verify=PLAIN) as http:
         given = {"auth": {"username": tenant.name, "password": "p"}}
         text = http.post("/auth", json=given, headers={"content-type": "application/json"}).json()["jwt"]
         for headers, query in (({"authorization": text}, ""), ({"authorization": f"Bearer {text}"}, ""), ({}, text)):
@@ -330,5 +343,8 @@ def test_a_user_s_token_opens_the_door_and_no_other_token_does(server: Server, t
             answer = http.request(method, path, **options)
             assert (answer.status_code, answer.content) == (401, b"")
         login = {"authorization": text}
-        assert httpx.get(f"{server.url}{CUSTOMER}/auth", headers=login).status_code == 401
-        assert httpx.get(f"{server.url}/customers", headers={"authorization": f"Bearer {text}"}).status_code == 401
+        assert httpx.get(f"{server.url}{CUSTOMER}/auth", headers=login, verify=PLAIN).status_code == 401
+        assert (
+            httpx.get(f"{server.url}/customers", headers={"authorization": f"Bearer {text}"}, verify=PLAIN).status_code
+            == 401
+        )

@@ -21,7 +21,7 @@ from bursar.http.yeti.authentication import Doorkeeper
 from bursar.http.yeti.door import door as admin_door
 from bursar.http.yeti.jsonapi import TEXT, Attribute, Resource, ToMany, Turn, Values
 from bursar.http.yeti.jsonapi_routes import ResourceDoor
-from tests.conftest import Server
+from tests.conftest import PLAIN, Server
 from tests.http.yeti.carrier import HEADERS, JSON_API
 
 BASE = "/api/rest/toys"
@@ -109,7 +109,7 @@ class _Serving:
     def __enter__(self) -> "_Serving":
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(100)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -150,7 +150,7 @@ def serving(server: Server) -> Iterator[tuple[Room, httpx.Client]]:
     authorization = {"authorization": f"Bearer {tenant.token}"}
     with (
         _Serving(_door(room), server.dsn) as served,
-        httpx.Client(base_url=served.url, headers=authorization, timeout=30) as http,
+        httpx.Client(base_url=served.url, headers=authorization, timeout=30, verify=PLAIN) as http,
     ):
         yield room, http
 

@@ -14,7 +14,7 @@ from bursar.http.app import load_doors
 from bursar.http.door import Operation
 from bursar.invoicing.statements import approve_statement
 from bursar.invoicing.stating import fill_new
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import PLAIN, Server, Tenant, _in_thread
 from tests.http.yeti.carrier import HEADERS, contractor, document, get, make, send
 
 CUSTOMER = "/api/rest/customer/v1"
@@ -38,14 +38,16 @@ class Holder:
 
     def get(self, path: str, token: str | None = None, **options: Any) -> httpx.Response:
         headers = {**HEADERS, "authorization": token or self.token}
-        return httpx.get(f"{self.tenant.url}{CUSTOMER}{path}", headers=headers, timeout=30, **options)
+        return httpx.get(f"{self.tenant.url}{CUSTOMER}{path}", headers=headers, timeout=30, **options, verify=PLAIN)
 
 
 def login(tenant: Tenant, number: str, name: str, accounts: list[str]) -> str:
     """The token of a new login."""
     given = {"customer-id": int(number), "login": name, "password": "p", "account-ids": accounts}
     make(tenant, "api-accesses", document("api-accesses", given))
-    got = httpx.post(f"{tenant.url}{CUSTOMER}/auth", json={"auth": {"login": name, "password": "p"}}, timeout=30)
+    got = httpx.post(
+        f"{tenant.url}{CUSTOMER}/auth", json={"auth": {"login": name, "password": "p"}}, timeout=30, verify=PLAIN
+    )
     assert got.status_code == 201, got.text
     return str(got.json()["jwt"])
 
@@ -333,16 +335,16 @@ def test_a_session_by_cookie_slides(world: World) -> None:
     owner = world.owner
     url = f"{owner.tenant.url}{CUSTOMER}/accounts"
     cookie = {"cookie": f"_yeti_customer_v1_session={owner.token}"}
-    answer = httpx.get(url, headers={**HEADERS, **cookie})
+    answer = httpx.get(url, headers={**HEADERS, **cookie}, verify=PLAIN)
     assert answer.status_code == 200
     fresh = re.match(r"_yeti_customer_v1_session=([\w.-]+); path=/; expires=", answer.headers["set-cookie"])
     assert fresh is not None
-    assert httpx.get(url, headers={"cookie": f"_yeti_customer_v1_session={fresh[1]}"}).status_code == 200
-    missing = httpx.get(f"{url}/{world.stranger.ids['accounts_id']}", headers=cookie)
+    assert httpx.get(url, headers={"cookie": f"_yeti_customer_v1_session={fresh[1]}"}, verify=PLAIN).status_code == 200
+    missing = httpx.get(f"{url}/{world.stranger.ids['accounts_id']}", headers=cookie, verify=PLAIN)
     assert (missing.status_code, "set-cookie" in missing.headers) == (404, True)
-    by_header = httpx.get(url, headers={**cookie, "authorization": owner.token})
+    by_header = httpx.get(url, headers={**cookie, "authorization": owner.token}, verify=PLAIN)
     assert "set-cookie" not in by_header.headers
-    assert httpx.get(url, headers={**cookie, "authorization": "x"}).status_code == 401
+    assert httpx.get(url, headers={**cookie, "authorization": "x"}, verify=PLAIN).status_code == 401
 
 
 def test_a_lent_token_shows_the_accounts_that_it_names(world: World) -> None:

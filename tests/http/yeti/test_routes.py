@@ -96,6 +96,13 @@ def test_the_admin_door_has_the_operations_of_the_contract(server: Server) -> No
     assert described(server, "yeti") == ALL
 
 
+def test_they_are_shown_to_readers(server: Server) -> None:
+    for name in ("yeti", "yeti-customer"):
+        answer = httpx.get(f"{server.url}/openapi/{name}.json", timeout=30)
+        assert answer.json()["openapi"].startswith("3.1.")
+        assert f"/openapi/{name}.json" in httpx.get(f"{server.url}/docs", timeout=30).text
+
+
 def test_so_has_the_customers_door(server: Server) -> None:
     assert described(server, "yeti-customer") == ALL_OF_CUSTOMERS
 

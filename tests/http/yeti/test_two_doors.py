@@ -187,6 +187,45 @@ def test_both_doors_show_the_same_money(tenant: Tenant, made_there: bool) -> Non
     assert expect(tenant.http.get(f"/accounts/{identifier}/wallet"), 200)["balance"] == -4.375
 
 
+def test_what_is_archived_there_still_has_its_money_here(tenant: Tenant) -> None:
+    customer(tenant.http, "old")
+    expect(tenant.http.patch("/accounts/old", json={"name": "Old"}), 200)
+    number = number_of(tenant, "Old")
+    link = {"account": ("accounts", number)}
+    kind = {"name": "for the old", "provisioning-class": "Billing::Provisioning::Logging"}
+    type_ = ("service-types", make(tenant, "service-types", document("service-types", kind))["id"])
+    price = document("services", {"initial-price": 1, "renew-price": 0}, service_type=type_, **link)
+    made = make(tenant, "services", price)["id"]
+    assert money(tenant, "old", number) == ("-1", "-1.0"), "a service is charged to both"
+
+    expect(tenant.http.delete("/accounts/old"), 200)
+    make(tenant, "payments", document("payments", {"amount": 5}, **link))
+    make(tenant, "transactions", document("transactions", {"amount": "1.5"}, **link))
+    correction = document("balance-correction", {"correction": "-0.25"}, number)
+    assert send(tenant, "PATCH", f"accounts/{number}/balance-correction", correction).status_code == 200
+    assert money(tenant, "old", number) == ("2.25", "2.25")
+    refused = send(tenant, "POST", "services", price)
+    assert [error["detail"] for error in refused.json()["errors"]] == ["account - is archived"]
+    assert send(tenant, "GET", f"services/{made}").status_code == 200
+
+    assert send(tenant, "DELETE", f"accounts/{number}").status_code == 204
+    for path in (f"accounts/{number}", f"services/{made}", f"accounts/{number}/contractor"):
+        assert send(tenant, "GET", path).status_code == 404, path
+    for kind_of in ("payments", "transactions"):
+        sent = document(kind_of, {"amount": 1}, **link)
+        assert send(tenant, "POST", kind_of, sent).json()["errors"][0]["detail"] == "account - must exist"
+    for path, sent in (
+        ("balance-correction", document("balance-correction", {"correction": 1}, number)),
+        ("balance", document("balances", {"balance": 1}, number)),
+    ):
+        assert send(tenant, "PUT", f"accounts/{number}/{path}", sent).status_code == 404
+    assert get(tenant, f"payments?filter[account.id]={number}")["meta"] == {"total-count": 0}
+    assert get(tenant, f"transactions?filter[account_id_eq]={number}")["meta"] == {"total-count": 0}
+    assert expect(tenant.http.get("/accounts/old/wallet"), 200)["balance"] == 2.25, "no posting goes"
+    entries = expect(tenant.http.get("/accounts/old/wallet/entries"), 200)["data"]
+    assert [entry["closingBalance"] for entry in entries] == [2.25, 2.5, 4, -1]
+
+
 def test_numbers_that_are_somebody_s_id_are_passed_over(server: Server) -> None:
     tenant = server.workspace()
     sequence = sequence_of("account", tenant.caller.workspace)

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from bursar.accounts.workspaces import sequence_of
-from bursar.db.queries import Queries
 from bursar.http.app import load_doors
 from bursar.http.yeti.jsonapi import Resource, ToOne, dashed
 from bursar.http.yeti.jsonapi_routes import ResourceDoor, parameter
@@ -76,21 +75,6 @@ def two(server: Server) -> Two:
         numbers[type_] = int(make(owner, RESOURCES[type_].segment, one)["id"])
     (counter,) = send(owner, "GET", "package-counters").json()["data"]
     return Two(owner, server.workspace(), numbers | {"package-counters": int(counter["id"])})
-
-
-@pytest.fixture(params=[False, True], ids=["as it is", "with no condition on the workspace in any statement"])
-def mutated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, two: Two) -> bool:
-    """Take the first wall away: the second one alone must hold."""
-    if not request.param:
-        return False
-    condition = re.compile(r"\b(?:\w+\.)?workspace = (\$\d+)\b")
-    original = Queries.__getattr__
-
-    def without(self: Queries, name: str) -> str:
-        return condition.sub(r"\1::int is not null", original(self, name))
-
-    monkeypatch.setattr(Queries, "__getattr__", without)
-    return True
 
 
 def body(resource: Resource, action: str, relationship: Any, number: int) -> Any:

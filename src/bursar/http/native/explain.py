@@ -12,9 +12,27 @@ from bursar.http.encode import number
 from bursar.http.native.door import door
 from bursar.invoicing import service
 from bursar.invoicing.document import Document, Line
+from bursar.invoicing.steps import steps
 
 TAG = "Invoices"
 EVENTS_LIMIT = 100
+
+
+class StepShape(Answer, kw_only=True):
+    """What a step adds, or takes away where it is below zero, and what it comes to."""
+
+    step: str
+    amount: Decimal
+    result: Decimal
+
+
+class PaidShape(Answer, kw_only=True):
+    """What was paid of an invoice, or given back where it is below zero."""
+
+    source: str
+    amount: Decimal
+    paid_at: datetime
+    payment_id: str | None = None
 
 
 class InvoiceAnswer(Answer, kw_only=True):
@@ -25,6 +43,9 @@ class InvoiceAnswer(Answer, kw_only=True):
     updated_at: datetime
     frozen: bool
     document: Document
+    steps: list[StepShape]
+    """From the lines to what is left to pay; the one before the last comes to the total."""
+    payments: list[PaidShape]
     issued_at: datetime | None = None
 
 
@@ -67,12 +88,21 @@ async def read_invoice(call: Call) -> InvoiceAnswer:
     """Read an invoice."""
     invoice = await service.get_invoice(call.db, call.caller, call.path["invoice_id"])
     header = invoice.header
+    paid = await service.payments_of(call.db, call.caller, invoice)
     return InvoiceAnswer(
         status=header.status,
         paid_amount=number(header.paid_amount),
         updated_at=header.updated_at,
         frozen=header.content is not None,
         document=invoice.document,
+        steps=[
+            StepShape(step=one.name, amount=number(one.amount), result=number(one.result))
+            for one in steps(invoice.document, paid)
+        ],
+        payments=[
+            PaidShape(source=one.source, amount=number(one.amount), paid_at=one.paid_at, payment_id=one.payment)
+            for one in paid
+        ],
         issued_at=header.issued_at,
     )
 

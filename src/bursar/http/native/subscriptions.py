@@ -9,7 +9,7 @@ from bursar.http.door import Answer, Body, Call
 from bursar.http.native.door import door
 from bursar.notify import subscriptions
 from bursar.notify.subscriptions import CONTACTS_LIMIT, Event, Subscription
-from bursar.notify.web import URL_LIMIT
+from bursar.notify.urls import URL_LIMIT
 
 TAG = "Events"
 Contact = Annotated[int, Meta(ge=1, le=2**63 - 1)]

@@ -13,7 +13,11 @@ from bursar.invoicing.model import in_advance
 from bursar.invoicing.ruled import ADDED, measured
 
 USAGE_UNITS = "USAGE_UNITS"
-BOUGHT = {"BILLING_ENTITLEMENT_RATE_CARD": "BILLING_ENTITLEMENT_AMOUNT", "WALLET_TOPUP": "WALLET_TOPUP_AMOUNT"}
+BOUGHT = {
+    "BILLING_ENTITLEMENT_RATE_CARD": "BILLING_ENTITLEMENT_AMOUNT",
+    "WALLET_TOPUP": "WALLET_TOPUP_AMOUNT",
+    "PREPAID": "PREPAID_AMOUNT",
+}
 """The types of lines that orders alone have, and of their items."""
 
 

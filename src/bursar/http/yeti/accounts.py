@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from bursar.accounts import terms
+from bursar.http.door import Call
 from bursar.http.yeti.door import door
 from bursar.http.yeti.jsonapi import (
     DECIMAL,
@@ -30,7 +31,16 @@ async def _list(turn: Turn, listing: Listing) -> Slice[Any]:
 
 
 async def _create(turn: Turn, values: Values) -> Any:
-    made = await terms.create_agreed(turn.connection, turn.caller, values)
+    return _fresh(await terms.create_agreed(turn.connection, turn.caller, values))
+
+
+async def _create_apart(call: Call, values: Values) -> Any:
+    made: terms.NewAccounts = call.services[terms.NewAccounts]
+    return _fresh(await made.submit(call.db, call.caller, values))
+
+
+def _fresh(made: terms.Agreed) -> dict[str, Any]:
+    """A new account as lists have it."""
     return {
         **made,
         "balance": Decimal(0),
@@ -79,8 +89,10 @@ accounts = door.add(
         plain_filters=("name",),
         extra_filters={"currency_id": REFERENCE},
         first=("name", "contractor", "currency"),
+        alike=True,
         list=_list,
         create=_create,
+        create_apart=_create_apart,
         update=_update,
         delete=_delete,
     )

@@ -28,6 +28,7 @@ contacts = door.add(
         "contacts",
         attributes=(Attribute("email", TEXT, "CU", filters=True), Attribute("notes", TEXT, "CU", filters=True)),
         to_one=(ToOne("contractor", "contractors", "CU", linked=True),),
+        alike=True,
         list=_list,
         create=_create,
         update=_update,

@@ -49,6 +49,7 @@ contractors = door.add(
         ),
         to_one=(ToOne("smtp_connection", "smtp-connections", "CU", linked=True, filter=True),),
         plain_filters=("name",),
+        alike=True,
         list=_list,
         create=_create,
         update=_update,

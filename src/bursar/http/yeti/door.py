@@ -27,6 +27,8 @@ _FRAME = (
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
     (b"vary", b"Accept"),
 )
+_MAY_BE_KEPT = (b"cache-control", b"max-age=0, private, must-revalidate")
+_NOT_KEPT = (b"cache-control", b"no-cache")
 _REQUEST_ID = re.compile(r"[\w.@-]{1,255}", re.ASCII)
 _EXPIRED = fault(401, "401", "Authorization failed", "Authorization token expired or incorrect.")
 
@@ -41,17 +43,24 @@ def _finish(request: Request, response: Response, started: float) -> Response:
             response.headers["location"] = location
     if response.status_code in (200, 201) and response.body:
         tag = f'W/"{hashlib.blake2b(response.body, digest_size=16).hexdigest()}"'
-        known = [entry.strip() for entry in request.headers.get("if-none-match", "").split(",")]
-        if request.method in ("GET", "HEAD") and response.status_code == 200 and (tag in known or "*" in known):
+        known = request.headers.get("if-none-match")
+        if known and response.status_code == 200 and request.method in ("GET", "HEAD") and _has(known, tag):
             response = Response(status_code=304, headers=_kept(response))
-        response.headers["etag"] = tag
-        response.headers["cache-control"] = "max-age=0, private, must-revalidate"
+        response.raw_headers += ((b"etag", tag.encode()), _MAY_BE_KEPT)
     else:
-        response.headers["cache-control"] = "no-cache"
+        response.raw_headers.append(_NOT_KEPT)
     asked = request.headers.get("x-request-id", "")
-    response.headers["x-request-id"] = asked if _REQUEST_ID.fullmatch(asked) else str(uuid.uuid4())
-    response.headers["x-runtime"] = f"{time.perf_counter() - started:.6f}"
+    known_as = asked if asked and _REQUEST_ID.fullmatch(asked) else str(uuid.uuid4())
+    response.raw_headers += (
+        (b"x-request-id", known_as.encode()),
+        (b"x-runtime", b"%.6f" % (time.perf_counter() - started)),
+    )
     return response
+
+
+def _has(known: str, tag: str) -> bool:
+    """Whether a client that has these entities has this one."""
+    return any(entry.strip() in (tag, "*") for entry in known.split(","))
 
 
 def _finish_customer(request: Request, response: Response, started: float) -> Response:

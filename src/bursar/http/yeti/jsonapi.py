@@ -48,7 +48,7 @@ below another path, as `PUT accounts/{account_id}/balance`: only `update` then, 
 the URL; `turn.path` has what the URL says.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -172,7 +172,7 @@ class ToMany:
 
 
 Relationship = ToOne | ToMany
-Getters = dict[type, tuple[tuple[str, str, Callable[[Any], Any], Callable[[Any], Any]], ...]]
+Shapes = dict[Hashable, Any]
 
 
 @dataclass(frozen=True, kw_only=False)
@@ -201,6 +201,8 @@ class Resource:
     paged: bool = True
     self_path: str = ""
     """`links.self` where it is not `<type>/<id>`: a path below the door's."""
+    alike: bool = False
+    """Whether `list` shows all of a workspace the same: then what several requests ask for at once is read at once."""
     list: ListRows | None = None
     show: ShowRow | None = None
     create: Create | None = None
@@ -232,13 +234,8 @@ class Resource:
         return {attribute.name: attribute for attribute in self.attributes}
 
     @cached_property
-    def shown(self) -> tuple[tuple[str, str, str, Callable[[Any], Any]], ...]:
-        """Of each attribute that is shown: its key, its name, where rows have it, and how its value is shown."""
-        return tuple((dashed(a.name), a.name, a.source or a.name, a.kind.show) for a in self.attributes if a.readable)
-
-    @cached_property
-    def getters(self) -> Getters:
-        """`shown` with how each value is read, by type of row: filled as types of rows are met."""
+    def shapes(self) -> Shapes:
+        """How objects are written, by type of row: filled as types of rows are met."""
         return {}
 
     @cached_property
@@ -265,8 +262,12 @@ class Resource:
 
     def writable(self, action: str) -> frozenset[str]:
         """The fields that may be sent with `C` or `U`, as the wire has them."""
+        return self._writable[action]
+
+    @cached_property
+    def _writable(self) -> dict[str, frozenset[str]]:
         every: tuple[Attribute | Relationship, ...] = (*self.attributes, *self.to_one, *self.to_many)
-        return frozenset(dashed(one.name) for one in every if action in one.writes)
+        return {action: frozenset(dashed(one.name) for one in every if action in one.writes) for action in "CU"}
 
     @cached_property
     def rank(self) -> dict[str, int]:

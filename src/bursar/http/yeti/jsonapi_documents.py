@@ -40,6 +40,8 @@ def check_media_types(request: Request, *, body: bool) -> None:
         )
         raise errors.refuse("415", "Unsupported media type", detail, 415)
     accepted = request.headers.get("accept", "")
+    if accepted == errors.MEDIA_TYPE:
+        return
     entries = [entry.strip() for entry in accepted.split(",")]
     if accepted.strip() and not any(entry == errors.MEDIA_TYPE or entry.startswith("*/*") for entry in entries):
         detail = (

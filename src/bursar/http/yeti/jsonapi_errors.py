@@ -141,11 +141,6 @@ def replacement_forbidden() -> Refused:
     return refuse("403", "Complete replacement forbidden", "Complete replacement forbidden for this relationship", 403)
 
 
-def save_failed() -> Refused:
-    """Something that could not be saved, without a word about why."""
-    return refuse("121", "Save failed or was cancelled", "Save failed or was cancelled", 422)
-
-
 def rejections(problems: Sequence[tuple[str, str]], relationships: frozenset[str]) -> Refused:
     """Broken rules as error objects, in the order given. Fields are named as rooms do; "" is the whole object."""
     errors = []
@@ -174,7 +169,8 @@ def refusal(error: BaseException) -> Response | None:
 def plain(reason: Failure) -> Response:
     """The answer for what every door may meet: too large, too many, unavailable."""
     title = HTTPStatus(reason.status).phrase
-    return document_of([fault(reason.status, str(reason.status), title, reason.message)])
+    detail = title if reason.status == 500 else reason.message
+    return document_of([fault(reason.status, str(reason.status), title, detail)])
 
 
 def problems_of(error: BursarError) -> tuple[tuple[str, str], ...]:

@@ -50,6 +50,8 @@ class Kind:
     """JSON schema of what is shown."""
     taken: dict[str, Any]
     """JSON schema of what a sound request sends."""
+    bare: bool = False
+    """Whether what is shown is a text of which JSON escapes nothing."""
 
 
 def _same(value: Any) -> Any:
@@ -198,18 +200,18 @@ _NULL_NUMBER = {"type": ["number", "string", "null"]}
 _DECIMAL_TEXT = {"type": "string", "pattern": r"^-?\d+\.\d+$"}
 
 TEXT = Kind("text", WORDS, read_text, _search_text, _same, _STRING, _NULL_STRING)
-DECIMAL = Kind("decimal", NUMBERS, read_decimal, parse_number, show_decimal, _DECIMAL_TEXT, _NULL_NUMBER)
+DECIMAL = Kind("decimal", NUMBERS, read_decimal, parse_number, show_decimal, _DECIMAL_TEXT, _NULL_NUMBER, bare=True)
 """An exact number, shown as a text: money, percents, rates."""
 RATE = Kind("rate", NUMBERS, read_decimal, parse_number, _show_rate, {"type": "number"}, _NULL_NUMBER)
 """An exact number that the wire shows as a JSON number."""
 BOOLEAN = Kind("boolean", BOOLEANS, _truth, _search_truth, _same, {"type": "boolean"}, {"type": ["boolean", "null"]})
 MOMENT = Kind(
     "moment", NUMBERS, _moment, parse_instant, show_moment,
-    {"type": "string", "format": "date-time"}, {"type": ["string", "null"], "format": "date-time"},
+    {"type": "string", "format": "date-time"}, {"type": ["string", "null"], "format": "date-time"}, bare=True,
 )  # fmt: skip
 UUID = Kind(
     "uuid", NAMES, _uuid, uuid.UUID, str, {"type": "string", "format": "uuid"},
-    {"type": ["string", "null"], "format": "uuid"},
+    {"type": ["string", "null"], "format": "uuid"}, bare=True,
 )  # fmt: skip
 JSON = Kind("json", (), _object, _same, _same, {}, {})
 """Whatever JSON can say; numbers with a fraction come as `Decimal`."""

@@ -1,12 +1,9 @@
 """Documents that answers carry: resource objects with their links and linkage, what is included, and lists."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter, itemgetter
 from typing import Any
 
-import msgspec
-from asyncpg import Record
 from starlette.requests import Request
 
 from bursar.http.yeti.jsonapi import (
@@ -14,19 +11,20 @@ from bursar.http.yeti.jsonapi import (
     Listing,
     Relationship,
     Resource,
+    Shapes,
     Slice,
     ToOne,
     Turn,
 )
 from bursar.http.yeti.jsonapi_queries import Tree, Types, Wanted, page_query
+from bursar.http.yeti.jsonapi_shapes import Shape, Write, inside, reader, shape_of, text_of
 
-_readers: dict[tuple[str, type], Callable[[Any], Any]] = {}
-_encoder = msgspec.json.Encoder(decimal_format="number")
+_readers: dict[tuple[str, type], Callable[[Any], tuple[Any, ...]]] = {}
 
 
-def encode(document: Mapping[str, Any]) -> bytes:
+def encode(document: object) -> bytes:
     """A document's bytes."""
-    return _encoder.encode(document)
+    return text_of(document).encode()
 
 
 def origin(request: Request) -> str:
@@ -34,27 +32,13 @@ def origin(request: Request) -> str:
     return f"{request.scope['scheme']}://{request.headers.get('host') or request.url.netloc}"
 
 
-def reader(name: str, kind: type) -> Callable[[Any], Any]:
-    """How a field is read from rows of a type."""
-    known = _readers.get((name, kind))
-    if known is None:
-        getter: Callable[[Any], Any] = itemgetter(name) if issubclass(kind, Mapping | Record) else attrgetter(name)
-        known = _readers[name, kind] = getter
-    return known
-
-
-def _getters(resource: Resource, kind: type) -> tuple[tuple[str, str, Callable[[Any], Any], Callable[[Any], Any]], ...]:
-    """Of each attribute that is shown: its key, its name, how it is read from rows of a type, and how it is shown."""
-    known = resource.getters.get(kind)
-    if known is None:
-        known = tuple((key, name, reader(source, kind), show) for key, name, source, show in resource.shown)
-        resource.getters[kind] = known
-    return known
-
-
 def read(row: Any, name: str) -> Any:
     """A field of a row."""
-    return reader(name, type(row))(row)
+    place = (name, type(row))
+    known = _readers.get(place)
+    if known is None:
+        known = _readers[place] = reader((name,), type(row))
+    return known(row)[0]
 
 
 @dataclass(slots=True)
@@ -68,69 +52,64 @@ class Writer:
     wanted: Wanted
     _linked: dict[tuple[str, Any, str], list[tuple[str, Any]]] = field(default_factory=dict)
     """Linkage of to-many relationships that are included, by type, id and relationship."""
+    _shapes: Shapes = field(default_factory=dict)
+    """Shapes for this answer alone: with other fields than all, or with something included."""
+    _at: str = field(init=False)
 
-    async def one(self, resource: Resource, row: Any) -> dict[str, Any]:
+    def __post_init__(self) -> None:
+        self._at = inside(self.base)
+
+    async def one(self, resource: Resource, row: Any) -> bytes:
         """The document of one object, or of none."""
         if row is None:
-            return {"data": None}
+            return b'{"data":null}'
         included = await self._include(resource, [row])
-        document: dict[str, Any] = {"data": self.object(resource, row, self.wanted.include)}
-        return {**document, "included": included} if self.wanted.include else document
+        parts = [f'{{"data":{self.object(resource, row, self.wanted.include)}']
+        if self.wanted.include:
+            parts.append(f',"included":[{",".join(included)}]')
+        return "".join((*parts, "}")).encode()
 
-    async def many(self, resource: Resource, found: Slice[Any], url: str) -> dict[str, Any]:
+    async def many(self, resource: Resource, found: Slice[Any], url: str) -> bytes:
         """The document of a list; `url` is its own without a query."""
         included = await self._include(resource, found.rows)
-        document: dict[str, Any] = {"data": [self.object(resource, row, self.wanted.include) for row in found.rows]}
+        objects = [self.object(resource, row, self.wanted.include) for row in found.rows]
+        parts = [f'{{"data":[{",".join(objects)}]']
         if self.wanted.include:
-            document["included"] = included
-        document["meta"] = {"total-count": found.total}
+            parts.append(f',"included":[{",".join(included)}]')
+        parts.append(f',"meta":{{"total-count":{found.total}}}')
         if resource.paged:
-            document["links"] = self._pages(found.total, url)
-        return document
+            parts.append(f',"links":{text_of(self._pages(found.total, url))}')
+        return "".join((*parts, "}")).encode()
 
-    def object(self, resource: Resource, row: Any, include: Tree) -> dict[str, Any]:
-        """A resource object."""
-        kind = type(row)
-        identity = reader("id", kind)(row)
-        itself = self.link(resource, identity)
-        shown: dict[str, Any] = {"id": str(identity), "type": resource.type}
-        if resource.linked:
-            shown["links"] = {"self": itself}
-        only = self.wanted.fields.get(resource.type)
-        attributes = {}
-        for key, name, get, show in _getters(resource, kind):
-            if only is None or name in only:
-                value = get(row)
-                attributes[key] = None if value is None else show(value)
-        if attributes:
-            shown["attributes"] = attributes
-        at = f"{itself}/"
-        relationships = {
-            key: self._relationship(resource, related, row, identity, at, key, related.name in include)
-            for key, related in resource.related
-            if only is None or related.name in only
-        }
-        if relationships:
-            shown["relationships"] = relationships
-        return shown
+    def object(self, resource: Resource, row: Any, include: Tree) -> str:
+        """A resource object as JSON."""
+        return self._shape(resource, type(row), include).text(self._at, row)
 
     def link(self, resource: Resource, identity: Any) -> str:
         """An object's own URL."""
         return f"{self.base}/{resource.self_path}" if resource.self_path else f"{self.base}/{resource.type}/{identity}"
 
-    def _relationship(
-        self, resource: Resource, relationship: Relationship, row: Any, identity: Any, at: str, key: str, included: bool
-    ) -> dict[str, Any]:
-        links = {"self": f"{at}relationships/{key}"} if relationship.self_link else {}
-        links["related"] = at + key
-        shown: dict[str, Any] = {"links": links}
-        if isinstance(relationship, ToOne):
-            if relationship.linked or included:
-                shown["data"] = identity_of(relationship.type, read(row, relationship.column))
-        elif included:
-            found = self._linked.get((resource.type, identity, relationship.name), [])
-            shown["data"] = [identity_of(kind, key) for kind, key in dict.fromkeys(found)]
-        return shown
+    def _shape(self, resource: Resource, kind: type, include: Tree) -> Shape:
+        only = self.wanted.fields.get(resource.type)
+        plain = only is None and not include
+        shapes = resource.shapes if plain else self._shapes
+        place: Hashable = kind if plain else (resource.type, kind, tuple(include))
+        shape: Shape | None = shapes.get(place)
+        if shape is None:
+            linked = {name: self._linkage(resource, name) for name in include}
+            shape = shapes[place] = shape_of(resource, kind, only, linked)
+        return shape
+
+    def _linkage(self, resource: Resource, name: str) -> Write | None:
+        """What writes the linkage of a to-many relationship that is included, from the object's id."""
+        if isinstance(resource.relationships[name], ToOne):
+            return None
+
+        def write(identity: Any) -> str:
+            found = self._linked.get((resource.type, identity, name), [])
+            return text_of([identity_of(kind, key) for kind, key in dict.fromkeys(found)])
+
+        return write
 
     def _pages(self, total: int, url: str) -> dict[str, str]:
         last = max(1, -(-total // self.wanted.size))
@@ -143,9 +122,11 @@ class Writer:
         pages["last"] = last
         return {name: f"{url}?{page_query(self.wanted, page)}" for name, page in pages.items()}
 
-    async def _include(self, resource: Resource, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    async def _include(self, resource: Resource, rows: Sequence[Any]) -> list[str]:
         """All that is to be included, each object once, none that is primary data; one list for each relationship."""
-        found: dict[tuple[str, Any], dict[str, Any]] = {}
+        if not self.wanted.include:
+            return []
+        found: dict[tuple[str, Any], str] = {}
         if rows:
             await self._walk(resource, rows, self.wanted.include, found, self.wanted.included)
         for row in rows:
@@ -157,7 +138,7 @@ class Writer:
         resource: Resource,
         rows: Sequence[Any],
         include: Tree,
-        found: dict[tuple[str, Any], dict[str, Any]],
+        found: dict[tuple[str, Any], str],
         conditions: Mapping[str, tuple[Condition, ...]],
     ) -> None:
         for name, inner in include.items():
@@ -165,7 +146,7 @@ class Writer:
             target = self.types[relationship.type]
             others = await self._others(resource, relationship, target, rows, conditions.get(name, ()))
             # What they lead to comes first: only then is the linkage known that they show.
-            deeper: dict[tuple[str, Any], dict[str, Any]] = {}
+            deeper: dict[tuple[str, Any], str] = {}
             await self._walk(target, others, inner, deeper, {})
             for row in others:
                 found.setdefault((target.type, read(row, "id")), self.object(target, row, inner))

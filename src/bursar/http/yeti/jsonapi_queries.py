@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -19,6 +20,8 @@ INCLUDE_DEPTH = 6
 INCLUDES_LIMIT = 50
 CARRIED = frozenset(("fields", "filter", "include", "sort"))
 """Parameters that the links to other pages carry on."""
+NAME_REMEMBERED = 64
+"""Characters of the longest name of which is remembered how rooms have it."""
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _CAMEL = (re.compile(r"([A-Z]+)([A-Z][a-z])"), re.compile(r"([a-z\d])([A-Z])"))
 _WHOLE = re.compile(r"\s*[+-]?\d{1,400}\s*", re.ASCII)
@@ -48,6 +51,11 @@ class Wanted:
 
 def underscored(name: str) -> str:
     """A name as rooms have it: `min-balance` and `minBalance` are `min_balance`."""
+    return _underscored(name) if len(name) <= NAME_REMEMBERED else _underscored.__wrapped__(name)
+
+
+@lru_cache(maxsize=2000)
+def _underscored(name: str) -> str:
     for pattern in _CAMEL:
         name = pattern.sub(r"\1_\2", name)
     return name.replace("-", "_").lower()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +11,9 @@ from starlette.responses import Response
 
 from bursar.core.errors import BursarError, Invalid, NotFound, Rejected, WrongState
 from bursar.db.database import Connection
+from bursar.db.gathering import Gathered
 from bursar.http.door import Call, Door
+from bursar.http.plain import PlainResponse
 from bursar.http.yeti import jsonapi_documents as documents
 from bursar.http.yeti import jsonapi_errors as errors
 from bursar.http.yeti.jsonapi import Condition, Listing, Relationship, Resource, ToMany, ToOne, Turn, dashed
@@ -30,6 +32,8 @@ class ResourceDoor(Door):
     """By type."""
     made: dict[str, tuple[Resource, str, Relationship | None]] = dataclasses.field(default_factory=dict)
     """What each operation does: to which resource, which action, by which relationship."""
+    queries: dict[tuple[str, bool, bytes], Wanted] = dataclasses.field(default_factory=dict)
+    """Queries that were read of late, by type and whether they are of a list."""
 
     def add(self, resource: Resource) -> Resource:
         """Offer a resource with everything that its declaration says; returns it."""
@@ -94,7 +98,7 @@ class ResourceDoor(Door):
 
     async def _list(self, resource: Resource, call: Call) -> Response:
         check_media_types(call.request, body=False)
-        wanted = read_query(call.request.query_params.multi_items(), resource, self.resources, listed=True)
+        wanted = self._asked(call, resource, listed=True)
         list_rows = resource.list
         assert list_rows is not None
 
@@ -109,6 +113,10 @@ class ResourceDoor(Door):
         check_media_types(call.request, body=False)
         wanted = self._wanted(call, resource)
         identity = identifier(resource, call.path[parameter(resource)])
+        if resource.alike and not wanted.include:
+            row = await self._gathered(call, resource, identity)
+            # Nothing is to be included, so nothing more is read.
+            return _answer(await self._writer(_unconnected(call), wanted).one(resource, row))
 
         async def work(connection: Connection) -> Response:
             turn = Turn(connection, call)
@@ -153,7 +161,7 @@ class ResourceDoor(Door):
             itself = self._writer(turn, Wanted()).link(resource, read(row, "id"))
         name = dashed(relationship.name)
         links = {"self": f"{itself}/relationships/{name}", "related": f"{itself}/{name}"}
-        return _answer({"data": data, "links": links})
+        return _answer(encode({"data": data, "links": links}))
 
     # Writing --------------------------------------------------------------------------------------------------------
 
@@ -173,8 +181,7 @@ class ResourceDoor(Door):
         if apart is None or given.problems or wanted.include:
             return await call.db.run(call.caller.workspace, work)
         row = await _perform(resource, given, lambda: apart(call, given.values))
-        # Nothing is to be included, so nothing is read.
-        return await self._created(Turn(None, call), resource, wanted, row)  # type: ignore[arg-type]
+        return await self._created(_unconnected(call), resource, wanted, row)
 
     async def _created(self, turn: Turn, resource: Resource, wanted: Wanted, row: Any) -> Response:
         writer = self._writer(turn, wanted)
@@ -238,9 +245,36 @@ class ResourceDoor(Door):
     # Shared ---------------------------------------------------------------------------------------------------------
 
     def _wanted(self, call: Call, resource: Resource) -> Wanted:
-        if not call.request.scope["query_string"]:
-            return _NOTHING
-        return read_query(call.request.query_params.multi_items(), resource, self.resources, listed=False)
+        return self._asked(call, resource, listed=False) if call.request.scope["query_string"] else _NOTHING
+
+    def _asked(self, call: Call, resource: Resource, *, listed: bool) -> Wanted:
+        """The query of a request; those of late are remembered, unless a token is in them."""
+        text: bytes = call.request.scope["query_string"]
+        place = (resource.type, listed, text)
+        wanted = self.queries.get(place)
+        if wanted is None:
+            items = call.request.query_params.multi_items()
+            wanted = read_query(items, resource, self.resources, listed=listed)
+            if len(text) <= QUERY_REMEMBERED and all(name != "token" for name, _ in items):
+                if len(self.queries) >= QUERIES_LIMIT:
+                    self.queries.clear()
+                self.queries[place] = wanted
+        return wanted
+
+    async def _gathered(self, call: Call, resource: Resource, identity: Any) -> Any:
+        """The row of an id, read together with those that others ask for. Raises `Refused` (404)."""
+
+        async def rows(connection: Connection, identities: Sequence[Any]) -> Mapping[Any, Any]:
+            turn = Turn(connection, call)
+            found = await fetch(turn, resource, [Condition("id", "in", tuple(identities))])
+            return {read(row, "id"): row for row in found}
+
+        gathered: Gathered = call.services[Gathered]
+        kind = (self.name, resource.type, call.caller.timezone)
+        row = await gathered.ask(call.db, call.caller.workspace, kind, identity, rows)
+        if row is None:
+            raise errors.missing_record(identity)
+        return row
 
     def _writer(self, turn: Turn, wanted: Wanted) -> Writer:
         return Writer(turn, self.resources, origin(turn.call.request) + self.base, wanted)
@@ -267,6 +301,14 @@ class ResourceDoor(Door):
 
 
 _NOTHING = Wanted(listing=Listing())
+QUERIES_LIMIT = 500
+QUERY_REMEMBERED = 200
+"""Bytes of the longest query that is remembered once it is read."""
+
+
+def _unconnected(call: Call) -> Turn:
+    """A turn in which nothing more is read."""
+    return Turn(None, call)  # type: ignore[arg-type]
 
 
 async def _read(call: Call, wanted: Wanted, work: Callable[[Connection], Awaitable[Response]]) -> Response:
@@ -320,8 +362,8 @@ def _told(resource: Resource, given: Given, error: BursarError) -> errors.Refuse
     return rejections(problems, frozenset(resource.relationships))
 
 
-def _answer(document: dict[str, Any], status: int = 200) -> Response:
-    return Response(encode(document), status, media_type=MEDIA_TYPE)
+def _answer(document: bytes, status: int = 200) -> Response:
+    return PlainResponse(document, status, MEDIA_TYPE)
 
 
 def _url(call: Call) -> str:

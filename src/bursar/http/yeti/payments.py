@@ -59,6 +59,7 @@ payments = door.add(
         to_one=(ToOne("account", "accounts", "C", linked=True, filter=True),),
         extra_filters={"id": INTEGER},
         first=("account", "currency"),
+        alike=True,
         list=_list,
         create=_create,
         create_apart=_create_apart,

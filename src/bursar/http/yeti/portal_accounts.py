@@ -4,13 +4,12 @@ from typing import Any
 
 from bursar.http.yeti.door import customer_door
 from bursar.http.yeti.jsonapi import DECIMAL, INTEGER, TEXT, UUID, Attribute, Listing, Resource, Slice, Turn
-from bursar.http.yeti.portal_scope import scope_of
+from bursar.http.yeti.portal_scope import inward, outward
 from bursar.ledger import accounts as room
 
 
 async def _list(turn: Turn, listing: Listing) -> Slice[Any]:
-    scope = await scope_of(turn)
-    return scope.outward(await room.list_accounts(turn.connection, turn.caller, scope.inward(listing, field="id")))
+    return outward(await room.list_accounts(turn.connection, turn.caller, inward(turn, listing, account="id")))
 
 
 accounts = customer_door.add(

@@ -19,7 +19,7 @@ from bursar.http.yeti.jsonapi import (
     ToOne,
     Turn,
 )
-from bursar.http.yeti.portal_scope import scope_of
+from bursar.http.yeti.portal_scope import inward, outward
 from bursar.invoicing import statements as room
 from bursar.invoicing.statement_model import State
 
@@ -33,12 +33,12 @@ _CALLS = (
     ("last_call_at", MOMENT),
 )
 _APPROVED = Condition("state", "eq", (State.APPROVED,))
+_THERE = Condition("account_hidden_at", "null")
 
 
 async def _list(turn: Turn, listing: Listing) -> Slice[Any]:
-    scope = await scope_of(turn)
-    wanted = scope.inward(dataclasses.replace(listing, conditions=(*listing.conditions, _APPROVED)))
-    found = scope.outward(await room.list_statements(turn.connection, turn.caller.workspace, wanted))
+    wanted = inward(turn, dataclasses.replace(listing, conditions=(*listing.conditions, _APPROVED, _THERE)))
+    found = outward(await room.list_statements(turn.connection, turn.caller.workspace, wanted))
     for row in found.rows:
         row["has_pdf"] = False  # there are no documents of statements yet
     return found

@@ -19,17 +19,16 @@ from bursar.http.yeti.jsonapi import (
     Turn,
     choice,
 )
-from bursar.http.yeti.portal_scope import scope_of
+from bursar.http.yeti.portal_scope import inward, outward
 from bursar.invoicing.payments import list_payments
 
 _KEPT = Condition("status", "not_eq", ("rolled_back",))
 
 
 async def _list(turn: Turn, listing: Listing) -> Slice[Any]:
-    scope = await scope_of(turn)
-    wanted = scope.inward(dataclasses.replace(listing, conditions=(*listing.conditions, _KEPT)))
+    wanted = inward(turn, dataclasses.replace(listing, conditions=(*listing.conditions, _KEPT)))
     found = await list_payments(turn.connection, turn.caller.workspace, wanted)
-    return scope.outward(Slice([dataclasses.asdict(payment) for payment in found.rows], found.total))
+    return outward(Slice([dataclasses.asdict(payment) for payment in found.rows], found.total))
 
 
 payments = customer_door.add(

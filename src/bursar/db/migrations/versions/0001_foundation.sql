@@ -246,6 +246,39 @@ comment on column account_terms.stated_until is 'statements up to here are fille
 comment on column account_terms.send_invoices_to is 'numbers of contacts as the carrier''s door shows them; they need not exist';
 comment on column account_terms.hidden_at is 'when a carrier deleted it: gone at its door from then on, archived at the other';
 
+-- How many accounts a carrier sees: the sum of the parts, so that a list of all need not count them. Each connection has its
+-- own part, as far as there are enough: transactions at the same time do not wait for each other.
+create table account_count (
+    workspace int not null references workspace,
+    part smallint not null,
+    accounts bigint not null,
+    primary key (workspace, part)
+) with (fillfactor = 50);
+
+create function accounts_made() returns trigger language plpgsql as $$
+begin
+    insert into account_count (workspace, part, accounts)
+    select workspace, pg_backend_pid() % 64, count(*) from made where hidden_at is null group by workspace order by workspace
+    on conflict (workspace, part) do update set accounts = account_count.accounts + excluded.accounts;
+    return null;
+end $$;
+create trigger accounts_made after insert on account_terms
+    referencing new table as made for each statement execute function accounts_made();
+
+create function account_seen() returns trigger language plpgsql as $$
+declare
+    row account_terms := coalesce(new, old);
+begin
+    insert into account_count (workspace, part, accounts)
+    values (row.workspace, pg_backend_pid() % 64, case when tg_op = 'UPDATE' and new.hidden_at is null then 1 else -1 end)
+    on conflict (workspace, part) do update set accounts = account_count.accounts + excluded.accounts;
+    return null;
+end $$;
+create trigger account_hidden after update of hidden_at on account_terms for each row
+    when ((old.hidden_at is null) <> (new.hidden_at is null)) execute function account_seen();
+create trigger account_gone after delete on account_terms for each row
+    when (old.hidden_at is null) execute function account_seen();
+
 -- Ids and aliases of accounts share one namespace: what an event may call its account, and from when until when.
 create extension if not exists btree_gist;
 create table account_name (
