@@ -1,20 +1,24 @@
-"""Decisions on entitled events that all draw one grant of an account; beside a row update per decision in the same run.
+"""Decisions on one grant and one wallet, one by one and in batches; beside a row update per decision in the same run.
 
 One server process; the load generator and PostgreSQL share the machine with it. The comparison is the guarded UPDATE of
 one row through asyncpg, one commit each, by as many connections as a server has: without events, and without HTTP.
+CPU time is that of the server's and PostgreSQL's processes: on a busy machine it says more than the clock.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -28,6 +32,7 @@ from bursar.catalog.schemas import activate_schema, create_schema
 from bursar.core.caller import Caller
 from bursar.core.period import Period
 from bursar.db.database import Connection, Database
+from bursar.ledger.account_wallets import top_up
 from bursar.purchases.grants import NewGrant, give
 from bursar.runtime.datadir import DataDir
 
@@ -42,50 +47,119 @@ UNITS = Decimal(10**12)
 _numbers = itertools.count()
 
 
+class Load(NamedTuple):
+    """A way to ask for decisions."""
+
+    path: str
+    status: int
+    batch: int
+    """Decisions that one request asks for."""
+    connections: int
+    body: Callable[[int], Any]
+    """The part of a body that asks for a decision, by its number."""
+    wrap: Callable[[list[Any]], Any]
+    """A body of such parts."""
+
+
+def _event(number: int) -> dict[str, Any]:
+    return {
+        "schemaName": "chat", "id": f"chat-{number}", "timestamp": "2024-01-20T12:00:00Z", "accountId": "a0",
+        "attributes": [{"name": "tokens", "value": "12"}], "dimensions": {},
+    }  # fmt: skip
+
+
+def _hold(_: int) -> dict[str, Any]:
+    return {"accountId": "a0", "amount": 12, "expiresIn": 3600}
+
+
+LOADS = {
+    "grant": Load("/entitled", 200, 1, CONNECTIONS, _event, lambda parts: {"event": parts[0]}),
+    "grant_in_batches": Load("/bursar/v1/entitled", 200, 100, 8, _event, lambda parts: {"events": parts}),
+    "wallet": Load("/bursar/v1/holds", 201, 1, CONNECTIONS, _hold, lambda parts: parts[0]),
+    "wallet_in_batches": Load("/bursar/v1/holds/batch", 200, 100, 8, _hold, lambda parts: {"holds": parts}),
+}
+
+
 def measure(folder: Path, rounds: int) -> dict[str, Any]:
     """Decisions per second of `rounds` interleaved rounds, and the latency at half of them."""
-    say("entitled events: one grant")
+    say("decisions: one grant, one wallet")
     with postgres(folder) as dsn:
         asyncio.run(_prepare(dsn))
-    rows: list[list[float]] = []
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in LOADS}
     updates: list[float] = []
-    with serving(folder, "--workers", "1", "--rate-limit", "0") as url:
+    server = serving(folder, "--workers", "1", "--rate-limit", "0")
+    with server as url:
         for number in range(rounds):
-            say(f"entitled events: round {number + 1} of {rounds}")
-            rows.append(_load(url))
+            say(f"decisions: round {number + 1} of {rounds}")
+            for name, load in LOADS.items():
+                found[name].append(_load(url, load, server.pid))
             updates.append(asyncio.run(_updates(DataDir(folder).dsn())))
-        median = statistics.median(row[0] / row[1] for row in rows)
-        half = _load(url, rate=median / 2)
+        half = {
+            name: _load(url, load, server.pid, statistics.median(row["per_second"] for row in found[name]) / 2)
+            for name, load in LOADS.items()
+        }
     return {
-        "connections": CONNECTIONS,
         "row_updates_per_second": round(statistics.median(updates)),
-        "decisions_per_second": round(median),
-        "rounds": [round(row[0] / row[1]) for row in rows],
-        "p50_ms_at_half_load": round(half[2], 1),
-        "p99_ms_at_half_load": round(half[3], 1),
+        **{
+            name: {
+                "connections": load.connections,
+                "decisions_per_request": load.batch,
+                "decisions_per_second": round(statistics.median(row["per_second"] for row in found[name])),
+                "rounds": [round(row["per_second"]) for row in found[name]],
+                "cpu_us_of_server": round(statistics.median(row["server"] for row in found[name])),
+                "cpu_us_of_postgresql": round(statistics.median(row["postgres"] for row in found[name])),
+                "p50_ms_at_half_load": round(half[name]["p50"], 1),
+                "p99_ms_at_half_load": round(half[name]["p99"], 1),
+            }
+            for name, load in LOADS.items()
+        },
     }
 
 
-def _load(url: str, rate: float = 0) -> list[float]:
-    """Events decided on, the seconds that took, and p50 and p99 in milliseconds."""
+def _load(url: str, load: Load, pid: int, rate: float = 0) -> dict[str, float]:
+    """Decisions per second, microseconds of CPU for each, and p50 and p99 of requests in milliseconds."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
     requests = []
-    for number in itertools.islice(_numbers, ENOUGH):
-        event = {
-            "schemaName": "chat", "id": f"chat-{number}", "timestamp": "2024-01-20T12:00:00Z", "accountId": "a0",
-            "attributes": [{"name": "tokens", "value": "12"}], "dimensions": {},
-        }  # fmt: skip
-        requests.append(["POST", "/entitled", json.dumps({"event": event})])
+    for _ in range(ENOUGH // load.batch):
+        parts = [load.body(number) for number in itertools.islice(_numbers, load.batch)]
+        requests.append(["POST", load.path, json.dumps(load.wrap(parts))])
     headers = {"authorization": f"Bearer {TOKEN}-{NAME}", "content-type": "application/json"}
-    work = json.dumps({"requests": requests, "headers": headers, "status": 200})
+    work = json.dumps({"requests": requests, "headers": headers, "status": load.status})
+    arguments = [host, port, str(load.connections), str(SECONDS), str(rate / load.batch)]
+    before = _cpu(pid)
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.requester", host, port, str(CONNECTIONS), str(SECONDS), str(rate)],
+        [sys.executable, "-m", "benchmarks.requester", *arguments],
         input=work,
         capture_output=True,
         text=True,
         check=True,
     )
-    return [float(value) for value in json.loads(done.stdout)]
+    count, seconds, p50, p99 = (float(value) for value in json.loads(done.stdout))
+    decisions = count * load.batch
+    spent = {name: 1e6 * (after - before[name]) / decisions for name, after in _cpu(pid).items()}
+    return {"per_second": decisions / seconds, "p50": p50, "p99": p99, **spent}
+
+
+def _cpu(pid: int) -> dict[str, float]:
+    """Seconds of CPU that the servers of a program have used so far, and its PostgreSQL."""
+    tick = os.sysconf("SC_CLK_TCK")
+    found: dict[int, tuple[int, str, float]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                # With those of children that have ended.
+                found[int(entry.name)] = (int(fields[1]), command, sum(map(int, fields[11:15])) / tick)
+    spent = {"server": 0.0, "postgres": 0.0}
+    for process, (_, command, seconds) in found.items():
+        ancestor = process
+        while ancestor != pid and ancestor in found:
+            ancestor = found[ancestor][0]
+        kind = "postgres" if "postgres" in command.split("\0")[0] else "server"
+        if ancestor == pid and (kind == "postgres" or "bursar.runtime.server" in command):
+            spent[kind] += seconds
+    return spent
 
 
 async def _prepare(dsn: str) -> None:
@@ -107,6 +181,7 @@ async def _sell(connection: Connection, caller: Caller) -> None:
     feature = await create_feature(connection, caller, "Tokens", None, [Association("chat", "tokens")])
     effective = Period(USED_UNTIL - timedelta(days=1), USED_UNTIL + timedelta(days=1))
     account = await get_account(connection, caller.workspace, "a0")
+    await top_up(connection, caller, "a0", UNITS)
     await give(connection, caller, account, [NewGrant(feature, "pack", "ENTITLEMENT", effective, UNITS)])
 
 

@@ -75,6 +75,11 @@ class serving:  # noqa: N801 - used as a with statement
                 return line.rsplit(" ", 1)[1].strip()
         raise RuntimeError("the server did not start")
 
+    @property
+    def pid(self) -> int:
+        """Of the process whose children are the servers and PostgreSQL."""
+        return self._process.pid
+
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(20)

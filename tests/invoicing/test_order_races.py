@@ -82,7 +82,7 @@ async def fund(world: Shop, amount: Any) -> None:
 
 async def money(world: Shop) -> Decimal:
     async with world.db.transaction(world.caller.workspace) as connection:
-        return (await get_wallet(connection, world.caller.workspace, "acme")).posted
+        return (await get_wallet(connection, world.caller, "acme")).posted
 
 
 async def units(world: Shop) -> Decimal:

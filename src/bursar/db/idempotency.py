@@ -35,6 +35,10 @@ class KeyReused(BursarError):
     """The idempotency key belongs to another request."""
 
 
+class KeyTaken(BursarError):
+    """The idempotency key was used by another request meanwhile; send this one again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """A request under an idempotency key."""
@@ -114,6 +118,53 @@ async def once_repeatable(db: Database, attempt: Attempt, wall: datetime, work: 
             return outcome
 
         return await db.run(attempt.workspace, record)
+
+
+async def once_recorded(
+    db: Database, attempt: Attempt, wall: datetime, work: Callable[[], Awaitable[Outcome]], again: type[BursarError]
+) -> Outcome:
+    """As `once`, for work that has a transaction of its own and in it calls `take`, then `close` or `drop`.
+
+    Where it says by an `again` that it was done before, it may have been by a twin in another process, or by one whose
+    process died before it could answer: then the record is there, and its answer is everybody's.
+    """
+    async with _turn(attempt):
+        known = await _recorded(db, attempt, wall)
+        if known is not None:
+            return known
+        try:
+            return await work()
+        except (again, KeyTaken):
+            known = await _recorded(db, attempt, wall)
+            if known is None:
+                raise
+            return known
+
+
+async def _recorded(db: Database, attempt: Attempt, wall: datetime) -> Outcome | None:
+    async with db.transaction(attempt.workspace) as connection:
+        known = await connection.fetchval(
+            queries.record_in_force, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key),
+            wall - KEPT,
+        )  # fmt: skip
+        return await _replay(connection, attempt) if known else None
+
+
+async def take(connection: Connection, attempt: Attempt, wall: datetime) -> bool:
+    """Take a key for the rest of the transaction, once whoever has it in hand has ended; whether it was to be had."""
+    return await _take(connection, attempt, wall)
+
+
+async def close(connection: Connection, attempt: Attempt, outcome: Outcome) -> None:
+    """Record the answer under a key that was taken."""
+    await _close(connection, attempt, outcome)
+
+
+async def drop(connection: Connection, attempt: Attempt) -> None:
+    """Give back a key that was taken: what was asked for under it was refused."""
+    await connection.execute(
+        queries.drop_record, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key)
+    )
 
 
 async def purge(connection: Connection, wall: datetime) -> int:

@@ -22,6 +22,10 @@ where workspace = $1 and operation = $2 and account = $3 and key_hash = $4;
 update idempotency set status = $5, media_type = $6, answer = $7
 where workspace = $1 and operation = $2 and account = $3 and key_hash = $4;
 
+-- name: drop_record
+-- Give back a key under which nothing was done.
+delete from idempotency where workspace = $1 and operation = $2 and account = $3 and key_hash = $4;
+
 -- name: purge_records
 -- Remove records that are past their time.
 delete from idempotency where ctid in (select ctid from idempotency where recorded_at <= $1 limit $2);

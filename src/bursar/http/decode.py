@@ -97,8 +97,8 @@ def check(value: object, path: str) -> None:
     NUL characters, numbers beyond NUMERIC(38,12) or 64 bits, instants whose offset leads out of the years of UTC.
     """
     if isinstance(value, msgspec.Struct):
-        for field in msgspec.structs.fields(value):
-            check(getattr(value, field.name), f"{path}.{field.encode_name}" if path else field.encode_name)
+        for name, shown in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            check(getattr(value, name), f"{path}.{shown}" if path else shown)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             check(item, f"{path}[{index}]")

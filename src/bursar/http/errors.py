@@ -14,7 +14,7 @@ from bursar.core.errors import (
     WrongState,
 )
 from bursar.db.database import outage
-from bursar.db.idempotency import KeyReused
+from bursar.db.idempotency import KeyReused, KeyTaken
 from bursar.http.door import Failure
 from bursar.http.limits import TooMany
 from bursar.purchases.entitled import KnownEvent
@@ -31,6 +31,7 @@ STATUS: dict[type[BaseException], int] = {
     Unavailable: 503,
     KnownEvent: 409,
     KeyReused: 422,
+    KeyTaken: 503,
     TooMany: 429,
     BursarError: 400,
     # The last wall behind validation: what PostgreSQL itself refuses is still the request's fault.

@@ -15,10 +15,10 @@ from bursar.http.auth import bearer, count
 from bursar.http.decode import read_body
 from bursar.http.errors import failure
 from bursar.http.limits import Limiter
-from bursar.http.repeat import HEADER, answer_once
+from bursar.http.repeat import HEADER, answer_once, answer_recorded, attempt_of
 from bursar.http.togai.entitlements import decide, entitled_refusal
 from bursar.http.togai.ingest import BODY_LIMIT, batch, refusal, single
-from bursar.purchases.entitled import Desk
+from bursar.purchases.entitled import Desk, KnownEvent
 from bursar.usage.pipeline import Pipeline
 
 Handler = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
@@ -27,12 +27,12 @@ Handler = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 class Admission(NamedTuple):
     """How the events of one path are let in."""
 
-    operation: str
-    admit: Callable[[Access, bytes], Awaitable[Response]]
+    answer: Callable[[Request, Access, bytes], Awaitable[Response]]
     refuse: Callable[[int, str, int | None], Response]
     """The answer where they are not: status, message, and after how many seconds to come again."""
 
 
+ENTITLED = "ingestEntitledEvent"
 REMEMBER = timedelta(seconds=10)
 """How long a token's look-up serves ingest. Its end works at once all the same: the flush sees it."""
 TOKENS_LIMIT = 10_000
@@ -46,9 +46,11 @@ class IngestRoutes:
         self._limiter = limiter
         self._tokens: dict[str, tuple[datetime, Access]] = {}
         self._handlers: dict[str, Handler] = {
-            "/ingest": self._handler(Admission("ingest", partial(single, pipeline), refusal)),
-            "/ingestBatch": self._handler(Admission("ingestBatch", partial(batch, pipeline), refusal)),
-            "/entitled": self._handler(Admission("ingestEntitledEvent", partial(decide, desk), entitled_refusal)),
+            "/ingest": self._handler(Admission(partial(self._admit, "ingest", partial(single, pipeline)), refusal)),
+            "/ingestBatch": self._handler(
+                Admission(partial(self._admit, "ingestBatch", partial(batch, pipeline)), refusal)
+            ),
+            "/entitled": self._handler(Admission(partial(self._decide, desk), entitled_refusal)),
         }
 
     def route(self, method: str, path: str) -> Handler | None:
@@ -67,12 +69,7 @@ class IngestRoutes:
                 raise Forbidden("the token lacks the scope 'ingest'")
             headers = count(self._limiter, access)
             content = await read_body(request, BODY_LIMIT)
-
-            async def run(_: Database) -> Response:
-                return await admission.admit(access, content)
-
-            # Events have ids of their own: sent again they are duplicates, and only the answer needs a record.
-            response = await answer_once(self._db, request, access, admission.operation, content, run, repeatable=True)
+            response = await admission.answer(request, access, content)
         except TooLarge as error:
             response = admission.refuse(422, error.message, None)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
@@ -81,6 +78,26 @@ class IngestRoutes:
             response.headers.update(reason.headers)
         response.headers.update(headers)
         await response(scope, receive, send)
+
+    async def _admit(
+        self,
+        operation: str,
+        admit: Callable[[Access, bytes], Awaitable[Response]],
+        request: Request,
+        access: Access,
+        content: bytes,
+    ) -> Response:
+        async def run(_: Database) -> Response:
+            return await admit(access, content)
+
+        # Events have ids of their own: sent again they are duplicates, and only the answer needs a record.
+        return await answer_once(self._db, request, access, operation, content, run, repeatable=True)
+
+    async def _decide(self, desk: Desk, request: Request, access: Access, content: bytes) -> Response:
+        attempt = attempt_of(request, access, ENTITLED, content)
+        return await answer_recorded(
+            self._db, attempt, access.caller.wall, partial(decide, desk, access, content), KnownEvent
+        )
 
     async def _access(self, request: Request) -> Access:
         text = bearer(request)

@@ -140,12 +140,12 @@ async def get_wallet(db: Database, caller: Caller, account_id: str) -> Wallet:
     One that may not be used is not held. Raises `NotFound`.
     """
     async with db.transaction(caller.workspace) as connection:
-        wallet = await account_wallets.get_wallet(connection, caller.workspace, account_id)
+        wallet = await account_wallets.get_wallet(connection, caller, account_id)
     if wallet.posted <= 0 or wallet.status != account_wallets.ACTIVE:
         return wallet
     await open_cycles(db, caller, caller.now, wallet.account.key)
     async with db.reading(caller.workspace) as connection:
-        wallet = await account_wallets.get_wallet(connection, caller.workspace, account_id)
+        wallet = await account_wallets.get_wallet(connection, caller, account_id)
         held = await _held(connection, caller.workspace, [wallet.account.key])
     return replace(wallet, held=wallet.held + min(held.of_wallets, max(wallet.available, _ZERO)))
 

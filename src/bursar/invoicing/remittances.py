@@ -146,7 +146,7 @@ async def _look_up(connection: Connection, caller: Caller, new: NewRemittance) -
     if new.currency != account.currency:
         raise Invalid("currency", f"must be {account.currency}, the currency of account {account.id!r}")
     await _check_amounts(connection, caller, new)
-    wallet = await account_wallets.get_wallet(connection, caller.workspace, new.account_id)
+    wallet = await account_wallets.get_wallet(connection, caller, new.account_id)
     own = caller.workspace, account.key
     wanted = [line.id for line in new.lines if line.type == "INVOICE" and line.id is not None]
     found = {row["wire_id"]: row["key"] for row in await connection.fetch(queries.invoices_of_account, *own, wanted)}

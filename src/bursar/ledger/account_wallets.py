@@ -15,7 +15,7 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
-from bursar.ledger.service import balances_held, post
+from bursar.ledger.service import available_held, post
 
 queries = Queries("bursar.ledger", "account_wallets.sql")
 
@@ -61,9 +61,9 @@ def check_usable(wallet: Wallet, now: datetime) -> None:
         raise WrongState(f"wallet {wallet.id!r} of account {wallet.account.id!r} is effective from {start} on")
 
 
-async def get_wallet(connection: Connection, workspace: int, identifier: str) -> Wallet:
+async def get_wallet(connection: Connection, caller: Caller, identifier: str) -> Wallet:
     """The wallet of an account, by the account's id. Raises `NotFound`."""
-    return await _wallet(connection, await get_account(connection, workspace, identifier), workspace)
+    return await _wallet(connection, await get_account(connection, caller.workspace, identifier), caller)
 
 
 async def update_wallet(
@@ -82,7 +82,7 @@ async def update_wallet(
     may_change("account", identifier, account.status)
     if status is not None or effective_from is not None:
         await connection.execute(queries.set_wallet, caller.workspace, account.key, status, effective_from, caller.wall)
-    wallet = await _wallet(connection, account, caller.workspace)
+    wallet = await _wallet(connection, account, caller)
     detail = {"status": status, "effective_from": effective_from and effective_from.isoformat()}
     await audit.record(connection, caller, "update", "wallet", wallet.id, detail)
     return wallet
@@ -95,7 +95,7 @@ async def top_up(connection: Connection, caller: Caller, identifier: str, amount
     wallet that cannot be used, `BalanceTooLarge`.
     """
     account = await lock_account(connection, caller.workspace, identifier)
-    wallet = await _wallet(connection, account, caller.workspace)
+    wallet = await _wallet(connection, account, caller)
     check_usable(wallet, caller.now)
     await _check_amount(connection, caller, account.currency, amount)
     postings = (
@@ -104,7 +104,7 @@ async def top_up(connection: Connection, caller: Caller, identifier: str, amount
     )
     day = local_date(caller.now, account.timezone or caller.timezone)
     await post(connection, caller, Transaction(CAUSE, account.key, day, "top-up", postings))
-    after = await _wallet(connection, account, caller.workspace)
+    after = await _wallet(connection, account, caller)
     detail = {"amount": show(amount), "balance": show(after.posted)}
     await audit.record(connection, caller, "top_up", "wallet", wallet.id, detail)
     return after
@@ -122,7 +122,7 @@ async def spendable(connection: Connection, caller: Caller, accounts: Mapping[in
         queries.wallets_with_money, caller.workspace, keys, [accounts[key] for key in keys], caller.now
     )
     found = {row["account"]: accounts[row["account"]] for row in rows}
-    balances = await balances_held(connection, caller, found) if found else {}
+    balances = await available_held(connection, caller, found) if found else {}
     return {account: balance for account, balance in balances.items() if balance > 0}
 
 
@@ -134,8 +134,8 @@ async def _check_amount(connection: Connection, caller: Caller, currency: str, a
         raise Invalid("topupAmount", f"must have at most {exponent} decimals, as {currency} has")
 
 
-async def _wallet(connection: Connection, account: Account, workspace: int) -> Wallet:
-    row = await connection.fetchrow(queries.wallet, workspace, account.key, account.currency)
+async def _wallet(connection: Connection, account: Account, caller: Caller) -> Wallet:
+    row = await connection.fetchrow(queries.wallet, caller.workspace, account.key, account.currency, caller.now)
     assert row is not None, "the statement always has a row"
     return Wallet(
         account=account,
@@ -144,4 +144,5 @@ async def _wallet(connection: Connection, account: Account, workspace: int) -> W
         status=row["status"] or ACTIVE,
         effective_from=row["effective_from"],
         updated_at=row["updated_at"] or account.created_at,
+        held=plain(row["held"]),
     )

@@ -1,6 +1,9 @@
 -- name: wallet
--- What is in the wallet of an account, by key and currency, and what was set of it.
-select l.key as ledger_account, coalesce(-b.balance, 0) as balance, w.status, w.effective_from, w.updated_at
+-- What is in the wallet of an account, by key and currency, what of it is set aside at an instant, and what was set of it.
+select l.key as ledger_account, coalesce(-b.balance, 0) as balance, case when b.held > 0 then b.held - (
+        select coalesce(sum(h.amount), 0) from wallet_hold h
+        where h.ledger_account = l.key and h.status = 'OPEN' and h.expires_at <= $4)
+    else 0 end as held, w.status, w.effective_from, w.updated_at
 from (select $2::bigint as account) a
 left join ledger_account l on l.workspace = $1 and l.kind = 'wallet' and l.account = a.account and l.detail = ''
     and l.currency = $3

@@ -52,7 +52,7 @@ on conflict (ledger_account) do update set balance = ledger_balance.balance + ex
 
 -- name: hold_wallets
 -- Balances of wallets, which nobody else changes until the transaction ends; rows are taken in the order of their keys.
-select ledger_account, balance, watch from ledger_balance where workspace = $1 and ledger_account = any($2::bigint[])
+select ledger_account, balance, watch, held from ledger_balance where workspace = $1 and ledger_account = any($2::bigint[])
 order by ledger_account for no key update;
 
 -- name: open_wallets
@@ -66,6 +66,12 @@ select a.key as ledger_account, t.balance_low_threshold as low, t.balance_high_t
 from ledger_account a join account_terms t on t.account = a.account
 where a.workspace = $1 and a.key = any($2::bigint[])
     and (t.balance_low_threshold is not null or t.balance_high_threshold is not null);
+
+-- name: overdue_holds
+-- What open holds of wallets come to whose time is over.
+select ledger_account, sum(amount) as amount from wallet_hold
+where workspace = $1 and ledger_account = any($2::bigint[]) and status = 'OPEN' and expires_at <= $3
+group by ledger_account;
 
 -- name: change_wallets
 -- Change balances that are held, from what they were found to be; rows are taken in the order given, that of their keys.

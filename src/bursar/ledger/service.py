@@ -1,7 +1,7 @@
 """Posting. A caller names the cause and the postings; nothing else ever writes the ledger."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ from bursar.core.caller import Caller
 from bursar.db.database import Connection
 from bursar.ledger import store, wallets
 from bursar.ledger.model import OF_CUSTOMERS, Kind, LedgerAccount, Transaction
-from bursar.ledger.wallets import Change, WalletRefuses
+from bursar.ledger.wallets import Change, Held, WalletRefuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ async def move_all(connection: Connection, caller: Caller, moves: Sequence[Move]
     names = list(dict.fromkeys(p.ledger_account for m in moves for p in m.transaction.postings))
     keys = await store.ledger_accounts(connection, caller, names)
     held = {name: keys[name] for name in names if name.kind is Kind.WALLET}
-    purse = await wallets.hold(connection, caller.workspace, held)
+    purse = await wallets.hold(connection, caller, held)
     decided: list[dict[LedgerAccount, Change] | WalletRefuses] = []
     for one in moves:
         try:
@@ -99,10 +99,18 @@ async def balance_held(connection: Connection, caller: Caller, account: int, cur
 
 async def balances_held(connection: Connection, caller: Caller, currencies: Mapping[int, str]) -> dict[int, Decimal]:
     """`balance_held` of many accounts, given with their currencies."""
+    return {wallet.account: wallet.balance for wallet in await _held(connection, caller, currencies)}
+
+
+async def available_held(connection: Connection, caller: Caller, currencies: Mapping[int, str]) -> dict[int, Decimal]:
+    """As `balances_held`, without what is set aside: what may be spent."""
+    return {wallet.account: wallet.available for wallet in await _held(connection, caller, currencies)}
+
+
+async def _held(connection: Connection, caller: Caller, currencies: Mapping[int, str]) -> Iterable[Held]:
     names = [LedgerAccount(Kind.WALLET, currency, account) for account, currency in currencies.items()]
     keys = await store.ledger_accounts(connection, caller, names)
-    held = (await wallets.hold(connection, caller.workspace, keys)).held.values()
-    return {wallet.account: wallet.balance for wallet in held}
+    return (await wallets.hold(connection, caller, keys)).held.values()
 
 
 async def reconsider(connection: Connection, caller: Caller, account: int) -> None:
@@ -112,6 +120,6 @@ async def reconsider(connection: Connection, caller: Caller, account: int) -> No
         return
     name = LedgerAccount(Kind.WALLET, row["currency"], row["key"])
     keys = await store.ledger_accounts(connection, caller, [name])
-    purse = await wallets.hold(connection, caller.workspace, keys)
+    purse = await wallets.hold(connection, caller, keys)
     purse.look()
     await wallets.put_back(connection, caller, purse)

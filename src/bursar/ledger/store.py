@@ -23,18 +23,19 @@ async def ledger_accounts(
 
     Wallets and credits fix their account's currency.
     """
-    found = await _find(connection, caller.workspace, wanted)
+    found = await find(connection, caller.workspace, wanted)
     missing = sorted((name for name in wanted if name not in found), key=LedgerAccount.order)
     if missing:
         opened = {name.account: name.currency for name in missing if name.account and name.kind in FIXING}
         if opened:
             await fix_currencies(connection, caller, opened)
         await connection.execute(queries.insert_ledger_accounts, caller.workspace, *_columns(missing))
-        found |= await _find(connection, caller.workspace, missing)
+        found |= await find(connection, caller.workspace, missing)
     return found
 
 
-async def _find(connection: Connection, workspace: int, wanted: Sequence[LedgerAccount]) -> dict[LedgerAccount, int]:
+async def find(connection: Connection, workspace: int, wanted: Sequence[LedgerAccount]) -> dict[LedgerAccount, int]:
+    """The keys of those ledger accounts that exist."""
     rows = await connection.fetch(queries.find_ledger_accounts, workspace, *_columns(wanted))
     return {wanted[row["place"] - 1]: row["key"] for row in rows}
 

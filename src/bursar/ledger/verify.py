@@ -2,7 +2,7 @@
 
 from bursar.db.database import Connection
 from bursar.db.verify import Check
-from bursar.ledger import credit_store
+from bursar.ledger import credit_store, holds
 from bursar.ledger.store import queries
 from bursar.ledger.watch import State
 
@@ -46,6 +46,23 @@ async def _watched(connection: Connection) -> list[str]:
     ]
 
 
+async def _set_aside(connection: Connection) -> list[str]:
+    held = await connection.fetch(holds.queries.wrong_held)
+    settled = await connection.fetch(holds.queries.wrong_settled)
+    return [
+        *(
+            f"wallet {r['ledger_account']} of workspace {r['workspace']} has {r['held']:f} set aside where its holds"
+            f" come to {r['amount']:f}"
+            for r in held
+        ),
+        *(
+            f"hold {r['key']} of workspace {r['workspace']} was settled at {r['settled']:f}, its wallet went down by"
+            f" {r['posted']:f}"
+            for r in settled
+        ),
+    ]
+
+
 async def _credited(connection: Connection) -> list[str]:
     rows = await connection.fetch(credit_store.queries.wrong_credits)
     return [
@@ -61,4 +78,5 @@ CHECKS: list[Check] = [
     Check("I3", "what is left of every credit is what its entries and its postings say", _credited),
     Check("I3", "every posting has the workspace and currency of its ledger account", _places),
     Check("I3", "the state of every wallet follows from its balance and thresholds, and was told", _watched),
+    Check("I3", "wallets have set aside what their holds come to, and gave what these were settled at", _set_aside),
 ]

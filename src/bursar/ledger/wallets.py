@@ -40,7 +40,8 @@ class InsufficientFunds(WalletRefuses):
         self.needed = needed
         self.floor = floor
         """What must be left."""
-        super().__init__(f"the balance of {balance:f} does not allow {needed:f} to be taken: {floor:f} must be left")
+        has, wanted, left = decimals.show(balance), decimals.show(needed), decimals.show(floor)
+        super().__init__(f"the balance of {has} does not allow {wanted} to be taken: {left} must be left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,18 @@ class Held:
     """The balance in the row."""
     bounds: Thresholds
     was: State
+    reserved: Decimal
+    """What of the balance is set aside by holds whose time is not over."""
     balance: Decimal = field(init=False)
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
         self.balance, self.state = self.found, self.was
+
+    @property
+    def available(self) -> Decimal:
+        """What may be spent."""
+        return self.balance - self.reserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +95,8 @@ class Purse:
     def move(self, transaction: Transaction, floor: Decimal | None) -> dict[LedgerAccount, Change]:
         """Let the wallets that a transaction names change by it, and watch them.
 
-        Raises `InsufficientFunds` where it takes from one and less than `floor` would be left, `BalanceTooLarge` where
-        more would be there than can be written; then nothing changes.
+        Raises `InsufficientFunds` where it takes from one and less than `floor` would be left beside what is set aside,
+        `BalanceTooLarge` where more would be there than can be written; then nothing changes.
         """
         changes: dict[LedgerAccount, Change] = {}
         for posting in transaction.postings:
@@ -100,11 +108,19 @@ class Purse:
         for name, change in changes.items():
             if not decimals.fits(change.new):
                 raise BalanceTooLarge
-            if floor is not None and change.new < change.old and change.new < floor:
-                raise InsufficientFunds(self.held[name].account, change.old, change.old - change.new, floor)
+            held = self.held[name]
+            if floor is not None and change.new < change.old and change.new - held.reserved < floor:
+                raise InsufficientFunds(held.account, change.old - held.reserved, change.old - change.new, floor)
         for name, change in changes.items():
             self._come_to(self.held[name], change.new)
         return changes
+
+    def reserve(self, name: LedgerAccount, amount: Decimal) -> None:
+        """Set money of a wallet aside. Raises `InsufficientFunds` where it has less."""
+        held = self.held[name]
+        if held.available < amount:
+            raise InsufficientFunds(held.account, held.available, amount, Decimal(0))
+        held.reserved += amount
 
     def look(self) -> None:
         """Watch wallets where they are: their thresholds may have changed."""
@@ -117,10 +133,11 @@ class Purse:
         self.passed += [Passed(held, crossing, balance) for crossing in crossings]
 
 
-async def hold(connection: Connection, workspace: int, wallets: Mapping[LedgerAccount, int]) -> Purse:
+async def hold(connection: Connection, caller: Caller, wallets: Mapping[LedgerAccount, int]) -> Purse:
     """Hold wallets, by name and key, until the transaction ends. Those of many are taken in the order of their keys."""
     if not wallets:
         return Purse({})
+    workspace = caller.workspace
     keys = list(wallets.values())
     found = {row["ledger_account"]: row for row in await connection.fetch(store.queries.hold_wallets, workspace, keys)}
     if len(found) < len(wallets):
@@ -132,6 +149,7 @@ async def hold(connection: Connection, workspace: int, wallets: Mapping[LedgerAc
         row["ledger_account"]: Thresholds(row["low"], row["high"])
         for row in await connection.fetch(store.queries.thresholds_of, workspace, keys)
     }
+    over = await _over(connection, caller, [key for key in keys if found[key]["held"]])
     return Purse({
         name: Held(
             key,
@@ -139,9 +157,16 @@ async def hold(connection: Connection, workspace: int, wallets: Mapping[LedgerAc
             -found[key]["balance"] + 0,
             bounds.get(key, Thresholds()),
             State(found[key]["watch"]),
+            found[key]["held"] - over.get(key, Decimal(0)),
         )
         for name, key in wallets.items()
     })  # fmt: skip
+
+
+async def _over(connection: Connection, caller: Caller, keys: list[int]) -> dict[int, Decimal]:
+    """What holds of wallets have whose time is over: it counts as returned, whether or not they are closed already."""
+    rows = await connection.fetch(store.queries.overdue_holds, caller.workspace, keys, caller.now) if keys else ()
+    return {row["ledger_account"]: row["amount"] for row in rows}
 
 
 async def put_back(connection: Connection, caller: Caller, purse: Purse) -> None:

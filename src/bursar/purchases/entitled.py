@@ -4,7 +4,6 @@ They are events like all others, in a flush like all others; but what is refused
 may be sent again. Whatever queues for one grant while a flush runs is decided, in its order, by the next one.
 """
 
-import uuid
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -12,11 +11,12 @@ from typing import Any, NamedTuple
 
 from bursar.core import decimals
 from bursar.core.errors import BursarError, Invalid
+from bursar.db import idempotency
 from bursar.db.database import Connection, Database
+from bursar.db.idempotency import KeyTaken
 from bursar.purchases import grants
 from bursar.purchases.grant_model import Draw, Stock, TooFewUnits
 from bursar.usage import repeats
-from bursar.usage.event import uuid_of_digest
 from bursar.usage.flush import Judged
 from bursar.usage.pipeline import Pipeline
 from bursar.usage.rows import EventRow
@@ -54,36 +54,95 @@ class Desk(Pipeline):
     def __init__(self, db: Database, clock: Callable[[], datetime], **options: Any) -> None:
         """`options` are those of a pipeline."""
         # One flusher: a second one would only wait for the first one's grants, with events that the next could take.
-        super().__init__(db, clock, **options, flushers=1, sift=sift)
+        super().__init__(db, clock, **options, flushers=1, sift=Sieve())
 
 
 async def sift(connection: Connection, judged: Judged, wall: datetime) -> list[EventRow]:
-    """Take what events use out of their accounts' grants, at their workspaces' time; returns the events that could."""
-    versions = {row.verdict.schema for row in judged.rows if row.verdict.schema is not None}
-    found = await connection.fetch(grants.queries.drawn_by_schemas, sorted(versions))
-    uses = {row["version"]: Uses(row["feature"], row["wire_id"], row["attribute"]) for row in found}
-    pairs = {
-        (row.verdict.account, uses[row.verdict.schema].feature)
-        for row in judged.rows
-        if row.verdict.account is not None and row.verdict.schema in uses and row.verdict.state > 0
+    """What a `Sieve` that knows nothing yet lets through."""
+    return await Sieve()(connection, judged, wall)
+
+
+class Sieve:
+    """Takes what events use out of their accounts' grants, at their workspaces' time; returns the events that could."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, dict[int, Uses | None]]] = {}
+
+    async def __call__(self, connection: Connection, judged: Judged, wall: datetime) -> list[EventRow]:
+        """The events of a flush that go on."""
+        uses = await self._uses(connection, judged)
+        pairs = {
+            (row.verdict.account, use.feature)
+            for row in judged.rows
+            if row.verdict.state > 0 and row.verdict.account is not None and (use := uses.get(row.verdict.schema))
+        }
+        # Workspaces have clocks of their own: what ends after the earliest is enough to know of all.
+        earliest = min((tenant.now for tenant in judged.tenants.values()), default=wall)
+        reused = await _take_keys(connection, judged, wall)
+        stocks = await grants.hold(connection, pairs, earliest) if pairs else {}
+        kept: dict[bytes, EventRow] = {}
+        draws: list[tuple[int, bytes, Draw]] = []
+        for row in judged.rows:
+            try:
+                if row.submission in reused:
+                    raise KeyTaken
+                _check_new(row, judged.stored.get(row.id_digest), known=row.id_digest in kept)
+                drawn = _draw(row, uses, stocks, judged.tenants[row.workspace].now)
+            except BursarError as error:
+                judged.receipts[row.submission].error = error
+                continue
+            kept[row.id_digest] = row
+            draws += [(row.workspace, row.id_digest, draw) for draw in drawn]
+        await grants.take(connection, wall, stocks.values(), draws)
+        await _close_keys(connection, judged, reused)
+        return list(kept.values())
+
+    async def _uses(self, connection: Connection, judged: Judged) -> dict[int | None, Uses | None]:
+        """What events of the schema versions of a flush draw; looked up once for each version of a workspace's rules.
+
+        The flush has read that version behind the gate, and what is associated changes only with another one.
+        """
+        uses: dict[int | None, Uses | None] = {}
+        missing: dict[int, dict[int, Uses | None]] = {}
+        for workspace, schema in {(row.workspace, row.verdict.schema) for row in judged.rows}:
+            version = judged.tenants[workspace].version
+            if self._known.get(workspace, (None,))[0] != version:
+                self._known[workspace] = (version, {})
+            known = self._known[workspace][1]
+            if schema in known:
+                uses[schema] = known[schema]
+            elif schema is not None:
+                missing[schema] = known
+        if missing:
+            found = await connection.fetch(grants.queries.drawn_by_schemas, sorted(missing))
+            read = {row["version"]: Uses(row["feature"], row["wire_id"], row["attribute"]) for row in found}
+            for schema, known in missing.items():
+                uses[schema] = known[schema] = read.get(schema)
+        return uses
+
+
+async def _take_keys(connection: Connection, judged: Judged, wall: datetime) -> set[int]:
+    """Take the idempotency keys that events came under, in their order; returns the submissions whose keys are gone.
+
+    A key whose request succeeds while this waits is gone: the sender asks again, and finds its answer.
+    """
+    keyed = [(place, one.keyed[0]) for place, one in enumerate(judged.submissions) if one.keyed is not None]
+    return {
+        place
+        for place, attempt in sorted(keyed, key=lambda entry: (entry[1].workspace, entry[1].key))
+        if not await idempotency.take(connection, attempt, wall)
     }
-    # Workspaces have clocks of their own: what ends after the earliest is enough to know of all.
-    earliest = min((tenant.now for tenant in judged.tenants.values()), default=wall)
-    stocks = await grants.hold(connection, pairs, earliest) if pairs else {}
-    kept: dict[bytes, EventRow] = {}
-    draws: list[tuple[int, uuid.UUID, Draw]] = []
-    for row in judged.rows:
-        try:
-            _check_new(row, judged.stored.get(row.id_digest), known=row.id_digest in kept)
-            drawn = _draw(row, uses, stocks, judged.tenants[row.workspace].now)
-        except BursarError as error:
-            judged.receipts[row.submission].error = error
+
+
+async def _close_keys(connection: Connection, judged: Judged, reused: set[int]) -> None:
+    """Record the answers of what was let in; the keys of what was not are free again."""
+    for place, one in enumerate(judged.submissions):
+        if one.keyed is None or place in reused:
             continue
-        kept[row.id_digest] = row
-        event = uuid_of_digest(row.id_digest)
-        draws += [(row.workspace, event, draw) for draw in drawn]
-    await grants.take(connection, wall, stocks.values(), draws)
-    return list(kept.values())
+        if judged.receipts[place].error is None:
+            await idempotency.close(connection, *one.keyed)
+        else:
+            await idempotency.drop(connection, one.keyed[0])
 
 
 def _check_new(row: EventRow, holder: repeats.Stored | None, *, known: bool) -> None:
@@ -95,9 +154,11 @@ def _check_new(row: EventRow, holder: repeats.Stored | None, *, known: bool) -> 
         raise NotAdmitted(f"{MEANING[verdict.state]}: {verdict.reason}" if verdict.reason else MEANING[verdict.state])
 
 
-def _draw(row: EventRow, uses: dict[int, Uses], stocks: dict[grants.Pair, Stock], now: datetime) -> list[Draw]:
+def _draw(
+    row: EventRow, uses: dict[int | None, Uses | None], stocks: dict[grants.Pair, Stock], now: datetime
+) -> list[Draw]:
     account, schema, name = row.verdict.account, row.verdict.schema, row.event.account_id
-    use = None if schema is None else uses.get(schema)
+    use = uses.get(schema)
     if use is None or account is None:
         raise NotEntitled(f"no feature is associated with event schema {row.event.schema_name!r}")
     needed = _needed(row, use)

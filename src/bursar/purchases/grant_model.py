@@ -43,13 +43,21 @@ class Grant:
     """Units in all; None: without limit."""
     used: Decimal
     voided: bool
+    held: Decimal = ZERO
+    """Units that are set aside, by holds whose time is not over."""
 
     @property
-    def left(self) -> Decimal | None:
-        """Units that it holds, whether or not it is in force; None: without limit."""
+    def unused(self) -> Decimal | None:
+        """Units that it has, those set aside included, whether or not it is in force; None: without limit."""
         if self.voided:
             return ZERO
         return None if self.granted is None else self.granted - self.used
+
+    @property
+    def left(self) -> Decimal | None:
+        """`unused`, without what is set aside: what may be drawn."""
+        unused = self.unused
+        return None if unused is None else unused - self.held
 
     def in_force(self, now: datetime) -> bool:
         """Whether it may be drawn."""
@@ -83,20 +91,38 @@ class Standing:
 
 @dataclass(slots=True)
 class Stock:
-    """The grants of one account and feature, held by one transaction, as it draws them."""
+    """The grants of one account and feature, held by one transaction, as it draws them, in their turn."""
 
     key: int
     """Of the balance that they belong to."""
     grants: list[Grant]
 
+    def __post_init__(self) -> None:
+        self.grants.sort(key=_turn)
+
     def draw(self, needed: Decimal, now: datetime) -> list[Draw]:
         """Take units out. Raises `TooFewUnits`; then nothing is taken."""
+        for place, grant in enumerate(self.grants):
+            if not grant.in_force(now) or grant.left == 0:
+                continue
+            # Most often the grant whose turn it is has enough.
+            if needed > 0 and (grant.left is None or grant.left >= needed):
+                self.grants[place] = replace(grant, used=grant.used + needed)
+                return [Draw(grant.key, needed)]
+            break
         draws = draw(self.grants, needed, now)
         amounts = {entry.grant: entry.amount for entry in draws}
         self.grants = [
             replace(grant, used=grant.used + amounts[grant.key]) if grant.key in amounts else grant
             for grant in self.grants
         ]
+        return draws
+
+    def reserve(self, needed: Decimal, now: datetime) -> list[Draw]:
+        """Set units aside. Raises `TooFewUnits`; then nothing is."""
+        draws = draw(self.grants, needed, now)
+        amounts = {entry.grant: entry.amount for entry in draws}
+        self.grants = [replace(grant, held=grant.held + amounts.get(grant.key, ZERO)) for grant in self.grants]
         return draws
 
 
@@ -183,13 +209,18 @@ def edited(grant: Grant, until: datetime | None, granted: Decimal | None, now: d
             raise Invalid("granted", "must have at most 26 digits before the point and 12 behind it")
         if granted <= grant.used:
             raise Invalid("granted", f"must be greater than the {decimals.show(grant.used)} that are used")
+        if granted < grant.used + grant.held:
+            raise Invalid("granted", f"must leave the {decimals.show(grant.held)} that holds have of it")
         grant = replace(grant, granted=granted)
     return grant
 
 
 def voided(grant: Grant, now: datetime) -> Grant:
-    """The grant without what is left of it. Raises `WrongState` unless it is active."""
+    """The grant without what is left of it. Raises `WrongState` unless it is active and no hold has units of it."""
     _check_active(grant, now)
+    if grant.held:
+        held = decimals.show(grant.held)
+        raise WrongState(f"holds have {held} of feature credit entry {grant.id!r}; settle or release them first")
     return replace(grant, voided=True)
 
 

@@ -5,7 +5,7 @@ Whoever changes the grants of an account and a feature holds their balance's row
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -20,7 +20,7 @@ from bursar.core.page import Page, key_of
 from bursar.core.period import Period
 from bursar.db import audit
 from bursar.db.database import Connection, Row
-from bursar.db.queries import Queries
+from bursar.db.queries import Queries, numbers
 from bursar.purchases.grant_model import (
     OVERAGE,
     ZERO,
@@ -34,6 +34,7 @@ from bursar.purchases.grant_model import (
     value_of,
     voided,
 )
+from bursar.usage.rows import array
 
 queries = Queries("bursar.purchases", "grants.sql")
 
@@ -62,10 +63,12 @@ class Entry:
 
     workspace: int
     grant: int
-    kind: Literal["GRANT", "DRAW", "RETURN", "EDIT", "VOID"]
+    kind: Literal["GRANT", "RETURN", "SETTLE", "EDIT", "VOID"]
     amount: Decimal
     event: uuid.UUID | None = None
-    """Of a draw, and of its return: the event that it was for."""
+    """Of what an event gives back: the event that drew it."""
+    hold: int | None = None
+    """Of what was settled: key of the hold."""
 
 
 async def give(connection: Connection, caller: Caller, account: Account, grants: Sequence[NewGrant]) -> None:
@@ -127,7 +130,9 @@ async def list_grants(
 ) -> Page[Grant]:
     """All grants of an account and a feature in the order of their making. Raises `NotFound`."""
     account, feature = await _named(connection, caller, account_id, feature_id)
-    rows = await connection.fetch(queries.grants, caller.workspace, account.key, feature.key, key_of(after), limit + 1)
+    rows = await connection.fetch(
+        queries.grants, caller.workspace, account.key, feature.key, key_of(after), limit + 1, caller.now
+    )
     items = [grant_of(row) for row in rows[:limit]]
     return Page(items, str(items[-1].key) if len(rows) > limit else None)
 
@@ -160,31 +165,42 @@ async def edit_grant(
 async def void_grant(
     connection: Connection, caller: Caller, account_id: str, feature_id: str, identifier: str
 ) -> Grant:
-    """Take away what is left of a grant. Raises `NotFound`, `WrongState` unless it is active."""
+    """Take away what is left of a grant. Raises `NotFound`, `WrongState` unless it is active and in no hold."""
     balance, old = await _enter(connection, caller, account_id, feature_id, identifier)
     new = voided(old, caller.now)
     await connection.execute(queries.void_grant, caller.workspace, old.key, caller.now)
-    lost = -(old.left or ZERO)
+    lost = -(old.unused or ZERO)
     await enter(connection, caller.wall, [Entry(caller.workspace, old.key, "VOID", lost)], {balance: lost})
     await audit.record(connection, caller, "void", "feature_credit", identifier, {"feature": feature_id})
     return new
 
 
 async def hold(connection: Connection, pairs: Iterable[Pair], now: datetime) -> dict[Pair, Stock]:
-    """The grants of accounts and features that end after `now`, held until the transaction ends."""
+    """The grants of accounts and features that end after `now`, held until the transaction ends; only where there are.
+
+    A grant that another transaction gives while this one waits may be missed: then it came later.
+    """
     wanted = sorted(set(pairs))
-    rows = await connection.fetch(queries.lock_balances, [pair[0] for pair in wanted], [pair[1] for pair in wanted])
-    stocks = {row["key"]: Stock(row["key"], []) for row in rows}
-    # Read once the balances are held: what another transaction has drawn meanwhile is seen.
-    for row in await connection.fetch(queries.live_grants, sorted(stocks), now) if stocks else ():
-        stocks[row["feature_balance"]].grants.append(grant_of(row))
-    return {(row["account"], row["feature"]): stocks[row["key"]] for row in rows}
+    rows = await connection.fetch(queries.lock_grants, [pair[0] for pair in wanted], [pair[1] for pair in wanted], now)
+    # A second statement: it sees holds as those left them whom the first one waited for.
+    keys = [row["key"] for row in rows if row["held"]]
+    over = {
+        row["feature_grant"]: row["amount"]
+        for row in (await connection.fetch(queries.overdue_parts, keys, now) if keys else ())
+    }
+    found: dict[Pair, tuple[int, list[Grant]]] = {}
+    for row in rows:
+        grant = grant_of(row)
+        if grant.key in over:
+            grant = replace(grant, held=grant.held - over[grant.key])
+        found.setdefault((row["account"], row["feature"]), (row["feature_balance"], []))[1].append(grant)
+    return {pair: Stock(key, grants) for pair, (key, grants) in found.items()}
 
 
 async def take(
-    connection: Connection, wall: datetime, stocks: Iterable[Stock], draws: Sequence[tuple[int, uuid.UUID, Draw]]
+    connection: Connection, wall: datetime, stocks: Iterable[Stock], draws: Sequence[tuple[int, bytes, Draw]]
 ) -> None:
-    """Write down what was drawn of `stocks`: workspace, event, and units, in order.
+    """Write down what was drawn of `stocks`: workspace, digest of the event's id, and units, in order.
 
     Raises `Unavailable` where a grant does not hold what the stock said it does.
     """
@@ -193,20 +209,30 @@ async def take(
     sums: dict[int, Decimal] = {}
     for _, _, draw in draws:
         sums[draw.grant] = sums.get(draw.grant, ZERO) + draw.amount
-    keys = sorted(sums)
-    done = await connection.fetch(queries.draw_grants, keys, [sums[key] for key in keys])
-    if len(done) < len(keys):
-        raise Unavailable("the credits are being changed; try again shortly")
     moves = {
-        stock.key: -sum((sums.get(grant.key, ZERO) for grant in stock.grants if grant.granted is not None), ZERO)
+        stock.key: sum((sums.get(grant.key, ZERO) for grant in stock.grants if grant.granted is not None), ZERO)
         for stock in stocks
     }
-    entries = [Entry(workspace, draw.grant, "DRAW", -draw.amount, event) for workspace, event, draw in draws]
-    await enter(connection, wall, entries, moves)
+    moved = {key: amount for key, amount in moves.items() if amount}
+    done = await connection.fetchrow(
+        queries.draw,
+        list(sums),
+        list(sums.values()),
+        list(moved),
+        list(moved.values()),
+        numbers(workspace for workspace, _, _ in draws),
+        numbers(draw.grant for _, _, draw in draws),
+        numbers(-draw.amount for _, _, draw in draws),
+        array(event.hex() for _, event, _ in draws),
+        wall,
+    )
+    assert done is not None, "the statement always has a row"
+    if (done["grants"], done["balances"]) != (len(sums), len(moved)):
+        raise Unavailable("the credits are being changed; try again shortly")
 
 
 async def enter(connection: Connection, wall: datetime, entries: Sequence[Entry], moves: Mapping[int, Decimal]) -> None:
-    """Add entries, and move balances by what they come to. Raises `Unavailable` where one would be below zero."""
+    """Add entries other than draws, and move balances by their sums. Raises `Unavailable` where one were below zero."""
     await connection.execute(
         queries.insert_entries,
         [entry.workspace for entry in entries],
@@ -214,6 +240,7 @@ async def enter(connection: Connection, wall: datetime, entries: Sequence[Entry]
         [entry.kind for entry in entries],
         [entry.amount for entry in entries],
         [entry.event for entry in entries],
+        [entry.hold for entry in entries],
         wall,
     )
     moved = {key: amount for key, amount in sorted(moves.items()) if amount}
@@ -242,7 +269,7 @@ async def _enter(
     if account.status == "ARCHIVED":
         raise WrongState(f"account {account_id!r} is archived")
     balance = await connection.fetchval(queries.lock_balance, caller.workspace, account.key, feature.key)
-    row = await connection.fetchrow(queries.grant, caller.workspace, balance, identifier)
+    row = await connection.fetchrow(queries.grant, caller.workspace, balance, identifier, caller.now)
     if row is None:
         raise NotFound("feature credit entry", identifier)
     return balance, grant_of(row)
@@ -258,4 +285,5 @@ def grant_of(row: Row) -> Grant:
         granted=row["granted"],
         used=row["used"],
         voided=row["voided_at"] is not None,
+        held=row["held"] - row["over"] if row["held"] else ZERO,
     )

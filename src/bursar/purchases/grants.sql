@@ -13,31 +13,48 @@ select b.key, b.account, b.feature from feature_balance b
 join unnest($1::bigint[], $2::bigint[]) as w (account, feature) on w.account = b.account and w.feature = b.feature
 order by b.key for update of b;
 
--- name: live_grants
--- Grants of balances that are not voided and end after an instant.
-select * from feature_grant where feature_balance = any($1::bigint[]) and voided_at is null and effective_until > $2;
+-- name: lock_grants
+-- The grants of accounts and features by pairs that are not voided and end after an instant. Balances are held in the
+-- order of their keys until the transaction ends, and with each its grants, so that they are as whoever held them left them.
+select b.account, b.feature, g.*, 0 as over from feature_balance b
+join unnest($1::bigint[], $2::bigint[]) as w (account, feature) on w.account = b.account and w.feature = b.feature
+join feature_grant g on g.feature_balance = b.key and g.voided_at is null and g.effective_until > $3
+order by b.key for no key update of b, g;
+
+-- name: overdue_parts
+-- What holds have of grants whose time is over.
+select feature_grant, sum(amount) as amount from feature_hold_part
+where feature_grant = any($1::bigint[]) and expires_at <= $2 group by feature_grant;
 
 -- name: grants_in_force
 -- Grants of an account and a feature that may be drawn at an instant.
-select g.* from feature_grant g join feature_balance b on b.key = g.feature_balance
+select g.*, (select coalesce(sum(amount), 0) from feature_hold_part
+    where feature_grant = g.key and expires_at <= $4) as over
+from feature_grant g join feature_balance b on b.key = g.feature_balance
 where b.workspace = $1 and b.account = $2 and b.feature = $3 and g.voided_at is null
     and g.effective_from <= $4 and g.effective_until > $4;
 
 -- name: all_in_force
 -- Grants of an account that may be drawn at an instant, with their features.
-select g.*, f.wire_id as feature_id from feature_grant g
+select g.*, f.wire_id as feature_id, (select coalesce(sum(amount), 0) from feature_hold_part
+    where feature_grant = g.key and expires_at <= $3) as over
+from feature_grant g
 join feature_balance b on b.key = g.feature_balance join feature f on f.key = b.feature
 where b.workspace = $1 and b.account = $2 and g.voided_at is null and g.effective_from <= $3 and g.effective_until > $3
 order by f.key, g.key;
 
 -- name: grants
 -- Grants of an account and a feature after a key.
-select g.* from feature_grant g join feature_balance b on b.key = g.feature_balance
+select g.*, (select coalesce(sum(amount), 0) from feature_hold_part
+    where feature_grant = g.key and expires_at <= $6) as over
+from feature_grant g join feature_balance b on b.key = g.feature_balance
 where b.workspace = $1 and b.account = $2 and b.feature = $3 and g.key > $4 order by g.key limit $5;
 
 -- name: grant
 -- A grant of a balance by wire id.
-select * from feature_grant where workspace = $1 and feature_balance = $2 and wire_id = $3;
+select g.*, (select coalesce(sum(amount), 0) from feature_hold_part
+    where feature_grant = g.key and expires_at <= $4) as over
+from feature_grant g where workspace = $1 and feature_balance = $2 and wire_id = $3;
 
 -- name: insert_grant
 -- Add a grant; nothing where the balance has one of that id.
@@ -54,12 +71,26 @@ update feature_grant set effective_until = $3, granted = $4 where workspace = $1
 -- End a grant at an instant.
 update feature_grant set voided_at = $3 where workspace = $1 and key = $2;
 
--- name: draw_grants
--- Take units out of grants, each only where it holds them.
-update feature_grant g set used = g.used + d.amount
-from unnest($1::bigint[], $2::numeric[]) as d (key, amount)
-where g.key = d.key and g.voided_at is null and (g.granted is null or g.granted - g.used >= d.amount)
-returning g.key;
+-- name: draw
+-- Take units out of grants, each only where it holds them; move balances, each only where it stays above zero; and note
+-- what was drawn for which event. Says of how many grants and balances it was possible.
+with drawn as (
+    update feature_grant g set used = g.used + d.amount
+    from unnest($1::bigint[], $2::numeric[]) as d (key, amount)
+    where g.key = d.key and g.voided_at is null and (g.granted is null or g.granted - g.used >= d.amount)
+    returning g.key
+), moved as (
+    update feature_balance b set balance = b.balance - d.amount
+    from unnest($3::bigint[], $4::numeric[]) as d (key, amount)
+    where b.key = d.key and b.balance >= d.amount
+    returning b.key
+), entered as (
+    insert into feature_entry (workspace, feature_grant, kind, amount, event, recorded_at)
+    select e.workspace, e.feature_grant, 'DRAW', e.amount, e.event, $9
+    from unnest($5::text::int[], $6::text::bigint[], $7::text::numeric[], $8::text::uuid[])
+        as e (workspace, feature_grant, amount, event)
+)
+select (select count(*) from drawn)::int as grants, (select count(*) from moved)::int as balances;
 
 -- name: move_balances
 -- Change what is left on balances, each only where it stays above zero.
@@ -69,11 +100,11 @@ where b.key = d.key and b.balance + d.amount >= 0
 returning b.key;
 
 -- name: insert_entries
--- Note what came over grants, in order.
-insert into feature_entry (workspace, feature_grant, kind, amount, event, recorded_at)
-select e.workspace, e.feature_grant, e.kind, e.amount, e.event, $6
-from unnest($1::int[], $2::bigint[], $3::text[], $4::numeric[], $5::uuid[]) with ordinality
-    as e (workspace, feature_grant, kind, amount, event, place)
+-- Note what came over grants, in order; draws are noted as they are made.
+insert into feature_entry (workspace, feature_grant, kind, amount, event, feature_hold, recorded_at)
+select e.workspace, e.feature_grant, e.kind, e.amount, e.event, e.feature_hold, $7
+from unnest($1::int[], $2::bigint[], $3::text[], $4::numeric[], $5::uuid[], $6::bigint[]) with ordinality
+    as e (workspace, feature_grant, kind, amount, event, feature_hold, place)
 order by e.place;
 
 -- name: draws_of_event
@@ -103,7 +134,8 @@ where v.key = any($1::int[]);
 select g.key, g.workspace, coalesce(e.held, 0) as entered, coalesce(e.drawn, 0) as drawn, g.used,
     case when g.granted is null then -g.used when g.voided_at is null then g.granted - g.used else 0 end as held
 from feature_grant g
-left join (select feature_grant, sum(amount) as held, -sum(amount) filter (where kind in ('DRAW', 'RETURN')) as drawn
+left join (select feature_grant, sum(amount) as held,
+        -sum(amount) filter (where kind in ('DRAW', 'RETURN', 'SETTLE')) as drawn
     from feature_entry group by feature_grant) e on e.feature_grant = g.key
 where coalesce(e.drawn, 0) <> g.used or coalesce(e.held, 0)
     <> case when g.granted is null then -g.used when g.voided_at is null then g.granted - g.used else 0 end

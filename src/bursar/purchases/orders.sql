@@ -44,7 +44,7 @@ where workspace = $1 and (status = 'PENDING' or proposal = 'ACTIVE') and expires
 
 -- name: grants_of_purchase
 -- What a purchase has granted, in order.
-select g.*, f.wire_id as feature_id, coalesce(f.billable_name, f.name) as feature_name
+select g.*, 0 as over, f.wire_id as feature_id, coalesce(f.billable_name, f.name) as feature_name
 from feature_grant g join feature_balance b on b.key = g.feature_balance join feature f on f.key = b.feature
 where g.workspace = $1 and g.purchase = $2 order by g.key;
 

@@ -7,7 +7,7 @@ from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
-from bursar.ledger.service import balances_held
+from bursar.ledger.service import available_held
 from bursar.purchases.charges import NewCharge, charge_all
 from bursar.purchases.provisioning import Counter, Provisioning, counters
 from bursar.purchases.service_model import Due, Limits, Refused, Renewed, RenewPeriod, renewal
@@ -42,7 +42,7 @@ async def _renew_some(connection: Connection, caller: Caller, batch: int) -> int
     # Nobody spends between looking at a balance and charging it: the balances are held from here on.
     charged = {row["account"]: row["currency"] for row in rows if row["renew_price"]}
     balances = dict.fromkeys((row["account"] for row in rows), Decimal(0))
-    balances |= await balances_held(connection, caller, charged)
+    balances |= await available_held(connection, caller, charged)
     renewed: list[Renewed] = []
     refused: list[Refused] = []
     for due in map(_due, rows):

@@ -5,7 +5,7 @@ from decimal import Decimal
 from bursar.catalog import plans
 from bursar.db.database import Connection
 from bursar.db.verify import Check
-from bursar.purchases import grants, orders
+from bursar.purchases import grants, holds, orders
 from bursar.purchases.order_model import grants_of
 from bursar.purchases.service_store import queries
 
@@ -61,6 +61,23 @@ async def _drawn(connection: Connection) -> list[str]:
     ]
 
 
+async def _set_aside(connection: Connection) -> list[str]:
+    grants_wrong = await connection.fetch(holds.queries.wrong_units_held)
+    wrong = await connection.fetch(holds.queries.wrong_holds)
+    return [
+        *(
+            f"grant {r['key']} of workspace {r['workspace']} has {r['held']:f} set aside where holds have"
+            f" {r['amount']:f}"
+            for r in grants_wrong
+        ),
+        *(
+            f"hold {r['key']} of workspace {r['workspace']} of {r['amount']:f} has {r['parts']:f} set aside, and"
+            f" entries of {r['entered']:f} where it was settled at {r['settled']:f}"
+            for r in wrong
+        ),
+    ]
+
+
 async def _bought(connection: Connection) -> list[str]:
     problems = [
         f"grant {r['wire_id']} of workspace {r['workspace']} is of no purchase that was carried out"
@@ -94,4 +111,5 @@ CHECKS: list[Check] = [
     Check("I3", "every grant holds what its entries sum to", _granted),
     Check("I3", "every balance of a feature is what is left of its grants", _balanced),
     Check("I3", "units are drawn for events that were let in", _drawn),
+    Check("I3", "grants have set aside what holds have of them, and gave what these were settled at", _set_aside),
 ]

@@ -23,6 +23,7 @@ from bursar.invoicing.payments import Payments
 from bursar.invoicing.settlement import settle_due
 from bursar.invoicing.stating import run_statements
 from bursar.notify import deliveries
+from bursar.purchases.holds import Closings, Placing, expire_holds
 from bursar.purchases.renewals import renew_services
 from bursar.runtime.hands import hands
 from bursar.usage import bodies
@@ -30,6 +31,7 @@ from bursar.usage import bodies
 _log = structlog.get_logger()
 
 _DUE: Mapping[str, Callable[[Database, Caller], Awaitable[object]]] = {
+    "holds": expire_holds,
     "renewals": renew_services,
     "invoices": partial(bill, hands=hands),
     "settlements": settle_due,
@@ -84,4 +86,10 @@ def services(db: Database) -> Mapping[type, Any]:
     async def after_clock(caller: Caller) -> None:
         await run_due(db, caller)
 
-    return {AfterClock: after_clock, NewAccounts: NewAccounts(), Payments: Payments()}
+    return {
+        AfterClock: after_clock,
+        NewAccounts: NewAccounts(),
+        Payments: Payments(),
+        Placing: Placing(),
+        Closings: Closings(),
+    }

@@ -15,6 +15,7 @@ from bursar.accounts import gate
 from bursar.core import crash
 from bursar.core.errors import NotFound, Unauthenticated
 from bursar.db.database import Connection
+from bursar.db.idempotency import Attempt, Outcome
 from bursar.db.queries import Queries
 from bursar.usage import bodies, repeats
 from bursar.usage.admission import Tenant, judge, named
@@ -38,6 +39,8 @@ class Submission:
     """Key of the token that sent them; one that was revoked or expired meanwhile admits nothing."""
     parsed: Parsed
     backfill: bool = False
+    keyed: tuple[Attempt, Outcome] | None = None
+    """For a sieve: the idempotency key that it came under, and the answer to record where it goes on."""
     skip_known: bool = False
     """Leave events that are already there, with the same content, out of everything: for imports run again."""
 
@@ -64,6 +67,8 @@ class Judged:
     """By submission, as `EventRow.submission` counts them."""
     stored: dict[bytes, repeats.Stored]
     """The events that hold ids of `rows`, locked. An id that is taken after this look fails the flush."""
+    submissions: list[Submission] = field(default_factory=list)
+    """Those that the receipts belong to; none where nobody sent anything."""
 
 
 Sift = Callable[[Connection, Judged, datetime], Awaitable[list[EventRow]]]
@@ -107,7 +112,7 @@ async def flush(
     crash.point("events judged")
     stored = await repeats.taken(connection, rows) if rows else {}
     if sift is not None:
-        rows = await sift(connection, Judged(tenants, rows, receipts, stored), wall)
+        rows = await sift(connection, Judged(tenants, rows, receipts, stored, submissions), wall)
         kept = {row.workspace for row in rows}
         chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:

@@ -7,7 +7,7 @@ that only the request at fault fails; one that fails because PostgreSQL is away 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -108,22 +108,32 @@ class Pipeline:
 
         Raises `Unavailable` when too much is waiting or PostgreSQL is away, and what `Receipt.error` names.
         """
-        size = len(submission.parsed.events)
+        (outcome,) = await self.submit_all([submission])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def submit_all(self, submissions: Sequence[Submission]) -> list[Receipt | Exception]:
+        """`submit` for many, in their order; what each would have raised is its outcome.
+
+        Raises `Unavailable` when too much is waiting, or what they wait for takes too long.
+        """
+        size = sum(len(submission.parsed.events) for submission in submissions)
         if self._stopping or self._queued + size > QUEUE:
             raise Unavailable("more events are waiting than can be stored in time; send them again shortly")
-        waiting = _Waiting(submission, size, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(one, len(one.parsed.events), loop.create_future()) for one in submissions]
+        self._queue.extend(waiting)
         self._queued += size
         self._wake.set()
-        try:
-            receipt = await asyncio.wait_for(asyncio.shield(waiting.done), self._patience)
-        except TimeoutError:
+        done = [one.done for one in waiting]
+        _, late = await asyncio.wait(done, timeout=self._patience)
+        if late:
             # The flush goes on: it may still be stored, and then the same ids, sent again, count once.
-            waiting.done.add_done_callback(_heard)
-            raise Unavailable("the events could not be stored in time; send them again with the same ids") from None
-        if receipt.error is not None:
-            raise receipt.error
-        return receipt
+            for one in late:
+                one.add_done_callback(_heard)
+            raise Unavailable("the events could not be stored in time; send them again with the same ids")
+        return [_outcome(one) for one in done]
 
     async def _work(self) -> None:
         flusher = _Flusher(self._db.session(*SETUP), Views(), random.randrange(SLOTS))  # noqa: S311 - guards nothing
@@ -187,6 +197,16 @@ class Pipeline:
                 except RACES:
                     flusher.views.forget()
             raise Unavailable("the same event ids are arriving from many senders at once; send them again shortly")
+
+
+def _outcome(done: asyncio.Future[Receipt]) -> Receipt | Exception:
+    error = done.exception()
+    if error is not None:
+        if not isinstance(error, Exception):
+            raise error
+        return error
+    receipt = done.result()
+    return receipt if receipt.error is None else receipt.error
 
 
 def _heard(done: asyncio.Future[Receipt]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 from togai_client.api.entitlements_api import EntitlementsApi
 from togai_client.exceptions import (
     ApiException,
@@ -25,12 +26,15 @@ from togai_client.models.update_feature_credits_request import UpdateFeatureCred
 from togai_client.models.validate_entitlement_value_request import ValidateEntitlementValueRequest
 
 from bursar.accounts.store import get_account
-from bursar.accounts.tokens import create_token
+from bursar.accounts.tokens import Access, create_token
 from bursar.catalog.features import get_feature
 from bursar.core.errors import BursarError, Invalid, Taken
 from bursar.core.period import Period
 from bursar.db.database import Database
 from bursar.db.verify import Check
+from bursar.http.ingest import ENTITLED
+from bursar.http.repeat import attempt_of
+from bursar.http.togai.entitlements import decide
 from bursar.purchases import grants
 from bursar.purchases.entitled import Desk
 from bursar.purchases.grant_model import Source
@@ -415,6 +419,51 @@ def test_processes_that_meet_on_grants_and_ids(shop: Shop) -> None:
     assert shop.left() == Decimal("100.5") - became["entitled"]
     assert became.keys() <= {"entitled", "plain", "repeat", "KnownEvent", "NotEntitled"}
     assert shop.problems() == []
+
+
+async def _by_two_that_die(shop: Shop, body: bytes, key: str) -> list[str]:
+    """What two processes find out of a request under a key that both got, and that neither answers."""
+    db = await Database.open(shop.server.dsn, size=2)
+    scope = {"type": "http", "method": "POST", "path": "/entitled", "query_string": b"", "headers": [
+        (b"idempotency-key", key.encode()), (b"host", b"server"),
+    ]}  # fmt: skip
+    access = Access(shop.tenant.caller, frozenset(("ingest",)), None, None)
+    attempt = attempt_of(Request(scope), access, ENTITLED, body)
+
+    async def through(desk: Desk) -> str:
+        try:
+            await decide(desk, access, body, attempt)
+        except BursarError as error:
+            return type(error).__name__
+        return "let in"
+
+    try:
+        async with Desk(db, wall) as one, Desk(db, wall) as two:
+            return sorted(await asyncio.gather(through(one), through(two)))
+    finally:
+        await db.close()
+
+
+def test_a_key_finds_the_answer_that_nobody_heard(shop: Shop) -> None:
+    shop.give("a", 5)
+    body = json.dumps({"event": event("one", NOON, tokens=2)}).encode()
+
+    def send(content: bytes, key: str) -> tuple[int, str | None]:
+        headers = {"idempotency-key": key, "content-type": "application/json"}
+        answer = shop.tenant.http.post("/entitled", content=content, headers=headers)
+        return answer.status_code, answer.headers.get("idempotency-replayed")
+
+    told = asyncio.run(_by_two_that_die(shop, body, "first"))
+    assert told[1] == "let in"
+    assert told[0] in ("KeyTaken", "KnownEvent")
+    assert (send(body, "first"), send(body, "first")) == ((200, "true"), (200, "true"))
+    assert send(body, "second") == (409, None)
+    other = json.dumps({"event": event("two", NOON, tokens=4)}).encode()
+    assert send(other, "first") == (422, None)
+    assert send(other, "third") == (400, None), "more than is left"
+    shop.give("b", 1)
+    assert (send(other, "third"), send(other, "third")) == ((200, None), (200, "true"))
+    assert (shop.left(), shop.problems()) == (0, [])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from bursar.accounts.tokens import Access
+from bursar.db.idempotency import Attempt, Outcome
 from bursar.http.decode import read_body
 from bursar.http.door import Answer, Body, Call
 from bursar.http.encode import number
@@ -201,13 +202,17 @@ async def void_feature_credit_entry(call: Call) -> Success:
     return Success(success=True)
 
 
-_ENTITLED = b'{"success":true}'
+_ENTITLED = Outcome(200, "application/json", b'{"success":true}')
 
 
-async def decide(desk: Desk, access: Access, body: bytes) -> Response:
-    """Let one event in against its account's grants, or raise why not and keep nothing of it."""
-    await desk.submit(Submission(access.caller.workspace, access.token, parse_single(body)))
-    return Response(_ENTITLED, 200, media_type="application/json")
+async def decide(desk: Desk, access: Access, body: bytes, attempt: Attempt | None = None) -> Outcome:
+    """Let one event in against its account's grants, or raise why not and keep nothing of it.
+
+    The answer to an `attempt` is recorded in the same transaction.
+    """
+    keyed = None if attempt is None else (attempt, _ENTITLED)
+    await desk.submit(Submission(access.caller.workspace, access.token, parse_single(body), keyed=keyed))
+    return _ENTITLED
 
 
 def entitled_refusal(status: int, message: str, retry_after: int | None = None) -> Response:
@@ -225,7 +230,8 @@ async def ingest_entitled_event(call: Call, body: IngestEventRequest) -> Respons
     """Let an event in, or refuse it."""
     # The body is kept as it was sent; `body` has only shown that it has the right shape.
     access = Access(call.caller, call.scopes, call.token, None)
-    return await decide(call.services[Desk], access, await read_body(call.request))
+    outcome = await decide(call.services[Desk], access, await read_body(call.request))
+    return Response(outcome.body, outcome.status, media_type=outcome.media_type)
 
 
 def _shape(grant: Grant, now: datetime) -> FeatureCreditEntry:

@@ -125,7 +125,7 @@ async def wallet_entries_for_account(call: Call, query: WalletEntriesQuery) -> W
     """List the entries of a wallet, newest first."""
     query, after, size = open_token(query, default=50)
     async with call.db.reading(call.caller.workspace) as connection:
-        wallet = await account_wallets.get_wallet(connection, call.caller.workspace, call.path["account_id"])
+        wallet = await account_wallets.get_wallet(connection, call.caller, call.path["account_id"])
         page = await list_entries(connection, call.caller.workspace, wallet, after, size)
     return WalletEntriesPaginatedResponse(
         data=[_entry(wallet, entry) for entry in page.items], next_token=seal_token(query, page.after, size)

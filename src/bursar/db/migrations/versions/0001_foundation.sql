@@ -773,9 +773,11 @@ create table ledger_balance (
     ledger_account bigint primary key references ledger_account,
     workspace int not null references workspace,
     balance numeric(38, 12) not null,
-    watch smallint not null default 0 check (watch between 0 and 2)
+    watch smallint not null default 0 check (watch between 0 and 2),
+    held numeric(38, 12) not null default 0 check (held >= 0)
 ) with (fillfactor = 50);
 comment on column ledger_balance.watch is 'of a wallet: 1 fallen below the low threshold, 2 risen above the high one, 0 neither';
+comment on column ledger_balance.held is 'of a wallet: what its open holds come to, those included whose time is over and that nobody has closed yet';
 
 create table ledger_transaction (
     key bigint generated always as identity primary key,
@@ -927,6 +929,31 @@ create trigger setting_version_append_only before update or delete or truncate o
     for each statement execute function append_only();
 create trigger event_schema_version_append_only before update or delete or truncate on event_schema_version
     for each statement execute function append_only();
+
+-- Holds of money and of feature units are counted together, so that they are listed in one order.
+create sequence hold_key;
+
+-- Money of a wallet that is set aside for a time. Whoever changes one holds the wallet's balance.
+create table wallet_hold (
+    key bigint primary key default nextval('hold_key'),
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    ledger_account bigint not null references ledger_account,
+    amount numeric(38, 12) not null check (amount > 0),
+    status text not null default 'OPEN' check (status in ('OPEN', 'SETTLED', 'RELEASED', 'EXPIRED')),
+    settled numeric(38, 12) check (settled between 0 and amount),
+    description text,
+    created_at timestamptz not null,
+    expires_at timestamptz not null,
+    closed_at timestamptz,
+    unique (workspace, wire_id),
+    check ((status = 'SETTLED') = (settled is not null)),
+    check ((status = 'OPEN') = (closed_at is null)),
+    check (created_at < expires_at)
+);
+create index wallet_hold_listed on wallet_hold (workspace, key);
+create index wallet_hold_open on wallet_hold (ledger_account, expires_at) where status = 'OPEN';
+create index wallet_hold_due on wallet_hold (workspace, expires_at) where status = 'OPEN';
 
 -- purchases --------------------------------------------------------------------------------------------------------
 
@@ -1104,6 +1131,7 @@ create table feature_grant (
     voided_at timestamptz,
     purchase bigint references purchase,
     created_at timestamptz not null,
+    held numeric(38, 12) not null default 0 check (held >= 0),
     unique (feature_balance, wire_id),
     check (effective_from < effective_until),
     check (used <= granted),
@@ -1112,22 +1140,59 @@ create table feature_grant (
 create index feature_grant_purchase on feature_grant (purchase) where purchase is not null;
 create index feature_grant_live on feature_grant (feature_balance, effective_until) where voided_at is null;
 comment on column feature_grant.granted is 'null: without limit';
+comment on column feature_grant.held is 'what open holds have of it, those included whose time is over and that nobody has closed yet';
+
+-- Units of a feature that are set aside for a time. Whoever changes one holds the feature's balance.
+create table feature_hold (
+    key bigint primary key default nextval('hold_key'),
+    workspace int not null references workspace,
+    wire_id text collate "C" not null,
+    feature_balance bigint not null references feature_balance,
+    amount numeric(38, 12) not null check (amount > 0),
+    status text not null default 'OPEN' check (status in ('OPEN', 'SETTLED', 'RELEASED', 'EXPIRED')),
+    settled numeric(38, 12) check (settled between 0 and amount),
+    description text,
+    created_at timestamptz not null,
+    expires_at timestamptz not null,
+    closed_at timestamptz,
+    unique (workspace, wire_id),
+    check ((status = 'SETTLED') = (settled is not null)),
+    check ((status = 'OPEN') = (closed_at is null)),
+    check (created_at < expires_at)
+);
+create index feature_hold_listed on feature_hold (workspace, key);
+create index feature_hold_due on feature_hold (workspace, expires_at) where status = 'OPEN';
+
+-- Of which grants an open hold has its units; gone once it is closed.
+create table feature_hold_part (
+    feature_hold bigint not null references feature_hold,
+    place int not null,
+    workspace int not null references workspace,
+    feature_grant bigint not null references feature_grant,
+    amount numeric(38, 12) not null check (amount > 0),
+    expires_at timestamptz not null,
+    primary key (feature_hold, place)
+);
+create index feature_hold_part_grant on feature_hold_part (feature_grant, expires_at);
 
 -- Every change of what a grant holds.
 create table feature_entry (
     key bigint generated always as identity primary key,
     workspace int not null references workspace,
     feature_grant bigint not null references feature_grant,
-    kind text not null check (kind in ('GRANT', 'DRAW', 'RETURN', 'EDIT', 'VOID')),
+    kind text not null check (kind in ('GRANT', 'DRAW', 'RETURN', 'SETTLE', 'EDIT', 'VOID')),
     amount numeric(38, 12) not null,
     event uuid,
+    feature_hold bigint references feature_hold,
     recorded_at timestamptz not null,
     check ((kind in ('DRAW', 'RETURN')) = (event is not null)),
-    check (amount < 0 or kind <> 'DRAW'),
+    check ((kind = 'SETTLE') = (feature_hold is not null)),
+    check (amount < 0 or kind not in ('DRAW', 'SETTLE')),
     check (amount > 0 or kind <> 'RETURN'),
     check (amount <= 0 or kind <> 'VOID')
 );
 create index feature_entry_event on feature_entry (event) where event is not null;
+create unique index feature_entry_hold on feature_entry (feature_hold, feature_grant) where feature_hold is not null;
 
 -- invoicing --------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,66 @@
+"""Many entitled events in one request, each decided for itself; one at a time they come in at the Togai door."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from bursar.core.errors import BursarError
+from bursar.http.door import Answer, Call
+from bursar.http.errors import failure
+from bursar.http.native.door import door
+from bursar.purchases.entitled import Desk
+from bursar.usage.event import BATCH_LIMIT, Event, Parsed, parse_single
+from bursar.usage.flush import Receipt, Submission
+
+TAG = "Entitlements"
+
+
+class EntitledEvents(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Events to let in against what their accounts are entitled to."""
+
+    events: Annotated[list[Event], Meta(min_length=1, max_length=BATCH_LIMIT)]
+
+
+class EntitledOutcome(Answer, kw_only=True):
+    """Whether an event was let in; else the status that it would have got alone, and why."""
+
+    success: bool
+    status: int | None = None
+    detail: str | None = None
+
+
+class EntitledOutcomes(Answer, kw_only=True):
+    """What became of each, in the order of the request."""
+
+    outcomes: list[EntitledOutcome]
+
+
+_encoder = msgspec.json.Encoder()
+
+
+@door.operation(
+    "POST", "/bursar/v1/entitled", id="ingestEntitledEvents", tag=TAG,
+    summary="Ingest up to 1,000 events, each if its account is entitled to what it uses", scope="ingest",
+    repeatable=True, body=EntitledEvents, answer=EntitledOutcomes,
+)  # fmt: skip
+async def ingest_entitled_events(call: Call, body: EntitledEvents) -> EntitledOutcomes:
+    """Decide on events in their order."""
+    desk: Desk = call.services[Desk]
+    sent = [Submission(call.caller.workspace, call.token, _parsed(event)) for event in body.events]
+    told = await desk.submit_all(sent)
+    return EntitledOutcomes(outcomes=[_outcome(one) for one in told])
+
+
+def _parsed(event: Event) -> Parsed:
+    """An event as it would have come alone."""
+    return parse_single(b'{"event":%b}' % _encoder.encode(event))
+
+
+def _outcome(told: Receipt | Exception) -> EntitledOutcome:
+    if isinstance(told, Exception):
+        if not isinstance(told, BursarError):
+            raise told
+        reason = failure(told)
+        return EntitledOutcome(success=False, status=reason.status, detail=reason.message)
+    return EntitledOutcome(success=True)
