@@ -61,8 +61,7 @@ async def issue_due(
 
     async def issue() -> None:
         while numbers := await db.run(caller.workspace, run.issue_some):
-            crash.point("invoices committed")
-            issued.add(Issued(len(numbers), numbers[0], numbers[-1]))
+            issued.add(_committed(numbers))
             told(len(numbers))
 
     await together(issue() for _ in range(min(_ABREAST, db.size)))
@@ -76,10 +75,14 @@ async def issue_customs(
     """Issue the custom drafts that advance by themselves and are due, as `issue_due` does the others."""
     issued = Issued()
     while numbers := await db.run(caller.workspace, lambda one: _issue_some_customs(one, caller, as_of, batch)):
-        crash.point("invoices committed")
-        issued.add(Issued(len(numbers), numbers[0], numbers[-1]))
+        issued.add(_committed(numbers))
         told(len(numbers))
     return issued
+
+
+def _committed(numbers: range) -> Issued:
+    crash.point("invoices committed")
+    return Issued(len(numbers), numbers[0], numbers[-1])
 
 
 async def _issue_some_customs(connection: Connection, caller: Caller, as_of: datetime, limit: int) -> range:

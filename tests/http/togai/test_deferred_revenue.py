@@ -25,6 +25,7 @@ from tests.http.togai.catalog import (
     schema,
 )
 from tests.http.togai.test_invoices import run_bill, set_clock
+from tests.http.togai.test_purchases import entitlement
 
 
 def wanted(meter_id: str, **details: Any) -> dict[str, Any]:
@@ -137,11 +138,13 @@ def test_its_open_cycle_may_be_priced_anew(shop: tuple[Tenant, str, str]) -> Non
 def test_what_it_excludes(shop: tuple[Tenant, str, str]) -> None:
     tenant, meter_id, identifier = shop
     fee = fixed_fee(add_on(tenant.http), 10)
+    linked = [{"schemaName": "llm", "attributeName": "tokens"}]
+    feature = expect(tenant.http.post("/features", json={"name": "Tokens", "schemaAssociations": linked}), 200)["id"]
     advance, arrears = {**fee, "invoiceTiming": "IN_ADVANCE"}, {**fee, "invoiceTiming": "IN_ARREARS"}
     cases: list[tuple[str, Any, str]] = [
         ("fixedFeeRateCards", [advance], "[0].invoiceTiming: must be IN_ARREARS"),
         ("creditGrantRateCards", [{"id": "x"}], ": cannot be on a plan with deferredRevenue"),
-        ("billingEntitlementRateCards", [{"id": "x"}], ": cannot be on a plan with deferredRevenue"),
+        ("billingEntitlementRateCards", [entitlement(feature, 1, 1)], ": cannot be on a plan with deferredRevenue"),
         ("entitlementOverageRateCards", [{"id": "x"}], ": cannot be on a plan with deferredRevenue"),
     ]
     for name, cards, rule in cases:
