@@ -220,7 +220,10 @@ numbers = itertools.count(1)
 
 ASKED = {"eventCorrection": "?action=REDO_EVENT"}
 """What must be asked beside a body."""
-BY_STATE = {"createFeature", "eventCorrection", "manageMiscellaneousChargesInInvoice", "pricePlanMigration"}
+BY_STATE = {
+    "AddInvoiceGroupAccounts", "RemoveInvoiceGroupAccounts", "createFeature", "createInvoiceGroup", "eventCorrection",
+    "manageMiscellaneousChargesInInvoice", "pricePlanMigration", "settleHold",
+}  # fmt: skip
 """Operations that refuse their sound body for what there is already, or for what is not asked beside it."""
 
 
