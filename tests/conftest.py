@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from hypothesis import settings
 from togai_client.api_client import ApiClient
 from togai_client.configuration import Configuration
 
@@ -32,6 +33,11 @@ PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 for 60 ms."""
 
 _numbers = itertools.count(1)
+
+
+# How long an example takes is the machine's affair.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -137,7 +137,7 @@ def test_a_dump_shows_nothing_of_an_erased_customer_and_everything_holds() -> No
         def call(path: str) -> Any:
             return running.call("GET", path, token=token)
 
-        invoice = call("/invoices?status=DUE")["data"][0]["id"]
+        invoice = call("/invoices?status=PARTIALLY_PAID")["data"][0]["id"]
         before = call(f"/bursar/v1/invoices/{invoice}")["document"]
         assert before["customer"]["name"] == SECRETS["name"]
         assert {*_traces(_dump(folder))} == {*SECRETS} - {"former"}  # which it was before, and is overwritten
@@ -152,6 +152,6 @@ def test_a_dump_shows_nothing_of_an_erased_customer_and_everything_holds() -> No
         assert (customer["name"], customer["status"]) == ("[erased]", "ARCHIVED")
         # The invoice of the month in which it was erased is still issued, to nobody.
         running.call("POST", "/bursar/v1/clock", {"now": "2024-07-10T00:00:00Z"}, token=token)
-        assert {entry["status"] for entry in call("/invoices?status=DUE")["data"]} == {"DUE"}
+        assert {entry["status"] for entry in call("/invoices?owner_id=mina")["data"]} >= {"PARTIALLY_PAID"}
         assert command("verify", *data)["holds"] is True
         assert "was not found" in command("erase", "customer", "nobody", *data, status=2)
