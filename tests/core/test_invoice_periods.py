@@ -72,7 +72,7 @@ def test_periods_tile_ten_years_in_every_zone() -> None:
         assert min(counts) > 110, zone
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(list(InvoicePeriod)), moments(1970, 9999), zones | odd_zones)
 def test_every_instant_lies_in_one_period_that_begins_and_ends_at_midnight(
     kind: InvoicePeriod, instant: datetime, zone: str
@@ -90,7 +90,7 @@ def test_every_instant_lies_in_one_period_that_begins_and_ends_at_midnight(
         assert period_at(kind, period.end, zone).start == period.end
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(list(InvoicePeriod)), zones | odd_zones, st.integers(1971, 2200))
 def test_periods_of_any_year_tile(kind: InvoicePeriod, zone: str, year: int) -> None:
     assert check_tiling(kind, zone, date(year, 1, 1), date(year + 1, 3, 1)) >= 12

@@ -27,7 +27,7 @@ from tests.conftest import Server, Tenant
 from tests.http.yeti.carrier import contractor, make
 from tests.http.yeti.carrier import document as document_of
 
-EXAMPLES = int(os.environ.get("BURSAR_FUZZ_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("BURSAR_FUZZ_EXAMPLES", "3"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 BOUNDED = settings(
     max_examples=EXAMPLES,
@@ -37,7 +37,7 @@ BOUNDED = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-FEW = 6
+FEW = 3
 """Query parameters of an operation of the carrier's doors that are tried where examples are few: there is a filter for
 each attribute and condition."""
 
