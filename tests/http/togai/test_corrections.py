@@ -241,7 +241,7 @@ _steps = st.lists(
 _runs = itertools.count()
 
 
-@settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(steps=_steps)
 def test_the_total_is_that_of_the_last_word_on_each_event(books: Tenant, server: Server, steps: Any) -> None:
     run, before = next(_runs), owed(books)
