@@ -27,7 +27,7 @@ from tests.conftest import Server, Tenant
 from tests.http.yeti.carrier import contractor, make
 from tests.http.yeti.carrier import document as document_of
 
-EXAMPLES = int(os.environ.get("BURSAR_FUZZ_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("BURSAR_FUZZ_EXAMPLES", "2"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 BOUNDED = settings(
     max_examples=EXAMPLES,
