@@ -54,10 +54,10 @@ async def draw_up_all(
             content = with_charges(
                 of_items(items[header.key], header.exponent), charges.get(header.key, ()), header.exponent
             )
-            drawn.append(Drawn(header, _document(header, content), content))
+            drawn.append(Drawn(header, document_of(header, content), content))
     if composites := [header for header in headers if header.type == COMPOSITE]:
         contents = await contents_of(connection, workspace, [header.key for header in composites])
-        drawn += [Drawn(one, _document(one, contents[one.key]), contents[one.key]) for one in composites]
+        drawn += [Drawn(one, document_of(one, contents[one.key]), contents[one.key]) for one in composites]
     if len(drawn) > len(planned):
         place = {header.key: n for n, header in enumerate(headers)}
         drawn.sort(key=lambda one: place[one.header.key])
@@ -91,7 +91,7 @@ async def _planned(
         content = draw_up(_facts(header, cycle, plan, used_of, known, names), pricings[name])
         if header.key in charges:
             content = with_charges(content, charges[header.key], header.exponent)
-        drawn.append(Drawn(header, _document(header, content, plan), content))
+        drawn.append(Drawn(header, document_of(header, content, plan), content))
     return drawn
 
 
@@ -165,7 +165,8 @@ def _facts(
     )
 
 
-def _document(header: Header, content: Content, plan: plans.PlanVersion | None = None) -> Document:
+def document_of(header: Header, content: Content, plan: plans.PlanVersion | None = None) -> Document:
+    """The document of an invoice with its content, without a number."""
     return Document(
         format=FORMAT,
         id=header.id,

@@ -1,7 +1,6 @@
 """Orders: what a purchase costs, and the invoice that it is to be paid by, issued as it is made."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -15,12 +14,10 @@ from bursar.core.cycles import add_days, local_date, local_midnight
 from bursar.core.period import Period
 from bursar.db.database import Connection
 from bursar.invoicing import issuing, store
-from bursar.invoicing.content import Drawn, advance_content, pay_by
-from bursar.invoicing.document import FORMAT, Document
+from bursar.invoicing.content import Drawn, advance_content, document_of
 from bursar.invoicing.model import ORDER_ADVANCED, ORDER_ONCE, Content
 from bursar.invoicing.order_lines import PlanOrder, money_content
 from bursar.invoicing.orders import queries
-from bursar.invoicing.store import Header
 from bursar.ledger.service import balances_held
 from bursar.purchases import store as segments
 from bursar.purchases.edits import On, edited
@@ -92,7 +89,7 @@ async def place(
     (header,) = await store.headers(connection, caller.workspace, [invoice])
     if purchase.payment_mode == "PREPAID":
         header = msgspec.structs.replace(header, net_term_days=0)
-    drawn = Drawn(header, _document(header, one.content, plan), one.content)
+    drawn = Drawn(header, document_of(header, one.content, plan), one.content)
     await issuing.issue(connection, caller, [drawn])
     return invoice
 
@@ -120,32 +117,3 @@ async def _names(connection: Connection, caller: Caller, plan: PlanVersion) -> d
     measured = await store.meters(connection, caller.workspace, [card.meter for card in plan.details.usage])
     names |= {card.meter_id: measured[card.meter].name for card in plan.details.usage}
     return names | {identifier: feature.display_name for identifier, feature in found.items()}
-
-
-def _document(header: Header, content: Content, plan: PlanVersion | None) -> Document:
-    return Document(
-        format=FORMAT,
-        id=header.id,
-        sequence_id=None,
-        invoice_type=header.type,
-        invoice_class=header.invoice_class,
-        start_date=header.period.start,
-        end_date=header.period.end,
-        timezone=header.zone,
-        invoice_date=header.due_at,
-        due_date=pay_by(header.due_at, header.net_term_days, header.zone),
-        net_term_days=header.net_term_days,
-        currency=header.currency,
-        decimals=header.exponent,
-        schedule_id=None,
-        seller=header.seller,
-        customer=header.customer,
-        account=header.account_party,
-        price_plan_id=None if plan is None else plan.id,
-        price_plan_name=None if plan is None else plan.name,
-        lines=content.lines,
-        subtotal=content.subtotal,
-        tax=sum((line.tax for line in content.lines), Decimal(0)),
-        total=content.total,
-        rules=list(content.rules) or msgspec.UNSET,
-    )
