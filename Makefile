@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test conformance chaos fuzz bench lock clean
+.PHONY: install demo test conformance chaos fuzz bench bench-quick lock clean
 
 install: .venv/.installed
 
@@ -43,11 +43,14 @@ chaos: .venv/.developed
 conformance: .venv/.developed
 	BURSAR_WRITE_CONFORMANCE=1 $(BIN)/pytest -n 2 tests/http/togai
 
-# Everything takes about an hour: make bench PARTS="reads bill_run" ROUNDS=1 measures less.
+# make bench PARTS="reads bill_run" ROUNDS=1 measures some of it; bench-quick takes about a minute.
 PARTS ?=
 ROUNDS ?= 3
 bench: .venv/.developed
 	$(BIN)/python -m benchmarks --rounds $(ROUNDS) $(PARTS)
+
+bench-quick: .venv/.developed
+	$(BIN)/python -m benchmarks --quick
 
 # Needs uv on the machine; writes versions and hashes, never where they come from.
 lock:

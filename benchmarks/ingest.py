@@ -56,7 +56,7 @@ LOADS = {
 }
 
 
-def measure(rounds: int) -> dict[str, Any]:
+def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
     """Medians of `rounds` interleaved rounds per load: events/s of the server and of the bare one, and their ratio."""
     folder = Path(tempfile.mkdtemp(prefix="bursar-bench-"))
     folder.chmod(0o755)
@@ -71,11 +71,11 @@ def measure(rounds: int) -> dict[str, Any]:
                     for name, load in LOADS.items():
                         say(f"ingest: round {number + 1} of {rounds}, {name}")
                         own, other = (url, bare_double) if load.workers > 1 else (single, bare_single)
-                        rates[name].append(_send(own, load, f"{name}-{number}")[0])
-                        ceilings[name].append(_send(other, load._replace(duplicates=0), f"{name}-{number}")[0])
+                        rates[name].append(_send(own, load, f"{name}-{number}", seconds)[0])
+                        ceilings[name].append(_send(other, load._replace(duplicates=0), f"{name}-{number}", seconds)[0])
                 hundred = LOADS["batches_of_100"]
                 half = statistics.median(rates["batches_of_100"]) / hundred.batch / 2
-                p50, p99 = _send(url, hundred, "half", rate=half)[1:]
+                p50, p99 = _send(url, hundred, "half", seconds, half)[1:]
             memory = _memory(folder)
             kept = asyncio.run(_count(DataDir(folder).dsn()))
     finally:
@@ -211,17 +211,17 @@ def _prepare(url: str) -> None:
         _post(url, f"/usage_meters/{_post(url, '/usage_meters', meter)['id']}/activate", {})
 
 
-def _send(url: str, load: Load, prefix: str, rate: float = 0) -> tuple[float, float, float]:
+def _send(url: str, load: Load, prefix: str, length: float, rate: float = 0) -> tuple[float, float, float]:
     """Events per second, and p50 and p99 of a request in milliseconds, of a process that only sends."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
-    events = int(SECONDS * (rate * load.batch or (FASTEST if load.batch > 1 else FASTEST_SINGLE)))
-    settings = [load.batch, load.connections, SECONDS, rate, load.duplicates, prefix, events]
+    events = int(length * (rate * load.batch or (FASTEST if load.batch > 1 else FASTEST_SINGLE)))
+    settings = [load.batch, load.connections, length, rate, load.duplicates, prefix, events]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.sender", host, port, TOKEN, *map(str, settings)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=60 + 10 * SECONDS,
+        timeout=60 + 10 * length,
     )
     count, seconds, p50, p99 = (float(value) for value in json.loads(done.stdout))
     return count * load.batch / seconds, p50, p99
