@@ -9,6 +9,7 @@ from bursar.db.database import Database
 from bursar.invoicing.groups import erase_groups
 from bursar.invoicing.payments import erase_notes
 from bursar.invoicing.remittances import erase_references
+from bursar.purchases.licenses import erase_metadata
 from bursar.runtime.output import WORKSPACE, DataDirOption, JsonOption, UrlOption, WorkspaceOption, show
 from bursar.runtime.session import caller_in, on_database
 
@@ -39,6 +40,7 @@ def customer(
             await erase_notes(connection, caller, identifier)
             await erase_groups(connection, caller, identifier)
             await erase_references(connection, caller, identifier)
+            await erase_metadata(connection, caller, identifier)
             return await erase_customer(connection, caller, identifier)
 
     erased = on_database(data_dir, database_url, work)
