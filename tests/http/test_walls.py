@@ -176,6 +176,9 @@ def furnish(server: Server) -> Two:
     proposed = expect(owner.http.post(f"/accounts/{name}/purchase_proposals", json=body), 200)["id"]
     # What was due is paid out of the wallet by now.
     invoice = expect(owner.http.get("/invoices", params={"owner_id": name}), 200)["data"][-1]["id"]
+    again = {**sent, "attributes": [{"name": "tokens", "value": "3"}]}
+    adjusted = expect(owner.http.post("/bursar/v1/corrections", json={"action": "REDO_EVENT", "event": again}), 200)
+    assert adjusted["outcomes"][0]["adjustments"], "listed by whom it belongs to alone"
     gift = {"accountId": name, "purpose": MARK, "effectiveFrom": "2024-05-01", "priority": 1, "creditAmount": 5}
     credit = expect(owner.http.post("/credits", json={"creditRequests": [gift]}), 200)["credits"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
@@ -293,6 +296,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "usageConfig": {"mode": "CUSTOM", "usageMap": {ids["usage_meter_id"]: 1}},
             "licenseEntriesConfig": {"mode": "CUSTOM"},
         },
+        "correctEvents": {"action": "REDO", "eventId": ids["event_id"]},
         "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
         "createInvoiceGroup": {
             "name": "Mine", "email": "x@example.com", "dailyInvoiceConsolidation": True, "address": {},
