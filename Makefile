@@ -39,7 +39,7 @@ fuzz: .venv/.developed
 chaos: .venv/.developed
 	BURSAR_EVERY_ZONE=1 $(BIN)/pytest -n 0 tests/core/test_invoice_periods.py
 	BURSAR_KILLS=200 BURSAR_RACE_ACCOUNTS=2000 BURSAR_STANDSTILL=30 $(BIN)/pytest -n 0 tests/invoicing/test_races.py tests/runtime
-	BURSAR_AGAIN=20 $(BIN)/pytest -n 0 -m again
+	BURSAR_AGAIN=20 BURSAR_KILLS=8 $(BIN)/pytest -n 0 -m again
 
 # Writes docs/togai.md: which operations of the Togai API the tests called, and what they were answered.
 conformance: .venv/.developed

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -60,6 +61,10 @@ class Stand:
     """The feature of which packs give units."""
     pack: str
     """The plan by which they are bought."""
+    units: int
+    """How many there were of the feature to begin with, in one entry."""
+    entry: str
+    """The path of that entry."""
     repeats: int = 0
     """How often somebody who had been heard had to ask again."""
 
@@ -78,9 +83,10 @@ class Stand:
             spare = _feature(http, "Calls", [])
             free = _plan(http, drawn, 1, 0)
             bought = http.post("/accounts/acme/purchases", json={"pricePlanId": free, "quantity": units})
-            assert catalog.expect(bought, 200)["status"] == "SUCCESS"
+            entry = f"{catalog.expect(bought, 200)['id']}#0$PURCHASE"
+            path = f"/accounts/acme/features/{drawn}/entries/{quote(entry)}"
             catalog.expect(http.post("/accounts/acme/wallet_topup", json={"topupAmount": money}), 200)
-            return cls(place, token, drawn, spare, _plan(http, spare, int(PACK), int(PRICE)))
+            return cls(place, token, drawn, spare, _plan(http, spare, int(PACK), int(PRICE)), units, path)
 
     @asynccontextmanager
     async def client(self, connections: int = 64) -> AsyncIterator[httpx.AsyncClient]:
@@ -157,6 +163,8 @@ class Hand:
         """Ids of those that were not."""
         self.used = self.settled = self.spent = self.paid_in = Decimal(0)
         """Units that events used and that holds were settled at; money that holds were settled at, and that came in."""
+        self.given = Decimal(stand.units)
+        """Units that there are, used or not, since this hand has given any."""
         self.settlements = 0
         """How many holds of money were settled."""
         self.refused: list[tuple[str, str]] = []
@@ -232,6 +240,12 @@ class Hand:
         status, found = await self._send("POST", "/accounts/acme/wallet_topup", {"topupAmount": amount}, self.key())
         assert status == 200, found
         self.paid_in += Decimal(str(amount))
+
+    async def give(self, units: int) -> None:
+        """Make the entry larger that there was to begin with; nobody else does."""
+        status, found = await self._send("PATCH", self._stand.entry, {"granted": float(self.given + units)})
+        assert status == 200, found
+        self.given += units
 
     async def _send(self, method: str, path: str, body: Any = None, key: str | None = None) -> tuple[int, Any]:
         answer = await self._stand.send(self._http, method, path, body, key)

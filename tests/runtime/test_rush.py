@@ -25,11 +25,12 @@ pytestmark = pytest.mark.again
 
 WRITERS = 64
 TURNS = 5
+DRIP = 4
 TWINS = 100
 PROPOSALS = 24
 HANDS = 8
-KILLS = 3
-MORE = 3
+KILLS = min(8, int(os.environ.get("BURSAR_KILLS", "4")))
+MORE = 4
 """Kills more at most, where those met no request."""
 
 _numbers = itertools.count(1)
@@ -63,23 +64,35 @@ async def _spend(hand: Hand, stand: Stand, number: int) -> None:
                 await hand.hold(None, 1.5, None if turn == 1 else 0.5 if number % 2 else 1.5)
 
 
+async def _drip(hand: Hand, spending: asyncio.Event) -> None:
+    """Give a little to what is being spent, again and again: it comes to nothing many times, not once."""
+    while spending.is_set():
+        await asyncio.gather(hand.top_up(DRIP), hand.give(DRIP), asyncio.sleep(0.1))
+
+
 async def test_64_writers_spend_one_grant_and_one_wallet_down_to_nothing(place: Place) -> None:
-    stand = await asyncio.to_thread(Stand.make, place, f"spent-{next(_numbers)}", 90, 80)
-    async with stand.client(WRITERS) as http:
+    stand = await asyncio.to_thread(Stand.make, place, f"spent-{next(_numbers)}", 10, 10)
+    spending = asyncio.Event()
+    spending.set()
+    async with stand.client(WRITERS + 2) as http:
         hands = [Hand(stand, http, f"w{number}") for number in range(WRITERS)]
+        dripping = Hand(stand, http, "drip")
+        task = asyncio.create_task(_drip(dripping, spending))
         await asyncio.gather(*(_spend(hand, stand, number) for number, hand in enumerate(hands)))
+        spending.clear()
+        await task
     refused = Counter(kind for hand in hands for kind, _ in hand.refused)
     assert refused["use"] > 0
     assert refused["hold"] > 0
-    assert await stand.money() < PRICE, "nor does the wallet cover a further pack"
+    assert any(hand.waiting for hand in hands), "the wallet did not cover a pack"
     bought = [name for hand in hands for name in hand.bought]
-    assert await stand.left(stand.feature) == 80 - sum_of(hands, "used") - sum_of(hands, "settled") >= 0
+    assert await stand.left(stand.feature) == dripping.given - sum_of(hands, "used") - sum_of(hands, "settled") >= 0
     assert await stand.left(stand.spare) == PACK * len(bought)
-    assert await stand.money() == 90 - sum_of(hands, "spent") - PRICE * len(bought) >= 0
+    assert await stand.money() == 10 + dripping.paid_in - sum_of(hands, "spent") - PRICE * len(bought) >= 0
     assert await stand.events() == sum_of(hands, "used")
     entries = await stand.entries()
     assert min(entry["closingBalance"] for entry in entries) >= 0, "nor was it below nothing at any moment"
-    assert len(entries) == 1 + len(bought) + sum(hand.settlements for hand in hands), "each success is there once"
+    assert len(entries) == 1 + dripping.paid_in / DRIP + len(bought) + sum(hand.settlements for hand in hands)
     assert (await stand.read(f"{HOLDS}?status=OPEN"))["holds"] == []
     await asyncio.to_thread(place.holds)
 
@@ -180,10 +193,10 @@ async def _at_it(hand: Hand, stand: Stand, number: int, going: asyncio.Event) ->
         await hand.top_up(4.5)
 
 
-async def _until_all_went_on(hands: list[Hand]) -> None:
+async def _until_most_went_on(hands: list[Hand]) -> None:
     before = [hand.told for hand in hands]
     async with asyncio.timeout(PATIENCE):
-        while any(hand.told == told for hand, told in zip(hands, before, strict=True)):
+        while 2 * sum(hand.told > told for hand, told in zip(hands, before, strict=True)) <= len(hands):
             await asyncio.sleep(0.02)
 
 
@@ -198,17 +211,16 @@ async def test_kills_in_the_middle_leave_nothing_half_done(place: Place) -> None
             for number, hand in enumerate(hands):
                 group.create_task(_at_it(hand, stand, number, going))
             for number in range(KILLS + MORE):
-                await _until_all_went_on(hands)
+                await _until_most_went_on(hands)
                 if number >= KILLS and stand.repeats:
                     break
                 await asyncio.sleep(chance.uniform(0, 0.3))
-                if number % 3 == 0:
+                if number % 4 < 3:
                     os.kill(chance.choice(backends(place.folder)), signal.SIGKILL)
                     continue  # PostgreSQL ends all others and recovers
-                if number % 3 == 1:
-                    os.kill(postmaster(place.folder), signal.SIGKILL)
+                os.kill(postmaster(place.folder), signal.SIGKILL)
                 await asyncio.to_thread(place.restart)
-            await _until_all_went_on(hands)
+            await _until_most_went_on(hands)
             going.clear()
     assert stand.repeats, "no kill met a request"
     bought = [name for hand in hands for name in (*hand.bought, *hand.waiting)]
