@@ -28,7 +28,7 @@ from tests.conftest import Server, Tenant, _in_thread
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
 
 MARK = "seen-by-nobody-else"
-SAFE = {"ingest", "ingestBatch", "authenticate", "openPortal", "eventCorrection"}
+SAFE = {"ingest", "ingestBatch", "ingestCloudEvents", "authenticate", "openPortal", "eventCorrection"}
 """Operations that take no id of an object, or are tried by themselves: below, or where they are tested."""
 
 
