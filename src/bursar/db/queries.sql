@@ -10,6 +10,10 @@ from unnest($1::int[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6
     as a (workspace, recorded_at, actor, action, kind, object, detail, place)
 order by place;
 
+-- name: audit_rows
+-- How a statement begins that adds audit rows; a query follows that has these columns.
+insert into audit (workspace, recorded_at, actor, action, kind, object, detail);
+
 -- name: migration_version
 -- The migration that the database stands at.
 select version_num from alembic_version;
