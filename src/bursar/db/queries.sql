@@ -85,6 +85,10 @@ order by a.key desc limit $9;
 -- How many rows a list has in all; its statement is put in by the builder of lists.
 select count(*) from ({listing}) as listed;
 
+-- name: page_totalled
+-- A page of a list with how many rows the list has in all, where that is known without looking at them.
+select listed.*, ({total}) as _total from ({page}) as listed;
+
 -- name: page_counted
 -- A page of a list with how many rows the list has in all, null where the page is not full and tells it itself.
 with listed as materialized ({page})
