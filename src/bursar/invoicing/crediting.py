@@ -33,6 +33,8 @@ def entities(line: Line) -> set[str]:
         names.add(line.charge.billable_id)
     if line.fee is not None:
         names |= {line.fee.add_on_id, ALL_FEES}
+    if line.license is not msgspec.UNSET:
+        names.add(line.license.add_on_id)
     return names
 
 

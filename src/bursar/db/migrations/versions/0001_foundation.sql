@@ -1195,6 +1195,26 @@ create table feature_entry (
 create index feature_entry_event on feature_entry (event) where event is not null;
 create unique index feature_entry_hold on feature_entry (feature_hold, feature_grant) where feature_hold is not null;
 
+-- How many licences an account has of an add-on from an instant on. Whoever adds one holds the account's row; a later
+-- RELATIVE one moves along with what comes before it.
+create table license_update (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    account bigint not null references account,
+    add_on bigint not null references add_on,
+    effective_from timestamptz not null,
+    kind text not null check (kind in ('RELATIVE', 'ABSOLUTE')),
+    amount numeric(38, 12) not null,
+    quantity numeric(38, 12) not null check (quantity >= 0),
+    metadata jsonb,
+    created_at timestamptz not null,
+    check (kind = 'RELATIVE' or amount = quantity)
+);
+create index license_update_held on license_update (account, add_on, effective_from, key);
+create index license_update_recent on license_update (workspace, key);
+comment on column license_update.amount is 'what was sent: so many, or so many more';
+comment on column license_update.quantity is 'how many there are from then on';
+
 -- invoicing --------------------------------------------------------------------------------------------------------
 
 create table invoice (
