@@ -34,8 +34,8 @@ fuzz: .venv/.developed
 	BURSAR_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -n 2 tests/http/test_fuzz.py
 
 # The long form of the fault tests: a death at each of 66 points, some 200 kills during ingest, bill runs over 2,000
-# accounts, PostgreSQL hung for half a minute; invoice periods in every time zone; and what races for one grant, wallet, key or proposal, twenty times in a
-# row. An hour.
+# accounts, PostgreSQL hung for half a minute; invoice periods in every time zone; and what races for one grant, wallet,
+# key or proposal, twenty times in a row. An hour.
 chaos: .venv/.developed
 	BURSAR_EVERY_ZONE=1 $(BIN)/pytest -n 0 tests/core/test_invoice_periods.py
 	BURSAR_EVERY_POINT=1 BURSAR_KILLS=200 BURSAR_RACE_ACCOUNTS=2000 BURSAR_STANDSTILL=30 $(BIN)/pytest -n 0 tests/invoicing/test_races.py tests/runtime
