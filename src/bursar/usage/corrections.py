@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from bursar.accounts import gate
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError, Invalid
 from bursar.db import audit
@@ -189,7 +190,9 @@ async def correct(
                 change.refusal = error.message
     done = [change for change in changes if change.refusal is None]
     if done:
+        crash.point("units of events returned")
         await _store(connection, caller, tenant, done)
+        crash.point("events corrected")
     for change in done:
         detail = {"id": change.kept.event.id or "", "action": action.value}
         await audit.record(connection, caller, "correct", "event", change.kept.reference, detail)
