@@ -1,7 +1,7 @@
 """Bytes to typed requests, with one clear sentence for whatever is wrong with them."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -90,7 +90,8 @@ def decode_body(content: bytes, kind: type[T]) -> T:
         raise Invalid("", "the body is not valid UTF-8") from None
     except RecursionError:
         raise Invalid("", "the body is nested too deeply") from None
-    check(value, "")
+    if not _sound(value):
+        check(value, "")
     return value
 
 
@@ -140,6 +141,34 @@ def check(value: object, path: str) -> None:
             check(item, f"{path}.{key}" if path else str(key))
     else:
         _check_scalar(value, path)
+
+
+def _sound(value: object) -> bool:
+    """Whether `check` would surely pass: in a tenth of its time, since it keeps no account of where it is."""
+    rule = _SOUND.get(type(value))
+    if rule is not None:
+        return rule(value)
+    return isinstance(value, msgspec.Struct) and all(
+        map(_sound, [getattr(value, name) for name in value.__struct_fields__])
+    )
+
+
+def _all_sound(values: Iterable[object]) -> bool:
+    return all(map(_sound, values))
+
+
+_SOUND: dict[type, Callable[[Any], bool]] = {
+    type(None): lambda _: True,
+    msgspec.UnsetType: lambda _: True,
+    bool: lambda _: True,
+    str: lambda value: "\x00" not in value,
+    int: lambda value: -_INT_LIMIT <= value < _INT_LIMIT,
+    Decimal: decimals.fits,
+    datetime: lambda value: value.tzinfo is UTC,
+    list: _all_sound,
+    tuple: _all_sound,
+    dict: lambda value: _all_sound(value) and _all_sound(value.values()),
+}
 
 
 def _check_scalar(value: object, path: str) -> None:

@@ -14,8 +14,10 @@ from bursar.core.errors import Forbidden, TooLarge, Unavailable
 from bursar.db.database import Database
 from bursar.http.auth import bearer, count
 from bursar.http.decode import read_body
+from bursar.http.door import Failure
 from bursar.http.errors import failure
 from bursar.http.limits import Limiter
+from bursar.http.native.ingest import CLOUD_EVENTS, cloud_events, problem
 from bursar.http.repeat import HEADER, answer_once, answer_recorded, attempt_of
 from bursar.http.togai.entitlements import decide, entitled_refusal
 from bursar.http.togai.ingest import BODY_LIMIT, batch, refusal, single
@@ -31,8 +33,10 @@ class Admission(NamedTuple):
     answer: Callable[[Request, Access, bytes], Awaitable[Response]]
     admits: Callable[[], None]
     """Raises `Unavailable` where so much waits that the request need not be read."""
-    refuse: Callable[[int, str, int | None], Response]
-    """The answer where they are not: status, message, and after how many seconds to come again."""
+    refuse: Callable[[Failure], Response]
+    """The answer where they are not."""
+    too_large: int = 422
+    """The status of a body over the limit."""
 
 
 ENTITLED = "ingestEntitledEvent"
@@ -53,12 +57,17 @@ class IngestRoutes:
         self._tokens: dict[str, tuple[datetime, Access]] = {}
         self._handlers: dict[str, Handler] = {
             "/ingest": self._handler(
-                Admission(partial(self._admit, "ingest", partial(single, pipeline)), pipeline.admits, refusal)
+                Admission(partial(self._admit, "ingest", partial(single, pipeline)), pipeline.admits, _told(refusal))
             ),
             "/ingestBatch": self._handler(
-                Admission(partial(self._admit, "ingestBatch", partial(batch, pipeline)), pipeline.admits, refusal)
+                Admission(
+                    partial(self._admit, "ingestBatch", partial(batch, pipeline)), pipeline.admits, _told(refusal)
+                )
             ),
-            "/entitled": self._handler(Admission(partial(self._decide, desk), desk.admits, entitled_refusal)),
+            "/entitled": self._handler(Admission(partial(self._decide, desk), desk.admits, _told(entitled_refusal))),
+            CLOUD_EVENTS: self._handler(
+                Admission(partial(cloud_events, self._db, pipeline), pipeline.admits, problem, too_large=413)
+            ),
         }
 
     def route(self, method: str, path: str) -> Handler | None:
@@ -81,10 +90,10 @@ class IngestRoutes:
                 content = await read_body(request, BODY_LIMIT)
                 response = await admission.answer(request, access, content)
         except TooLarge as error:
-            response = admission.refuse(422, error.message, None)
+            response = admission.refuse(Failure(admission.too_large, error.message))
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
             reason = failure(error)
-            response = admission.refuse(reason.status, reason.message, reason.retry_after)
+            response = admission.refuse(reason)
             response.headers.update(reason.headers)
         response.headers.update(headers)
         await response(scope, receive, send)
@@ -134,3 +143,8 @@ class IngestRoutes:
             self._tokens.clear()
         self._tokens[text] = (wall, access)
         return access
+
+
+def _told(refuse: Callable[[int, str, int | None], Response]) -> Callable[[Failure], Response]:
+    """A refusal by status, message, and after how many seconds to come again."""
+    return lambda reason: refuse(reason.status, reason.message, reason.retry_after)

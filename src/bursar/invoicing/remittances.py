@@ -232,7 +232,7 @@ async def _post_wallet(
             Posting(LedgerAccount(Kind.CASH, currency), share.amount),
             Posting(LedgerAccount(Kind.WALLET, currency, account.key), -share.amount),
         )
-        transaction = Transaction(CAUSE, account.key, day, new.description or "payment", postings)
+        transaction = Transaction(CAUSE, account.key, day, "payment", postings)
         moved = await move(connection, caller, transaction, floor=_ZERO)
         made[share.place] = facts.wallet.id, moved.key
     return made

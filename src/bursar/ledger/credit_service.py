@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from bursar.accounts.model import may_change
+from bursar.accounts.model import ERASED, may_change
 from bursar.accounts.store import lock_account
 from bursar.core import ids
 from bursar.core.caller import Caller
@@ -234,6 +234,11 @@ async def _change(connection: Connection, caller: Caller, changes: Sequence[_Cha
         [one.amount for one in changes],
         [one.invoice_id for one in changes],
     )
+
+
+async def erase_purposes(connection: Connection, caller: Caller, customer: str) -> None:
+    """Forget what the credits of a customer were said to be for, by its id. Documents keep what they say of them."""
+    await connection.execute(queries.erase_purposes, caller.workspace, customer, ERASED)
 
 
 async def _check(connection: Connection, caller: Caller, new: NewCredit, currency: str, zone: str) -> None:

@@ -122,6 +122,11 @@ async def expire(connection: Connection, caller: Caller, limit: int) -> int:
     return len(found)
 
 
+async def erase_descriptions(connection: Connection, caller: Caller, customer: str) -> None:
+    """Forget what holds of a customer's money were described as, by its id."""
+    await connection.execute(queries.erase_descriptions, caller.workspace, customer)
+
+
 def outcome_of(taken: Decimal | None) -> Status:
     """What becomes of a hold out of which so much is taken; None: which is given back."""
     return "RELEASED" if taken is None else "SETTLED"
@@ -158,8 +163,8 @@ def _posting(owner: Row, row: Row, taken: Decimal | None, now: datetime) -> Tran
         Posting(LedgerAccount(Kind.WALLET, owner["currency"], owner["account"]), amount),
         Posting(LedgerAccount(Kind.REVENUE, owner["currency"], detail=LINE), -amount),
     )
-    description = row["description"] or f"hold {row['wire_id']}"
-    return Transaction(CAUSE, row["key"], local_date(now, owner["zone"]), description, postings)
+    # Not what it was described as: movements stay when people are erased.
+    return Transaction(CAUSE, row["key"], local_date(now, owner["zone"]), f"hold {row['wire_id']}", postings)
 
 
 async def _end(

@@ -193,6 +193,12 @@ async def expire_holds(db: Database, caller: Caller, *, batch: int = _BATCH) -> 
     return total
 
 
+async def erase_descriptions(connection: Connection, caller: Caller, customer: str) -> None:
+    """Forget what the holds of a customer were described as, by its id."""
+    await money.erase_descriptions(connection, caller, customer)
+    await connection.execute(queries.erase_descriptions, caller.workspace, customer)
+
+
 class Placing(Grouped[Sequence[Place], Told]):
     """The holds that one process places, those that come at once in one transaction."""
 

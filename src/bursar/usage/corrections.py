@@ -288,8 +288,8 @@ async def _settle_rights(
     if took and change.new is not None:
         receipt = Receipt()
         await sift(connection, Judged({tenant.key: tenant}, [change.new], [receipt], {}), caller.wall)
-        if isinstance(receipt.error, BursarError):
-            raise Refused(f"It would not be let in again: {receipt.error.message}")
+        for error in receipt.sifted.values():
+            raise Refused(f"It would not be let in again: {error.message}")
 
 
 async def _store(connection: Connection, caller: Caller, tenant: Tenant, changes: Sequence[_Change]) -> None:

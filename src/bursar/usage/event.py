@@ -100,6 +100,19 @@ def parse_single(body: bytes) -> Parsed:
     return Parsed(body, [(0, event)], [], 1)
 
 
+def parsed(body: bytes, events: list[Event]) -> Parsed:
+    """A body whose `events` are decoded already, without a NUL in them.
+
+    Raises `Invalid` where one lies outside of the years of UTC.
+    """
+    for index, event in enumerate(events):
+        try:
+            _settle(event, escaped=False)
+        except Invalid as error:
+            raise Invalid(f"events[{index}].{error.field}", error.rule) from None
+    return Parsed(body, list(enumerate(events)), [], len(events))
+
+
 def parse_batch(body: bytes) -> Parsed:
     """The body of up to 1,000 events. Raises `Invalid` for a wrong envelope, or where no event has the right shape."""
     try:

@@ -26,6 +26,7 @@ from bursar.usage.views import Views
 _log = structlog.get_logger()
 
 EVENTS = Counter("bursar_events_total", "Events that got an answer, by term of the balance", ["term"])
+REFUSED = Counter("bursar_events_refused_total", "Events that were refused, by the state they got", ["state"])
 FLUSH_SECONDS = Histogram(
     "bursar_flush_seconds",
     "Time of one flush from its first statement to its commit",
@@ -235,6 +236,8 @@ class Pipeline:
             for waiting, receipt in zip(batch, receipts, strict=True):
                 for state, count in receipt.states.items():
                     EVENTS.labels(TERM[state]).inc(count)
+                    if state < 0:
+                        REFUSED.labels(state.name).inc(count)
                 if not waiting.done.done():
                     waiting.done.set_result(receipt)
             return True

@@ -703,6 +703,7 @@ create table event_repeat (
 );
 create index event_repeat_id on event_repeat (workspace, id_hash);
 create index event_repeat_chunk on event_repeat (workspace, chunk, position);
+create index event_repeat_conflict on event_repeat (workspace, chunk, position) where conflict;
 
 -- What was sent, as it was sent: the request bodies of one workspace and flush, zstd-compressed.
 create table event_body (
