@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from benchmarks import billing, carrier, entitled, ingest, payments, reads
+from benchmarks import billing, carrier, entitled, imports, ingest, payments, reads
 from benchmarks.world import folder, postgres
 from bursar import __version__
 
@@ -61,6 +61,7 @@ def decided(rounds: int) -> dict[str, object]:
 MILLION = 1_000_000
 PARTS: dict[str, Callable[[int], dict[str, object]]] = {
     "ingest": ingest.measure,
+    "imports": imports.measure,
     "reads": read,
     "payments": paid,
     "carrier": carried,
