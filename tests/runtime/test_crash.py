@@ -65,6 +65,7 @@ def test_every_point_recovers_by_itself(tmp_path: Path) -> None:
         for batch in range(4):
             events = [_event(f"{batch}-{n}", f"a{n % ACCOUNTS}") for n in range(30)]
             story.send("POST", "/ingestBatch", {"events": events}, f"batch {batch}")
+        _import(story, tmp_path / "usage.ndjson")
         feature, lapsing = _purchases(story)
         _invoice_monthly(story)
         for month in (6, 7):
@@ -177,6 +178,13 @@ async def _bound(dsn: str) -> None:
 
 def _deliveries(story: Story) -> list[dict[str, Any]]:
     return list(story.send("GET", "/bursar/v1/deliveries")["deliveries"])
+
+
+def _import(story: Story, path: Path) -> None:
+    """A file of events that were sent, whose import is cut off behind them: run again, it has nothing left to do."""
+    path.write_text("\n".join(json.dumps(_event(f"0-{number}", f"a{number}")) for number in range(ACCOUNTS)))
+    told = story.command("import", "events", str(path), "--workspace", "trial")
+    assert (told["rows"], told["known"], told["resumed"]) == (ACCOUNTS, ACCOUNTS, ACCOUNTS)
 
 
 def _catalogue(story: Story) -> str:

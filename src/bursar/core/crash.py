@@ -10,6 +10,7 @@ POINTS: dict[str, str] = {
     "events stored": "a flush wrote events and rollups, not yet their bodies and counters",
     "events counted": "a flush wrote everything, nothing is committed",
     "events committed": "a flush is committed, nobody has been answered",
+    "import marked": "an import has noted how far it came, the rows behind are not on disk",
     "key taken": "an idempotency key is taken, its effect has not begun",
     "key answered": "effect and answer are written, nothing is committed",
     "key committed": "effect and answer are committed, nobody has been answered",

@@ -756,6 +756,23 @@ create table usage_counter (
     primary key (workspace, day, flusher)
 ) with (fillfactor = 50);
 
+-- How far an import of a file came that is not at its end.
+create table import_mark (
+    workspace int not null references workspace,
+    source bytea not null,
+    position bigint not null,
+    line bigint not null,
+    digest bytea not null,
+    rows bigint not null,
+    known bigint not null,
+    rejected bigint not null,
+    rejects_size bigint not null,
+    recorded_at timestamptz not null,
+    primary key (workspace, source)
+);
+comment on column import_mark.source is 'stands for the format, the mapping and the beginning of the file';
+comment on column import_mark.digest is 'of all of the file before the mark: another file does not go on there';
+
 -- ledger -----------------------------------------------------------------------------------------------------------
 
 create table ledger_account (
