@@ -43,6 +43,9 @@ _COPIES = (
     from account, generate_series($2::int, $3::int) s (n) where workspace = $1 and yeti_id = 1 order by s.n""",
     """insert into account_profile (account, workspace, name) select key, workspace, 'Account ' || yeti_id
     from account where workspace = $1 and yeti_id between $2::int and $3::int""",
+    """insert into account_name (workspace, value, account, kind, wire_id, effective, created_at, updated_at)
+    select workspace, togai_id, key, 'ID', 'ali.' || togai_id, tstzrange(null, null), created_at, updated_at
+    from account where workspace = $1 and yeti_id between $2::int and $3::int""",
     """insert into account_terms (account, workspace) select key, workspace
     from account where workspace = $1 and yeti_id between $2::int and $3::int""",
 )

@@ -13,7 +13,7 @@ from itertools import chain
 
 from bursar.accounts import gate
 from bursar.core import crash
-from bursar.core.errors import NotFound, Unauthenticated
+from bursar.core.errors import BursarError, NotFound, Unauthenticated
 from bursar.db.database import Connection
 from bursar.db.idempotency import Attempt, Outcome
 from bursar.db.queries import Queries
@@ -55,6 +55,8 @@ class Receipt:
     known: int = 0
     """Events left out because they were already there."""
     error: Exception | None = None
+    sifted: dict[int, BursarError] = field(default_factory=dict)
+    """Why a sieve kept events out, by their places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,9 @@ class Judged:
 
 
 Sift = Callable[[Connection, Judged, datetime], Awaitable[list[EventRow]]]
-"""Keeps events out of a flush at a wall time: returns those that go on, and names in its receipt why another does not.
+"""Keeps events out of a flush at a wall time: returns those that go on, and says in `Receipt.sifted` why others do not.
 
-For submissions of a single event, of which nothing is stored or counted then.
+Of what it keeps out nothing is stored or counted, unless as a part of a body that has others.
 """
 
 
