@@ -20,8 +20,8 @@ from bursar.invoicing.pricing import charge
 from bursar.invoicing.ruled import RuleBook, books_of
 from bursar.purchases import licenses
 from bursar.purchases import store as schedules
-from bursar.purchases.licenses import Wanted
 from bursar.purchases.model import AccountFacts, Segment, cycle_number
+from bursar.purchases.named_licenses import Wanted
 from bursar.rating.fees import falls_in, fee
 from bursar.rating.licenses import by_day
 from bursar.rating.pricing_rules import Verdict, run_rules
@@ -202,7 +202,7 @@ async def held_in(
     connection: Connection, caller: Caller, account: AccountFacts, cards: Sequence[LicenseCard], period: Period
 ) -> dict[int, Decimal]:
     """The most licences that an account had on any day of a period, by internal key of the add-on."""
-    wanted = [Wanted(account.key, card.add_on, period) for card in cards]
+    wanted = [Wanted(account.key, card.add_on, card.named, period) for card in cards]
     found = await licenses.histories(connection, caller.workspace, wanted)
     first = local_date(period.start, account.zone)
     end = local_date(period.end - _INSTANT, account.zone) + timedelta(days=1)

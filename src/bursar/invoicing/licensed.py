@@ -14,7 +14,7 @@ from bursar.invoicing.document import Document, frozen
 from bursar.invoicing.parts import LicenseTerms
 from bursar.invoicing.store import Cycle, Header, queries
 from bursar.purchases import licenses
-from bursar.purchases.licenses import Wanted
+from bursar.purchases.named_licenses import Wanted
 from bursar.rating import licenses as rating
 from bursar.rating.licenses import Change, Days, Stretch
 
@@ -45,7 +45,7 @@ async def stretches_of(
         return {}
     ahead = await _ahead(connection, workspace, cards, draw)
     found: dict[int, dict[str, list[Stretch]]] = {}
-    wanted = [Wanted(header.account, card.add_on, _time(header, cycle)) for header, cycle, card in cards]
+    wanted = [Wanted(header.account, card.add_on, card.named, _time(header, cycle)) for header, cycle, card in cards]
     histories = await licenses.histories(connection, workspace, wanted)
     for (header, cycle, card), changes in zip(cards, histories, strict=True):
         charged = _charged(header, cycle, card, changes, ahead.get((header.key, card.add_on_id), ()))

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,7 +16,7 @@ from bursar.core.caller import Caller
 from bursar.core.decimals import show
 from bursar.core.errors import Invalid, NotFound
 from bursar.core.page import Page, key_of
-from bursar.core.period import Period, show_instant
+from bursar.core.period import show_instant
 from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
 from bursar.db.idempotency import Attempt, KeyReused, Outcome, once
@@ -31,6 +30,7 @@ from bursar.purchases.license_model import (
     check_later,
     quantity_after,
 )
+from bursar.purchases.named_licenses import Wanted, name_histories
 
 queries = Queries("bursar.purchases", "licenses.sql")
 
@@ -98,20 +98,22 @@ async def list_updates(
     return Page(items, str(keys[-1]) if len(rows) > limit else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Whose licences of what, in which time."""
-
-    account: int
-    add_on: int
-    """Both internal keys."""
-    time: Period
-
-
 async def histories(
     connection: Connection, workspace: int, wanted: Sequence[Wanted]
 ) -> list[list[tuple[datetime, Decimal]]]:
     """For each, how many licences there are from which instants on, from what holds as its time begins."""
+    numbered = [one for one in wanted if not one.named]
+    named = [one for one in wanted if one.named]
+    changes = {
+        **dict(zip(numbered, await _numbered(connection, workspace, numbered), strict=True)),
+        **dict(zip(named, await name_histories(connection, workspace, named) if named else (), strict=True)),
+    }
+    return [changes[one] for one in wanted]
+
+
+async def _numbered(
+    connection: Connection, workspace: int, wanted: Sequence[Wanted]
+) -> list[list[tuple[datetime, Decimal]]]:
     found: list[list[tuple[datetime, Decimal]]] = [[] for _ in wanted]
     rows = await connection.fetch(
         queries.license_history,

@@ -23,7 +23,7 @@ from bursar.core.errors import BursarError, Invalid
 from bursar.db import audit
 from bursar.db.database import Connection, Row, part
 from bursar.db.queries import Queries
-from bursar.usage import bodies, repeats
+from bursar.usage import bodies, license_names, repeats
 from bursar.usage.admission import Measure, Tenant, judge
 from bursar.usage.event import Event, body_digest, id_digest
 from bursar.usage.events import KeptEvent, kept_events
@@ -305,6 +305,7 @@ async def _store(connection: Connection, caller: Caller, tenant: Tenant, changes
     ]
     for row in rows:
         await connection.execute(shared.revive, *repeats.revival(row, caller.wall))
+    await license_names.store(connection, rows, caller.wall)
     sums = _rollups(changes)
     if sums:
         await connection.execute(shared.add_rollups, *sums)

@@ -2,8 +2,9 @@
 
 import asyncio
 import copy
+import random
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -15,8 +16,22 @@ from togai_client.models.create_price_plan_request import CreatePricePlanRequest
 from togai_client.models.license_entry_details_update_request import LicenseEntryDetailsUpdateRequest
 from togai_client.models.license_update_request import LicenseUpdateRequest
 
+from bursar.db.database import Database
+from bursar.usage.verify import CHECKS
 from tests.conftest import PLAIN, Server, Tenant
-from tests.http.togai.catalog import add_on, card, customer, event, expect, ingest, meter, per_unit, plan, schema
+from tests.http.togai.catalog import (
+    add_on,
+    card,
+    customer,
+    event,
+    expect,
+    ingest,
+    meter,
+    per_unit,
+    plan,
+    schema,
+    status_of,
+)
 from tests.http.togai.test_fixed_fees import body
 from tests.http.togai.test_invoices import BROWSER, run_bill, set_clock
 
@@ -290,3 +305,113 @@ def _inner(invoice: dict[str, Any], kind: str) -> dict[str, Any]:
             return item  # type: ignore[no-any-return]
         items += item.get("lineItems") or []
     raise AssertionError(f"no {kind}")
+
+
+def naming(identifier: str, license_id: str, name: str, action: Any, at: datetime, **more: Any) -> dict[str, Any]:
+    return {
+        "schemaName": "togai-named-license",
+        "id": identifier,
+        "timestamp": at.isoformat(),
+        "accountId": "acme",
+        "attributes": [{"name": "action", "value": str(action)}],
+        "dimensions": {"license_id": license_id, "name": name},
+        **more,
+    }
+
+
+def intervals(told: list[tuple[datetime, str, int]]) -> list[tuple[str, datetime, datetime | None]]:
+    """Who has a licence from when until when, by what was told in the order of time; worked through name by name."""
+    found: list[tuple[str, datetime, datetime | None]] = []
+    for name in {name for _, name, _ in told}:
+        since: datetime | None = None
+        for moment, _, action in sorted(entry for entry in told if entry[1] == name):
+            if action == 1 and since is None:
+                since = moment
+            elif action == -1 and since is not None:
+                found.append((name, since, moment))
+                since = None
+        if since is not None:
+            found.append((name, since, None))
+    return sorted(found, key=str)
+
+
+def test_names_come_and_go_by_events(server: Server) -> None:
+    tenant = server.workspace(clock=day(28))
+    customer(tenant.http)
+    assert LicensesApi(tenant.togai).get_named_license_updates().data == []
+    seats = add_on(tenant.http, "Seats", "NAMED_LICENSE")
+    identifier = plan(tenant.http, [], fees=[], commitment=1, active=False)
+    details = {"licenseRateCards": [seat_card(seats, 31)]}
+    expect(tenant.http.patch(f"/price_plans/{identifier}", json={"pricePlanDetails": details}), 200)
+    expect(tenant.http.post(f"/price_plans/{identifier}/activate", json={"currencies": ["USD"]}), 200)
+    sent = {"pricePlanId": identifier, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
+    expect(tenant.http.post("/accounts/acme/price_plans", json=sent), 200)
+    drawn = random.Random(7)
+    moments = drawn.sample([day(1) + timedelta(hours=n) for n in range(26 * 24)], 60)
+    told = [(moment, drawn.choice("abcde"), drawn.choice((1, 1, -1))) for moment in moments]
+    ingest(tenant.http, *(naming(f"e{n}", seats, name, action, at) for n, (at, name, action) in enumerate(told)))
+    listed = LicensesApi(tenant.togai).get_named_license_updates().data
+    assert sorted(((one.name, one.effective_from, one.effective_until) for one in listed), key=str) == intervals(told)
+    assert {(one.license_id, one.account_id) for one in listed} == {(seats, "acme")}
+    (undone,) = drawn.sample(range(len(told)), 1)
+    undo = {"event": naming(f"e{undone}", seats, "x", 1, day(1))}
+    answer = tenant.http.post("/events/correction", params={"action": "UNDO"}, json=undo)
+    assert answer.status_code == 200, answer.text
+    del told[undone]
+    rest = intervals(told)
+    found: list[Any] = []
+    after = None
+    while after is not None or not found:
+        query = {"pageSize": "7"} | ({} if after is None else {"nextToken": after})
+        page = expect(tenant.http.get("/named_license_updates", params=query), 200)
+        found += [(one["name"], one["effectiveFrom"], one.get("effectiveUntil")) for one in page["data"]]
+        after = page["nextToken"]
+    assert len(found) == len(rest)
+    assert sorted((name for name, _, _ in found)) == sorted(name for name, _, _ in rest)
+    (draft,) = expect(tenant.http.get("/invoices", params={"status": "DRAFT"}, headers=BROWSER), 200)["data"]
+    shown = expect(tenant.http.get(f"/invoices/{draft['id']}", headers=BROWSER), 200)
+    line = next(line for line in shown["lines"] if line["type"] == "LICENSE_RATE_CARD")
+    assert line["license"]["named"] is True
+    days = [part["quantity"] for part in line["license"]["stretches"] for _ in range(part["days"])]
+    assert days == [at_once(rest, day(n)) for n in range(1, 32)]
+    assert server.run(_problems) == []
+
+
+def at_once(entries: list[tuple[str, datetime, datetime | None]], start: datetime) -> int:
+    """The most names that have one at any hour of a day."""
+    hours = [start + timedelta(hours=n) for n in range(24)]
+    return max(sum(since <= hour and (until is None or until > hour) for _, since, until in entries) for hour in hours)
+
+
+async def _problems(db: Database) -> list[str]:
+    async with db.snapshot() as connection:
+        return [problem for check in CHECKS for problem in await check.run(connection)]
+
+
+def test_events_that_name_nobody_are_kept_as_such(server: Server) -> None:
+    tenant = server.workspace(clock=day(10))
+    customer(tenant.http)
+    at = day(2)
+    ingest(tenant.http, naming("early", "addon.none", "a", 1, at))
+    assert status_of(tenant.http, "early") == ["FAILED_SCHEMA_NOT_DEFINED"]
+    seats, plain = add_on(tenant.http, "Named", "NAMED_LICENSE"), add_on(tenant.http, "Plain", "LICENSE")
+    add_on(tenant.http, "Second", "NAMED_LICENSE")
+    sent = {
+        "two": naming("two", seats, "a", 2, at),
+        "none": naming("none", "addon.none", "a", 1, at),
+        "plain": naming("plain", plain, "a", 1, at),
+        "long": naming("long", seats, "a" * 51, 1, at),
+        "good": naming("good", seats, "a", "1.0", at),
+        "again": naming("good", seats, "b", 1, at),
+    }
+    ingest(tenant.http, *sent.values())
+    for name in ("two", "none", "plain", "long"):
+        assert status_of(tenant.http, name) == ["FAILED_INVALID_NAMED_LICENSE_EVENT"], name
+    assert set(status_of(tenant.http, "good")) == {"COMPLETED_NO_MATCHING_METERS", "FAILED_DUPLICATE_EVENT"}
+    assert [one.name for one in LicensesApi(tenant.togai).get_named_license_updates().data] == ["a"]
+    expect(tenant.http.delete(f"/addons/{seats}"), 200)
+    ingest(tenant.http, naming("late", seats, "b", 1, at))
+    assert status_of(tenant.http, "late") == ["FAILED_INVALID_NAMED_LICENSE_EVENT"]
+    answer = tenant.http.post("/event_schema", json={"name": "togai-named-license", "attributes": [], "dimensions": []})
+    assert (answer.status_code, "name" in answer.text) == (400, True)
+    assert server.run(_problems) == []

@@ -4,15 +4,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from bursar.core.errors import Invalid
 from bursar.core.period import parse_instant, utc
 from bursar.http.door import Answer, Body, Call
 from bursar.http.encode import number
-from bursar.http.togai.door import TOKEN_LIMIT, MixedPageQuery, door, open_token, seal_token
+from bursar.http.togai.door import TOKEN_LIMIT, MixedPageQuery, PageQuery, door, open_token, seal_token
 from bursar.http.togai.shapes import Metadata, instant_of
-from bursar.purchases import licenses
+from bursar.purchases import licenses, named_licenses
 from bursar.purchases.license_model import LicenseUpdate, NewUpdate
 
 TAG = "Licenses"
@@ -59,6 +60,32 @@ class GetLicenseUpdatesResponse(Answer, kw_only=True):
 
     data: list[LicenseUpdateResponse]
     next_token: str | None
+
+
+class NamedLicenseUpdate(Answer, kw_only=True):
+    """A name that has a licence, or had one."""
+
+    id: str
+    license_id: str
+    account_id: str
+    name: str
+    created_at: datetime
+    updated_at: datetime
+    effective_from: datetime | None = None
+    effective_until: datetime | None = None
+
+
+class NamedLicenseUpdatesPaginatedResponse(Answer, kw_only=True):
+    """A page of names."""
+
+    data: list[NamedLicenseUpdate]
+    next_token: str | None
+
+
+class NamedQuery(PageQuery, kw_only=True):
+    """How to cut the list."""
+
+    page_size: Annotated[int, Meta(ge=1, le=PAGE)] | None = None
 
 
 class LicensesQuery(MixedPageQuery, kw_only=True, rename=None):
@@ -136,6 +163,21 @@ async def update_license_entry_details(
             connection, call.caller, named, body.account_id, utc(body.effective_from), body.metadata
         )
     return _shape(changed)
+
+
+@door.operation(
+    "GET", "/named_license_updates", id="getNamedLicenseUpdates", tag=TAG, summary="List named licence updates",
+    query=NamedQuery, answer=NamedLicenseUpdatesPaginatedResponse,
+)  # fmt: skip
+async def get_named_license_updates(call: Call, query: NamedQuery) -> NamedLicenseUpdatesPaginatedResponse:
+    """List names that have or had licences."""
+    query, after, size = open_token(query, default=PAGE)
+    async with call.db.reading(call.caller.workspace) as connection:
+        page = await named_licenses.list_named(connection, call.caller, after, size)
+    return NamedLicenseUpdatesPaginatedResponse(
+        data=[msgspec.convert(entry, NamedLicenseUpdate, from_attributes=True) for entry in page.items],
+        next_token=seal_token(query, page.after, size),
+    )
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -731,6 +731,22 @@ begin
     execute format('alter table %I alter column content set storage external', name);
 end $$;
 
+-- What events say of names that have licences. Those that count are the ones whose events were let in and not undone.
+create table named_license_event (
+    key bigint generated always as identity primary key,
+    workspace int not null,
+    event uuid not null unique,
+    account bigint not null,
+    add_on bigint not null references add_on,
+    name text collate "C" not null,
+    change smallint not null check (change in (1, -1)),
+    occurred_at timestamptz not null,
+    received_at timestamptz not null
+);
+create index named_license_event_name on named_license_event (account, add_on, name, occurred_at, key);
+create index named_license_event_recent on named_license_event (workspace, key);
+comment on column named_license_event.change is '1: the name has the licence from then on; -1: no longer';
+
 -- What was measured, in 15-minute buckets of UTC.
 create table usage_rollup (
     account bigint not null,
@@ -1656,7 +1672,8 @@ begin
 end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
-revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
+revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter, named_license_event
+    from bursar_api;
 revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, credit_entry, charge, feature_entry, invoice_document,
     credit_note, invoice_payment, remittance_line, adjustment_usage, adjustment_part from bursar_api;
 revoke insert, delete on workspace from bursar_api;
