@@ -28,7 +28,7 @@ from tests.conftest import Server, Tenant, _in_thread
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
 
 MARK = "seen-by-nobody-else"
-SAFE = {"ingest", "ingestBatch", "authenticate", "openPortal", "eventCorrection"}
+SAFE = {"ingest", "ingestBatch", "ingestCloudEvents", "authenticate", "openPortal", "eventCorrection"}
 """Operations that take no id of an object, or are tried by themselves: below, or where they are tested."""
 
 
@@ -171,7 +171,8 @@ def furnish(server: Server) -> Two:
     body = {"mode": "ASSOCIATE", "pricePlanId": plan_id, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
     expect(owner.http.post(f"/accounts/{name}/price_plans", json=body), 200)
     sent = event(f"event-{MARK}", "2024-05-01T00:00:00Z", account=name, schemaName=f"schema-{MARK}")
-    ingest(owner.http, sent)
+    refused = event(f"refused-{MARK}", "2024-05-01T00:00:00Z", account=f"nobody-{MARK}", schemaName=f"schema-{MARK}")
+    ingest(owner.http, sent, refused)
     expect(owner.http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
     expect(owner.http.post(f"/accounts/{name}/wallet_topup", json={"topupAmount": 5}), 200)
     held = expect(owner.http.post("/bursar/v1/holds", json={"accountId": name, "amount": 1, "expiresIn": 60}), 201)[
@@ -184,6 +185,9 @@ def furnish(server: Server) -> Two:
     proposed = expect(owner.http.post(f"/accounts/{name}/purchase_proposals", json=body), 200)["id"]
     # What was due is paid out of the wallet by now.
     invoice = expect(owner.http.get("/invoices", params={"owner_id": name}), 200)["data"][-1]["id"]
+    again = {**sent, "attributes": [{"name": "tokens", "value": "3"}]}
+    adjusted = expect(owner.http.post("/bursar/v1/corrections", json={"action": "REDO_EVENT", "event": again}), 200)
+    assert adjusted["outcomes"][0]["adjustments"], "listed by whom it belongs to alone"
     gift = {"accountId": name, "purpose": MARK, "effectiveFrom": "2024-05-01", "priority": 1, "creditAmount": 5}
     credit = expect(owner.http.post("/credits", json={"creditRequests": [gift]}), 200)["credits"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
@@ -208,6 +212,7 @@ def furnish(server: Server) -> Two:
         "alias": f"alias-{MARK}",
         "event_schema_name": f"schema-{MARK}",
         "event_id": f"event-{MARK}",
+        "refused_event_id": f"refused-{MARK}",
         "setting_id_str": f"setting.USER.threshold.ACCOUNT.{name}",
         "usage_meter_id": meter_id,
         "price_plan_id": plan_id,
@@ -302,6 +307,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "usageConfig": {"mode": "CUSTOM", "usageMap": {ids["usage_meter_id"]: 1}},
             "licenseEntriesConfig": {"mode": "CUSTOM"},
         },
+        "correctEvents": {"action": "REDO", "eventId": ids["event_id"]},
         "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
         "createInvoiceGroup": {
             "name": "Mine", "email": "x@example.com", "dailyInvoiceConsolidation": True, "address": {},
@@ -322,6 +328,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
         "createCredit": {"creditRequests": [
             {"accountId": ids["account_id"], "purpose": "x", "effectiveFrom": "2024-06-01", "priority": 1,
              "creditAmount": 5}]},
+        "replayRejectedEvents": {"ids": [ids["event_id"], ids["refused_event_id"]], "backfill": True},
         "addLicenseUpdateEntry": {
             "licenseId": ids["license_id"], "accountId": ids["account_id"], "updateType": "ABSOLUTE", "quantity": 1,
         },
@@ -347,7 +354,7 @@ FREE = {
 """Operations whose bodies name nothing that exists before."""
 
 
-EACH = {"getMetrics", "ingestEntitledEvents", "placeHolds"}
+EACH = {"getMetrics", "ingestEntitledEvents", "placeHolds", "replayRejectedEvents"}
 """Operations that answer 200 and tell of each thing that was asked for what became of it."""
 
 
@@ -378,7 +385,8 @@ def test_names_and_event_ids_are_free_in_every_workspace(server: Server, two: Tw
     found = expect(stranger.http.get(f"/events/{two.ids['event_id']}"), 200)["events"]
     assert [entry["ingestionStatus"]["status"] for entry in found] == ["INGESTION_COMPLETED_NO_MATCHING_METERS"]
     owned = expect(two.owner.http.get(f"/events/{two.ids['event_id']}"), 200)["events"]
-    assert [entry["ingestionStatus"]["status"] for entry in owned] == ["INGESTION_COMPLETED_EVENT_METERED"]
+    statuses = [entry["ingestionStatus"]["status"] for entry in owned]
+    assert statuses == ["INGESTION_COMPLETED_EVENT_METERED", "REVERTED"], "as corrected, and its former self"
     for path in (f"/accounts/{two.ids['account_id']}", f"/customers/{two.ids['customer_id']}"):
         expect(stranger.http.delete(path), 200)
 

@@ -1,5 +1,6 @@
 """Bytes to typed requests, with one clear sentence for whatever is wrong with them."""
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,17 +17,28 @@ T = TypeVar("T")
 
 BODY_LIMIT = 1_000_000
 """Bytes of a request body, ingest apart."""
+RATIO_LIMIT = 100
+"""How many times as large as it came a packed body may be; events pack to a tenth or a thirtieth."""
+SMALL = 100_000
+"""Bytes that a packed body may have whatever its ratio."""
 QUOTE_LIMIT = 300
 _AT = " - at `"
 _INT_LIMIT = 2**63
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
-    """The whole body, however often it is asked for. Raises `TooLarge` as soon as more than `limit` bytes have come."""
+    """The whole body, unpacked where it came as gzip, however often it is asked for.
+
+    Raises `TooLarge` as soon as more than `limit` bytes have come or come out, or far more come out than have come, and
+    `Invalid` for another encoding and for what is no gzip.
+    """
     state: dict[str, Any] = request.scope.setdefault("state", {})
     kept: bytes | None = state.get("content")
     if kept is not None:
         return kept
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "", "gzip", "x-gzip"):
+        raise Invalid("content-encoding", "must be gzip, or left out")
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge(f"the body is larger than {limit} bytes")
@@ -42,7 +54,27 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
         if size > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
         parts.append(part)
-    content = state["content"] = b"".join(parts)
+    content = b"".join(parts)
+    if encoding.endswith("gzip"):
+        content = unpacked(content, limit)
+    state["content"] = content
+    return content
+
+
+def unpacked(packed: bytes, limit: int) -> bytes:
+    """What gzip packed; no more of it than is allowed is ever held. Raises `TooLarge` and `Invalid`."""
+    allowed = min(limit, max(SMALL, RATIO_LIMIT * len(packed)))
+    reader = zlib.decompressobj(wbits=31)
+    try:
+        content = reader.decompress(packed, allowed + 1)
+    except zlib.error:
+        raise Invalid("", "the body is not gzip, as content-encoding says") from None
+    if len(content) > limit:
+        raise TooLarge(f"the body is larger than {limit} bytes")
+    if len(content) > allowed:
+        raise TooLarge(f"the body is more than {RATIO_LIMIT} times as large as it came")
+    if not reader.eof or reader.unused_data:
+        raise Invalid("", "the body ends before its gzip does, or goes on behind it")
     return content
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.decimals import plain
 from bursar.db.database import Connection
@@ -104,6 +105,8 @@ async def use_credits(
     key_of = {credit.id: credit.key for credit in held}
     uses = [Use(key_of[one.id], one.amount, document.id) for document in made for one in uses_of(document)]
     await use(connection, caller, uses)
+    if uses:
+        crash.point("credits used")
     return made
 
 

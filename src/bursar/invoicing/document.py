@@ -134,6 +134,36 @@ class ChargeTerms(Part, frozen=True, kw_only=True):
     """Why it charges nothing, where it could not be computed."""
 
 
+class AdjustedUsage(Part, frozen=True, kw_only=True):
+    """What a correction added to what a meter had measured in a period, or took away where it is below zero."""
+
+    meter_id: str
+    name: str
+    quantity: Decimal
+
+
+class AdjustmentTerms(Part, frozen=True, kw_only=True):
+    """Which correction of which event changed what an earlier invoice should have come to."""
+
+    id: str
+    invoice_id: str
+    """The invoice of the event's period."""
+    invoice_sequence_id: str
+    start_date: datetime
+    end_date: datetime
+    event_id: str
+    event_reference: str
+    action: str
+    """UNDO, REDO, REDO_EVENT, or REPLAY for an event that had been refused."""
+    usage: list[AdjustedUsage]
+    before: Decimal
+    """What was charged for the period, with the adjustments before this one."""
+    after: Decimal
+    """What the corrected usage of the period comes to."""
+    amount: Decimal
+    """The whole adjustment; a line may take a part of it."""
+
+
 class MergedTerms(Part, frozen=True, kw_only=True):
     """An invoice that is part of a composite."""
 
@@ -160,6 +190,7 @@ class Line(Part, frozen=True, kw_only=True):
         "MISCELLANEOUS_CHARGE",
         "CUSTOM_AMOUNT",
         "MERGED_INVOICE",
+        "ADJUSTMENT",
     ]
     name: str
     """The plan's name of the line."""
@@ -195,6 +226,8 @@ class Line(Part, frozen=True, kw_only=True):
     """Of an amount that was set by hand."""
     invoice: MergedTerms | msgspec.UnsetType = msgspec.UNSET
     """Of a composite: the invoice that the line is."""
+    adjustment: AdjustmentTerms | msgspec.UnsetType = msgspec.UNSET
+    """Of a line that adjusts an earlier invoice."""
 
 
 class CreditedLines(Part, frozen=True, kw_only=True):
@@ -304,6 +337,14 @@ def pack(texts: Iterable[bytes]) -> list[bytes]:
 def unpack(content: bytes) -> bytes:
     """The text of what is kept. Raises `zstandard.ZstdError` for what `pack` did not make."""
     return zstandard.ZstdDecompressor().decompress(content)
+
+
+def readable(content: bytes) -> Document | None:
+    """The document of what is kept; None where somebody has spoilt it."""
+    try:
+        return frozen(content)
+    except (zstandard.ZstdError, msgspec.MsgspecError):
+        return None
 
 
 def frozen(content: bytes) -> Document:

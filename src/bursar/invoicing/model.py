@@ -216,6 +216,9 @@ def plan_line(entry: Line) -> str:
     """
     if entry.type == "WALLET_TOPUP" or (entry.type == "PREPAID" and entry.price_version is None):
         return entry.name.replace("-", "_")
+    if entry.adjustment is not UNSET:
+        plan = "adjustment" if entry.price_version is None else entry.price_version.price_plan_id
+        return f"{plan}/adjustment"
     if entry.price_version is None:
         kind = "custom" if entry.type == "CUSTOM_AMOUNT" else "miscellaneous"
         about = None if entry.charge is UNSET else entry.charge.billable_id
@@ -250,8 +253,8 @@ def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
-            entry.tax, entry.rules, entry.order, entry.charge, entry.license,
-            entry.feature)  # fmt: skip
+            entry.tax, entry.rules, entry.order, entry.charge, entry.license, entry.feature,
+            entry.adjustment)  # fmt: skip
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:

@@ -3,20 +3,18 @@
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
-import msgspec
-import zstandard
-
 from bursar.db.database import Connection, Row
 from bursar.db.verify import Check
 from bursar.invoicing import credit_note, payments, refunds, remittances, settlement, store
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.crediting import charged
-from bursar.invoicing.document import Document, digest, from_text, unpack
+from bursar.invoicing.document import Document, digest, readable, unpack
 from bursar.invoicing.license_refunds import refunds_in
 from bursar.invoicing.model import COMPOSITE, in_advance, is_order, same_charges, sequence_id
 from bursar.invoicing.release import unearned
 from bursar.invoicing.ruled import before_rounding
 from bursar.invoicing.store import queries
+from bursar.invoicing.verify_adjustments import CHECKS as ADJUSTMENTS
 from bursar.invoicing.verify_composites import sums_of_their_parts
 
 TAKEN_BACK = ("VOID", refunds.INITIATED, refunds.COMPLETED)
@@ -202,10 +200,7 @@ async def _documents(connection: Connection) -> AsyncIterator[tuple[Row, Documen
 
 def _read(row: Row) -> Document | None:
     """The document of a row; None where there is none to be read, of which `_unchanged` tells."""
-    try:
-        return from_text(unpack(row["content"]))
-    except (zstandard.ZstdError, msgspec.MsgspecError):
-        return None
+    return readable(row["content"])
 
 
 async def _paid(connection: Connection) -> list[str]:
@@ -254,4 +249,5 @@ CHECKS: list[Check] = [
     Check("I7", "issued documents never change", _unchanged),
     Check("I3", "every payment with a reference is its lines, and each moved its cash", _remitted),
     Check("I3", "every payment moved its wallet once, by what it says", _paid),
+    *ADJUSTMENTS,
 ]

@@ -68,7 +68,7 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
     true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
     added = [_addition(line, document.currency) for line in document.lines if line.type == ADDED]
     additions = sum((item.value for item in added), Decimal(0))
-    charges = [_charge(line, document.currency) for line in document.lines if line.type == "MISCELLANEOUS_CHARGE"]
+    charges = [_charge(line, document.currency) for line in document.lines if line.type in BY_HAND]
     cards += [_custom(line, document.currency) for line in document.lines if line.type == "CUSTOM_AMOUNT"]
     inner = cards
     if true_ups:
@@ -211,6 +211,10 @@ def _addition(line: Line, currency: str) -> InvoiceLineItem:
         value=number(line.amount),
         metadata=line.rules[0].metadata or None,
     )
+
+
+BY_HAND = ("MISCELLANEOUS_CHARGE", "ADJUSTMENT")
+"""Lines that the client knows as miscellaneous charges: adjustments have no name of their own there."""
 
 
 def _charge(line: Line, currency: str) -> InvoiceLineItem:
