@@ -1,6 +1,7 @@
 """Bytes to typed requests, with one clear sentence for whatever is wrong with them."""
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -16,17 +17,28 @@ T = TypeVar("T")
 
 BODY_LIMIT = 1_000_000
 """Bytes of a request body, ingest apart."""
+RATIO_LIMIT = 100
+"""How many times as large as it came a packed body may be; events pack to a tenth or a thirtieth."""
+SMALL = 100_000
+"""Bytes that a packed body may have whatever its ratio."""
 QUOTE_LIMIT = 300
 _AT = " - at `"
 _INT_LIMIT = 2**63
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
-    """The whole body, however often it is asked for. Raises `TooLarge` as soon as more than `limit` bytes have come."""
+    """The whole body, unpacked where it came as gzip, however often it is asked for.
+
+    Raises `TooLarge` as soon as more than `limit` bytes have come or come out, or far more come out than have come, and
+    `Invalid` for another encoding and for what is no gzip.
+    """
     state: dict[str, Any] = request.scope.setdefault("state", {})
     kept: bytes | None = state.get("content")
     if kept is not None:
         return kept
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "", "gzip", "x-gzip"):
+        raise Invalid("content-encoding", "must be gzip, or left out")
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge(f"the body is larger than {limit} bytes")
@@ -42,7 +54,27 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
         if size > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
         parts.append(part)
-    content = state["content"] = b"".join(parts)
+    content = b"".join(parts)
+    if encoding.endswith("gzip"):
+        content = unpacked(content, limit)
+    state["content"] = content
+    return content
+
+
+def unpacked(packed: bytes, limit: int) -> bytes:
+    """What gzip packed; no more of it than is allowed is ever held. Raises `TooLarge` and `Invalid`."""
+    allowed = min(limit, max(SMALL, RATIO_LIMIT * len(packed)))
+    reader = zlib.decompressobj(wbits=31)
+    try:
+        content = reader.decompress(packed, allowed + 1)
+    except zlib.error:
+        raise Invalid("", "the body is not gzip, as content-encoding says") from None
+    if len(content) > limit:
+        raise TooLarge(f"the body is larger than {limit} bytes")
+    if len(content) > allowed:
+        raise TooLarge(f"the body is more than {RATIO_LIMIT} times as large as it came")
+    if not reader.eof or reader.unused_data:
+        raise Invalid("", "the body ends before its gzip does, or goes on behind it")
     return content
 
 
@@ -58,7 +90,8 @@ def decode_body(content: bytes, kind: type[T]) -> T:
         raise Invalid("", "the body is not valid UTF-8") from None
     except RecursionError:
         raise Invalid("", "the body is nested too deeply") from None
-    check(value, "")
+    if not _sound(value):
+        check(value, "")
     return value
 
 
@@ -108,6 +141,34 @@ def check(value: object, path: str) -> None:
             check(item, f"{path}.{key}" if path else str(key))
     else:
         _check_scalar(value, path)
+
+
+def _sound(value: object) -> bool:
+    """Whether `check` would surely pass: in a tenth of its time, since it keeps no account of where it is."""
+    rule = _SOUND.get(type(value))
+    if rule is not None:
+        return rule(value)
+    return isinstance(value, msgspec.Struct) and all(
+        map(_sound, [getattr(value, name) for name in value.__struct_fields__])
+    )
+
+
+def _all_sound(values: Iterable[object]) -> bool:
+    return all(map(_sound, values))
+
+
+_SOUND: dict[type, Callable[[Any], bool]] = {
+    type(None): lambda _: True,
+    msgspec.UnsetType: lambda _: True,
+    bool: lambda _: True,
+    str: lambda value: "\x00" not in value,
+    int: lambda value: -_INT_LIMIT <= value < _INT_LIMIT,
+    Decimal: decimals.fits,
+    datetime: lambda value: value.tzinfo is UTC,
+    list: _all_sound,
+    tuple: _all_sound,
+    dict: lambda value: _all_sound(value) and _all_sound(value.values()),
+}
 
 
 def _check_scalar(value: object, path: str) -> None:

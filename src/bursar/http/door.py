@@ -70,6 +70,8 @@ class Operation:
     handler: Handler
     repeatable: bool
     """Whether doing it twice is as doing it once, so that it may have transactions of its own under one key."""
+    media: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What bodies may be, by media type, where the handler reads them itself."""
 
     @property
     def may_be_empty(self) -> bool:
@@ -127,6 +129,7 @@ class Door:
         answer: Any = None,
         query: type[Query] | None = None,
         repeatable: bool = False,
+        media: Mapping[str, Any] | None = None,
     ) -> Callable[[H], H]:
         """Add a handler to the table.
 
@@ -137,7 +140,9 @@ class Door:
 
         def add(handler: H) -> H:
             self.operations.append(
-                Operation(method, path, id, tag, summary, status, scope, body, answer, query, handler, repeatable)
+                Operation(
+                    method, path, id, tag, summary, status, scope, body, answer, query, handler, repeatable, media or {}
+                )
             )
             return handler
 

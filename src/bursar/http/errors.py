@@ -2,6 +2,7 @@
 
 import asyncpg
 import structlog
+from starlette.requests import ClientDisconnect
 
 from bursar.core.errors import (
     BursarError,
@@ -34,6 +35,8 @@ STATUS: dict[type[BaseException], int] = {
     KeyTaken: 503,
     TooMany: 429,
     BursarError: 400,
+    # Nobody reads the answer to a request that ended before its body did.
+    ClientDisconnect: 400,
     # The last wall behind validation: what PostgreSQL itself refuses is still the request's fault.
     asyncpg.DataError: 400,
     asyncpg.IntegrityConstraintViolationError: 409,
@@ -57,7 +60,8 @@ def failure(error: BaseException) -> Failure:
         return Failure(status, error.message, error.field if isinstance(error, Invalid) else None, retry)
     if status == 503:
         return Failure(503, Unavailable().message, retry_after=RETRY_AFTER)
-    _log.error("request_failed", error=repr(error), exc_info=error)
+    if not isinstance(error, ClientDisconnect):
+        _log.error("request_failed", error=repr(error), exc_info=error)
     if status == 409:
         return Failure(409, "another request changed the same object at the same time; read it again and retry")
     if status == 400:

@@ -1,6 +1,7 @@
 """The routes that events come in by, answered without a router: they are most of a billing server's requests."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,12 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bursar.accounts.tokens import Access, authenticate
-from bursar.core.errors import Forbidden, TooLarge
+from bursar.core.errors import Forbidden, TooLarge, Unavailable
 from bursar.db.database import Database
 from bursar.http.auth import bearer, count
 from bursar.http.decode import read_body
+from bursar.http.door import Failure
 from bursar.http.errors import failure
 from bursar.http.limits import Limiter
+from bursar.http.native.ingest import CLOUD_EVENTS, cloud_events, problem
 from bursar.http.repeat import HEADER, answer_once, answer_recorded, attempt_of
 from bursar.http.togai.entitlements import decide, entitled_refusal
 from bursar.http.togai.ingest import BODY_LIMIT, batch, refusal, single
@@ -28,14 +31,20 @@ class Admission(NamedTuple):
     """How the events of one path are let in."""
 
     answer: Callable[[Request, Access, bytes], Awaitable[Response]]
-    refuse: Callable[[int, str, int | None], Response]
-    """The answer where they are not: status, message, and after how many seconds to come again."""
+    admits: Callable[[], None]
+    """Raises `Unavailable` where so much waits that the request need not be read."""
+    refuse: Callable[[Failure], Response]
+    """The answer where they are not."""
+    too_large: int = 422
+    """The status of a body over the limit."""
 
 
 ENTITLED = "ingestEntitledEvent"
 REMEMBER = timedelta(seconds=10)
 """How long a token's look-up serves ingest. Its end works at once all the same: the flush sees it."""
 TOKENS_LIMIT = 10_000
+HELD_LIMIT = 128_000_000
+"""Bytes of the bodies that may be on their way into this process, or in it, at once."""
 
 
 class IngestRoutes:
@@ -44,13 +53,21 @@ class IngestRoutes:
     def __init__(self, db: Database, pipeline: Pipeline, desk: Desk, limiter: Limiter) -> None:
         self._db = db
         self._limiter = limiter
+        self._held = 0
         self._tokens: dict[str, tuple[datetime, Access]] = {}
         self._handlers: dict[str, Handler] = {
-            "/ingest": self._handler(Admission(partial(self._admit, "ingest", partial(single, pipeline)), refusal)),
-            "/ingestBatch": self._handler(
-                Admission(partial(self._admit, "ingestBatch", partial(batch, pipeline)), refusal)
+            "/ingest": self._handler(
+                Admission(partial(self._admit, "ingest", partial(single, pipeline)), pipeline.admits, _told(refusal))
             ),
-            "/entitled": self._handler(Admission(partial(self._decide, desk), entitled_refusal)),
+            "/ingestBatch": self._handler(
+                Admission(
+                    partial(self._admit, "ingestBatch", partial(batch, pipeline)), pipeline.admits, _told(refusal)
+                )
+            ),
+            "/entitled": self._handler(Admission(partial(self._decide, desk), desk.admits, _told(entitled_refusal))),
+            CLOUD_EVENTS: self._handler(
+                Admission(partial(cloud_events, self._db, pipeline), pipeline.admits, problem, too_large=413)
+            ),
         }
 
     def route(self, method: str, path: str) -> Handler | None:
@@ -68,16 +85,31 @@ class IngestRoutes:
             if not access.allows("ingest"):
                 raise Forbidden("the token lacks the scope 'ingest'")
             headers = count(self._limiter, access)
-            content = await read_body(request, BODY_LIMIT)
-            response = await admission.answer(request, access, content)
+            admission.admits()
+            with self._room(request):
+                content = await read_body(request, BODY_LIMIT)
+                response = await admission.answer(request, access, content)
         except TooLarge as error:
-            response = admission.refuse(422, error.message, None)
+            response = admission.refuse(Failure(admission.too_large, error.message))
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
             reason = failure(error)
-            response = admission.refuse(reason.status, reason.message, reason.retry_after)
+            response = admission.refuse(reason)
             response.headers.update(reason.headers)
         response.headers.update(headers)
         await response(scope, receive, send)
+
+    @contextmanager
+    def _room(self, request: Request) -> Iterator[None]:
+        """Room for a body until it is answered. Raises `Unavailable` where there is none."""
+        declared = request.headers.get("content-length", "")
+        size = min(int(declared), BODY_LIMIT) if declared.isdigit() else BODY_LIMIT
+        if self._held + size > HELD_LIMIT:
+            raise Unavailable("too many events are on their way at once; send them again shortly")
+        self._held += size
+        try:
+            yield
+        finally:
+            self._held -= size
 
     async def _admit(
         self,
@@ -111,3 +143,8 @@ class IngestRoutes:
             self._tokens.clear()
         self._tokens[text] = (wall, access)
         return access
+
+
+def _told(refuse: Callable[[int, str, int | None], Response]) -> Callable[[Failure], Response]:
+    """A refusal by status, message, and after how many seconds to come again."""
+    return lambda reason: refuse(reason.status, reason.message, reason.retry_after)

@@ -39,7 +39,7 @@ def document(door: Door) -> dict[str, Any]:
         return door.document(door)
     types = [door.error]
     for operation in door.operations:
-        types += [kind for kind in (operation.body, operation.answer) if kind is not None]
+        types += [kind for kind in (operation.body, operation.answer, *operation.media.values()) if kind is not None]
     schemas, components = _as_sent(msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}"))
     schema = dict(zip(map(_key, types), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -89,6 +89,9 @@ def _operation(operation: Operation, schema: dict[str, Any], door: Door) -> dict
             "required": not operation.may_be_empty,
             "content": {"application/json": {"schema": schema[_key(operation.body)]}},
         }
+    elif operation.media:
+        content = {media: {"schema": schema[_key(kind)]} for media, kind in operation.media.items()}
+        entry["requestBody"] = {"required": True, "content": content}
     if operation.scope:
         entry["security"] = [{"bearer": []}]
         entry["x-scope"] = operation.scope

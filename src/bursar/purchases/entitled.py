@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from bursar.core import decimals
+from bursar.core import crash, decimals
 from bursar.core.errors import BursarError, Invalid
 from bursar.db import idempotency
 from bursar.db.database import Connection, Database
@@ -17,7 +17,7 @@ from bursar.db.idempotency import KeyTaken
 from bursar.purchases import grants
 from bursar.purchases.grant_model import Draw, Stock, TooFewUnits
 from bursar.usage import repeats
-from bursar.usage.flush import Judged
+from bursar.usage.flush import Judged, Submission
 from bursar.usage.pipeline import Pipeline
 from bursar.usage.rows import EventRow
 from bursar.usage.states import MEANING, MENDABLE
@@ -46,15 +46,20 @@ class Uses(NamedTuple):
 
 
 class Desk(Pipeline):
-    """Decides on entitled events for one process. `submit` requests of one event each.
+    """Decides on entitled events for one process.
 
-    It raises `KnownEvent`, `NotAdmitted` or `NotEntitled` where the event is refused.
+    `submit` tells in `Receipt.sifted` which events were refused, by `KnownEvent`, `NotAdmitted` or `NotEntitled`.
     """
 
     def __init__(self, db: Database, clock: Callable[[], datetime], **options: Any) -> None:
         """`options` are those of a pipeline."""
         # One flusher: a second one would only wait for the first one's grants, with events that the next could take.
         super().__init__(db, clock, **options, flushers=1, sift=Sieve())
+
+    async def decide(self, submission: Submission) -> None:
+        """Let in the only event of a submission, or raise why not."""
+        for error in (await self.submit(submission)).sifted.values():
+            raise error
 
 
 async def sift(connection: Connection, judged: Judged, wall: datetime) -> list[EventRow]:
@@ -89,11 +94,13 @@ class Sieve:
                 _check_new(row, judged.stored.get(row.id_digest), known=row.id_digest in kept)
                 drawn = _draw(row, uses, stocks, judged.tenants[row.workspace].now)
             except BursarError as error:
-                judged.receipts[row.submission].error = error
+                judged.receipts[row.submission].sifted[row.place] = error
                 continue
             kept[row.id_digest] = row
             draws += [(row.workspace, row.id_digest, draw) for draw in drawn]
         await grants.take(connection, wall, stocks.values(), draws)
+        if draws:
+            crash.point("units drawn")
         await _close_keys(connection, judged, reused)
         return list(kept.values())
 
@@ -139,7 +146,7 @@ async def _close_keys(connection: Connection, judged: Judged, reused: set[int]) 
     for place, one in enumerate(judged.submissions):
         if one.keyed is None or place in reused:
             continue
-        if judged.receipts[place].error is None:
+        if judged.receipts[place].error is None and not judged.receipts[place].sifted:
             await idempotency.close(connection, *one.keyed)
         else:
             await idempotency.drop(connection, one.keyed[0])

@@ -19,6 +19,7 @@ MODULES = {
     "cli_audit": ("audit",),
     "cli_billing": ("bill", "demo", "verify", "worker"),
     "cli_clock": ("clock",),
+    "cli_dead_letters": ("events",),
     "cli_events": ("import",),
     "cli_people": ("erase",),
     "cli_recovery": ("backup", "restore"),

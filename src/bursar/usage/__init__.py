@@ -1,6 +1,7 @@
 """An event enters exactly once and is measured.
 
-Owns: admission of events, their states and bodies, repeats, the 15-minute rollups, counters, quantities of any period.
+Owns: admission of events, their states and bodies, repeats, the desk of what was refused, the 15-minute rollups,
+counters, quantities of any period, how far imports came.
 Does not own: what an event costs, which plan an account has, when a period is billed.
 """
 
@@ -10,4 +11,5 @@ OWNS: tuple[str, ...] = (
     "event_body",
     "usage_rollup",
     "usage_counter",
+    "import_mark",
 )

@@ -90,8 +90,11 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     reason: str | None = None
 
 
-def judge(tenant: Tenant, event: Event, *, backfill: bool) -> Verdict:
-    """The verdict on an event as `named` gives it. `backfill` lifts the grace period, never an issued invoice."""
+def judge(tenant: Tenant, event: Event, *, backfill: bool, invoiced: bool = False) -> Verdict:
+    """The verdict on an event as `named` gives it.
+
+    `backfill` lifts the grace period, never an issued invoice; `invoiced` both, for who sees to the invoice.
+    """
     at = event.timestamp
     route = tenant.routes.get(event.account_id)
     if route is None or not route.start <= at < route.end or tenant.now > route.until:
@@ -105,7 +108,7 @@ def judge(tenant: Tenant, event: Event, *, backfill: bool) -> Verdict:
         return Verdict(State.FAILED_SCHEMA_NOT_DEFINED, route.account)
     if route.account is None:
         return Verdict(State.FAILED_ACCOUNT_NOT_FOUND, None, schema.version)
-    if route.shut > (Shut.GRACE_OVER if backfill else Shut.OPEN):
+    if route.shut > (Shut.INVOICED if invoiced else Shut.GRACE_OVER if backfill else Shut.OPEN):
         return Verdict(State.FAILED_PAST_GRACE_PERIOD, route.account, schema.version)
     return _fitted(tenant, schema, event, route.account)
 

@@ -2,7 +2,7 @@
 
 Nothing is erased. An undone event stays under its id, reverted; one that is admitted anew leaves its former self beside
 it, as a refused attempt does. Usage follows in the same transaction, and with it every draft. What has been invoiced
-stays: an event of a period that is closed is not corrected here.
+stays: an event of a period that is closed is corrected only for who sees to its invoice, and is told what moved.
 """
 
 import uuid
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
 from bursar.accounts import gate
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError, Invalid
 from bursar.db import audit
@@ -28,7 +30,7 @@ from bursar.usage.events import KeptEvent, kept_events
 from bursar.usage.flush import Judged, Receipt, Sift
 from bursar.usage.judged import Rules
 from bursar.usage.rows import BUCKET_TICKS, EventRow, Tally, array, micros
-from bursar.usage.states import MEANING, TERM, State, Term
+from bursar.usage.states import MEANING, MENDABLE, TERM, State, Term
 from bursar.usage.views import Views
 
 queries = Queries("bursar.usage", "corrections.sql")
@@ -52,6 +54,8 @@ class Action(StrEnum):
     """It is undone and admitted anew by the rules of now."""
     REDO_EVENT = "REDO_EVENT"
     """It is undone, and another content is admitted under its id."""
+    REPLAY = "REPLAY"
+    """It was refused, and is let in by the rules of now, where it lies."""
 
 
 class Refused(BursarError):
@@ -72,6 +76,15 @@ class Selection:
     """`[start, end)`; None is open."""
 
 
+class Moved(NamedTuple):
+    """What a correction added to the usage of an account at an instant, or took away where it is below zero."""
+
+    account: int
+    occurred_at: datetime
+    meter_version: int
+    quantity: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class Corrected:
     """An event that was to be corrected: as it was, what it is now, and why where that is the same."""
@@ -80,6 +93,7 @@ class Corrected:
     state: State
     done: bool
     reason: str
+    moved: tuple[Moved, ...] = ()
 
 
 GiveBack = Callable[[Connection, Caller, uuid.UUID], Awaitable[bool]]
@@ -149,11 +163,14 @@ async def correct(
     payload: Event | None,
     give_back: GiveBack,
     sift: Sift,
+    *,
+    invoiced: bool = False,
 ) -> list[Corrected]:
     """Correct events, in the transaction of a connection over all workspaces; each wholly or not at all.
 
     `payload` is the content of `REDO_EVENT`, of one event. An event that took something, as `give_back` says, must be
-    able to take it anew where it is admitted again: `sift` decides. Raises `Invalid` for a payload of another id.
+    able to take it anew where it is admitted again: `sift` decides. `invoiced` corrects in closed periods too: the
+    caller adjusts their invoices by what has moved. Raises `Invalid` for a payload of another id.
     """
     if payload is not None and any(payload.id not in (None, kept.event.id) for kept in events):
         raise Invalid("event.id", "must be that of the event to correct")
@@ -161,9 +178,9 @@ async def correct(
     views = Views()
     tenants, _ = await views.tenants(connection, [caller.workspace], [], caller.wall)
     tenant = tenants[caller.workspace]
-    changes = await _changes(connection, tenant, events)
+    changes = await _changes(connection, tenant, events, action, invoiced=invoiced)
     if action is not Action.UNDO:
-        await _admit_anew(connection, views, tenant, changes, payload)
+        await _admit_anew(connection, views, tenant, changes, payload, invoiced=invoiced)
     for change in changes:
         if change.refusal is None:
             try:
@@ -173,7 +190,9 @@ async def correct(
                 change.refusal = error.message
     done = [change for change in changes if change.refusal is None]
     if done:
+        crash.point("units of events returned")
         await _store(connection, caller, tenant, done)
+        crash.point("events corrected")
     for change in done:
         detail = {"id": change.kept.event.id or "", "action": action.value}
         await audit.record(connection, caller, "correct", "event", change.kept.reference, detail)
@@ -184,7 +203,9 @@ async def correct(
     ]
 
 
-async def _changes(connection: Connection, tenant: Tenant, events: Sequence[KeptEvent]) -> list[_Change]:
+async def _changes(
+    connection: Connection, tenant: Tenant, events: Sequence[KeptEvent], action: Action, *, invoiced: bool
+) -> list[_Change]:
     """The events, held, with what they measured; without those that were corrected since they were chosen."""
     hashes = {kept.reference: uuid.UUID(bytes=id_digest(tenant.key, _name(tenant.key, kept))) for kept in events}
     rows = await connection.fetch(shared.taken, list(hashes.values()))
@@ -198,7 +219,7 @@ async def _changes(connection: Connection, tenant: Tenant, events: Sequence[Kept
         row = held.get(hashes[kept.reference])
         if row is None or (row["chunk"], row["position"]) != place_of(kept.reference):
             continue
-        refusal = _refusal(row, shut.get(row["account"]))
+        refusal = _refusal(row, action, None if invoiced else shut.get(row["account"]))
         gone: tuple[Measure, ...] = ()
         if refusal is None and row["state"] == State.COMPLETED_EVENT_METERED:
             judged = rules.of(kept.event, row["account"], row["catalog_version"], row["event_schema"])
@@ -216,10 +237,14 @@ def _name(workspace: int, kept: KeptEvent) -> str:
     return f"\x00{workspace}:{chunk}:{position}"
 
 
-def _refusal(row: Row, account: Row | None) -> str | None:
+def _refusal(row: Row, action: Action, account: Row | None) -> str | None:
     state = State(row["state"])
     if state is State.REVERTED:
         return "The event was undone before"
+    if action is Action.REPLAY:
+        if state in _DONE:
+            return "The event was let in before"
+        return None if state in MENDABLE else f"Letting it in anew does not mend this: {MEANING[state]}"
     if state not in _DONE:
         return f"The event was not let in: {row['reason'] or MEANING[state]}"
     closed = account is not None and account["closed_from"] is not None
@@ -229,7 +254,13 @@ def _refusal(row: Row, account: Row | None) -> str | None:
 
 
 async def _admit_anew(
-    connection: Connection, views: Views, tenant: Tenant, changes: Sequence[_Change], payload: Event | None
+    connection: Connection,
+    views: Views,
+    tenant: Tenant,
+    changes: Sequence[_Change],
+    payload: Event | None,
+    *,
+    invoiced: bool,
 ) -> None:
     """Judge the events by the rules of now; what they would not let in stays as it is."""
     wanted = {(payload or change.kept.event).account_id for change in changes}
@@ -240,7 +271,7 @@ async def _admit_anew(
             continue
         old = change.kept.event
         event = old if payload is None else msgspec.structs.replace(payload, id=old.id)
-        verdict = judge(tenant, event, backfill=True)
+        verdict = judge(tenant, event, backfill=True, invoiced=invoiced)
         if verdict.state < 0:
             change.refusal = f"It would not be let in again: {verdict.reason or MEANING[verdict.state]}"
             continue
@@ -260,15 +291,16 @@ async def _settle_rights(
     if took and change.new is not None:
         receipt = Receipt()
         await sift(connection, Judged({tenant.key: tenant}, [change.new], [receipt], {}), caller.wall)
-        if isinstance(receipt.error, BursarError):
-            raise Refused(f"It would not be let in again: {receipt.error.message}")
+        for error in receipt.sifted.values():
+            raise Refused(f"It would not be let in again: {error.message}")
 
 
 async def _store(connection: Connection, caller: Caller, tenant: Tenant, changes: Sequence[_Change]) -> None:
     """Write it all: states, former selves, rollups in key order, bodies, the balance of events."""
     undone = [change.row["id_hash"] for change in changes if change.new is None]
     await connection.execute(queries.revert, undone)
-    anew = [change for change in changes if change.new is not None]
+    anew = [change for change in changes if change.new is not None and change.row["state"] > 0]
+    await _replay(connection, [change for change in changes if change.row["state"] < 0])
     former = [repeats.former(change.row, State.REVERTED) for change in anew]
     if former:
         await connection.execute(shared.insert_repeats, *[list(column) for column in zip(*former, strict=True)])
@@ -292,10 +324,27 @@ async def _store(connection: Connection, caller: Caller, tenant: Tenant, changes
     terms = tally.terms[tenant.key]
     for change in changes:
         terms[TERM[State(change.row["state"])]] -= 1
-        terms[Term.REVERTED] += 1
-    for row in rows:
-        terms[TERM[row.verdict.state]] += 1
+        if change.row["state"] > 0:
+            terms[Term.REVERTED] += 1
+        if change.new is not None:
+            terms[TERM[change.new.verdict.state]] += 1
     await connection.execute(shared.count, *tally.arguments(caller.wall.date(), _SLOT))
+
+
+async def _replay(connection: Connection, changes: Sequence[_Change]) -> None:
+    """Let refused events in where they lie, with what was sent: they came once, and count as received once."""
+    for change in changes:
+        assert change.new is not None
+        here = msgspec.structs.replace(change.new, chunk=change.row["chunk"], position=change.row["position"])
+        await connection.execute(shared.revive, *repeats.revival(here, change.row["received_at"]))
+
+
+def _moved(change: _Change) -> tuple[Moved, ...]:
+    moved = [Moved(change.row["account"], change.row["occurred_at"], version, -q) for version, q in change.gone]
+    if change.new is not None and change.new.verdict.account is not None:
+        account, at = change.new.verdict.account, change.new.event.timestamp
+        moved += [Moved(account, at, version, quantity) for version, quantity in change.new.verdict.measures]
+    return tuple(moved)
 
 
 def _sent(event: Event) -> dict[str, object]:
@@ -328,5 +377,6 @@ def _outcome(change: _Change) -> Corrected:
     if change.refusal is not None:
         return Corrected(change.kept, State(change.row["state"]), done=False, reason=change.refusal)
     if change.new is None:
-        return Corrected(change.kept, State.REVERTED, done=True, reason="The event was undone")
-    return Corrected(change.kept, change.new.verdict.state, done=True, reason="The event was undone and let in again")
+        return Corrected(change.kept, State.REVERTED, done=True, reason="The event was undone", moved=_moved(change))
+    reason = "The event was undone and let in again" if change.row["state"] > 0 else "The event was let in"
+    return Corrected(change.kept, change.new.verdict.state, done=True, reason=reason, moved=_moved(change))

@@ -1,5 +1,6 @@
 """Reading events back: lists, everything under one id, and what each meter made of an event."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +41,8 @@ class KeptEvent:
 
     reference: str
     """Where it lies, as an id."""
+    key: uuid.UUID
+    """What stands for its id, or for where it lies if it has none."""
     event: Event
     """As it was sent; where it carried no id, with the one that its schema gave it."""
     state: State
@@ -163,6 +166,7 @@ async def kept_events(connection: Connection, workspace: int, rows: Sequence[Row
     return [
         KeptEvent(
             reference=f"event.{row['chunk']}.{row['position']}",
+            key=row["id_hash"],
             event=identified(event_of(chunks[row["chunk"]][row["position"]]), templates.get(row["event_schema"])),
             state=State(row["state"]),
             description=row["reason"] or MEANING[State(row["state"])],

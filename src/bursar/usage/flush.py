@@ -13,7 +13,7 @@ from itertools import chain
 
 from bursar.accounts import gate
 from bursar.core import crash
-from bursar.core.errors import NotFound, Unauthenticated
+from bursar.core.errors import BursarError, NotFound, Unauthenticated
 from bursar.db.database import Connection
 from bursar.db.idempotency import Attempt, Outcome
 from bursar.db.queries import Queries
@@ -53,8 +53,10 @@ class Receipt:
     verdicts: list[tuple[int, Event, State, str | None]] = field(default_factory=list)
     """Events that were not admitted: place, event, state, reason."""
     known: int = 0
-    """Events left out because they were already there."""
+    """Events left out because they were already there; those that were refused and still are stand among `verdicts`."""
     error: Exception | None = None
+    sifted: dict[int, BursarError] = field(default_factory=dict)
+    """Why a sieve kept events out, by their places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,9 @@ class Judged:
 
 
 Sift = Callable[[Connection, Judged, datetime], Awaitable[list[EventRow]]]
-"""Keeps events out of a flush at a wall time: returns those that go on, and names in its receipt why another does not.
+"""Keeps events out of a flush at a wall time: returns those that go on, and says in `Receipt.sifted` why others do not.
 
-For submissions of a single event, of which nothing is stored or counted then.
+Of what it keeps out nothing is stored or counted, unless as a part of a body that has others.
 """
 
 
@@ -109,6 +111,7 @@ async def flush(
     for workspace, wanted in names.items():
         await views.resolve(connection, tenants[workspace], wanted)
     rows, chunks = _judged(tenants, submissions, accepted)
+    rows = _identified(rows, submissions, receipts)
     crash.point("events judged")
     stored = await repeats.taken(connection, rows) if rows else {}
     if sift is not None:
@@ -119,7 +122,7 @@ async def flush(
         settled = await _admit(connection, rows, stored, submissions, wall)
         crash.point("events stored")
         tally = _report(settled, receipts)
-        await bodies.append(connection, wall, chunks)
+        await bodies.append(connection, wall, _with_events(chunks, settled))
         await connection.execute(queries.count, *tally.arguments(wall.date(), flusher))
         crash.point("events counted")
     return receipts
@@ -148,6 +151,29 @@ def _judged(
         chunk.bodies.append(submission.parsed.body)
         chunk.events += submission.parsed.size
     return rows, list(chunks.values())
+
+
+def _identified(rows: list[EventRow], submissions: list[Submission], receipts: list[Receipt]) -> list[EventRow]:
+    """The events without those of imports that have no id: run again, an import could not know them."""
+    if not any(submission.skip_known for submission in submissions):
+        return rows
+    kept = []
+    for row in rows:
+        if row.verdict.state is State.FAILED_NO_EVENT_ID and submissions[row.submission].skip_known:
+            receipts[row.submission].verdicts.append((row.place, row.event, row.verdict.state, row.verdict.reason))
+        else:
+            kept.append(row)
+    return kept
+
+
+def _with_events(chunks: list[bodies.Chunk], settled: repeats.Settled) -> list[bodies.Chunk]:
+    """The chunks without those of which every event was there before."""
+    if not settled.known:
+        return chunks
+    replaced = (row for row in settled.replaced if isinstance(row, EventRow))
+    stored = chain(settled.fresh.values(), settled.revived.values(), replaced, (row for row, _ in settled.repeats))
+    kept = {row.workspace for row in stored}
+    return [chunk for chunk in chunks if chunk.workspace in kept]
 
 
 async def _admit(
@@ -189,6 +215,9 @@ def _report(settled: repeats.Settled, receipts: list[Receipt]) -> Tally:
         receipts[row.submission].verdicts.append((row.place, row.event, state, row.verdict.reason))
     for row in settled.known:
         receipts[row.submission].known += 1
+    for row, state in settled.refused:
+        receipts[row.submission].known -= 1
+        receipts[row.submission].verdicts.append((row.place, row.event, state, row.verdict.reason))
     tally = Tally()
     for (submission, workspace, state), count in counts.items():
         receipts[submission].states[state] += count

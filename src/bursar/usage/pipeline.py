@@ -26,6 +26,7 @@ from bursar.usage.views import Views
 _log = structlog.get_logger()
 
 EVENTS = Counter("bursar_events_total", "Events that got an answer, by term of the balance", ["term"])
+REFUSED = Counter("bursar_events_refused_total", "Events that were refused, by the state they got", ["state"])
 FLUSH_SECONDS = Histogram(
     "bursar_flush_seconds",
     "Time of one flush from its first statement to its commit",
@@ -35,7 +36,13 @@ FLUSH_SECONDS = Histogram(
 BATCH = 4000
 """Events in one transaction, unless one request alone has more."""
 QUEUE = 60_000
-"""Events that may wait. More would wait longer than a sender should: they are refused, to be sent again."""
+"""Events that may wait at most, however fast they go."""
+QUEUE_BYTES = 96_000_000
+"""Bytes of the bodies that wait: events may be a hundred times larger than most are."""
+QUEUE_SECONDS = 1
+"""How much work may wait. What is more would wait longer than a sender should: it is refused, to be sent again."""
+QUEUE_LEAST = 2 * BATCH
+"""Events that may wait however slow the last flushes were: so many that no flusher is idle."""
 ATTEMPTS = 20
 """How often a flush that met another one on the same ids is run. Each time it gets past the id that it met."""
 RACES = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -48,6 +55,29 @@ class _Waiting:
     submission: Submission
     size: int
     done: asyncio.Future[Receipt]
+    since: float
+    """When it came, in seconds of the loop."""
+
+
+class _Pace:
+    """How many events a second go through, of late, while there are always more to come."""
+
+    def __init__(self) -> None:
+        self._events = 0.0
+        self._seconds = 0.0
+        self._last = 0.0
+
+    def add(self, events: int, began: float, ended: float) -> None:
+        """Count a flush behind which more was waiting. Flushes that overlap share their time."""
+        self._events = self._events * 0.8 + events
+        self._seconds = self._seconds * 0.8 + ended - max(began, self._last)
+        self._last = ended
+
+    def limit(self) -> int:
+        """The events of `QUEUE_SECONDS`."""
+        if self._seconds <= 0:
+            return QUEUE
+        return min(QUEUE, max(QUEUE_LEAST, int(QUEUE_SECONDS * self._events / self._seconds)))
 
 
 @dataclass(slots=True)
@@ -80,6 +110,8 @@ class Pipeline:
         self._clock = clock
         self._queue: deque[_Waiting] = deque()
         self._queued = 0
+        self._bytes = 0
+        self._pace = _Pace()
         self._wake = asyncio.Event()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,6 +135,21 @@ class Pipeline:
         self._wake.set()
         await asyncio.gather(*self._tasks)
 
+    def admits(self, events: int = 0) -> None:
+        """Raise `Unavailable` where more waits already than a sender should wait for, with `events` more.
+
+        To be asked before a body is read: what would be refused need not be taken in. Whoever waits as long as it takes
+        is refused only what memory would not hold.
+        """
+        full = self._stopping or self._bytes > QUEUE_BYTES
+        if self._patience is None:
+            full = full or self._queued + events > QUEUE
+        elif self._queue:
+            waited = asyncio.get_running_loop().time() - self._queue[0].since
+            full = full or waited > QUEUE_SECONDS or self._queued + events > self._pace.limit()
+        if full:
+            raise Unavailable("more events are waiting than can be stored in time; send them again shortly")
+
     async def submit(self, submission: Submission) -> Receipt:
         """Admit the events of one request; returns once they are on disk.
 
@@ -119,12 +166,13 @@ class Pipeline:
         Raises `Unavailable` when too much is waiting, or what they wait for takes too long.
         """
         size = sum(len(submission.parsed.events) for submission in submissions)
-        if self._stopping or self._queued + size > QUEUE:
-            raise Unavailable("more events are waiting than can be stored in time; send them again shortly")
+        self.admits(size)
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(one, len(one.parsed.events), loop.create_future()) for one in submissions]
+        since = loop.time()
+        waiting = [_Waiting(one, len(one.parsed.events), loop.create_future(), since) for one in submissions]
         self._queue.extend(waiting)
         self._queued += size
+        self._bytes += sum(len(one.parsed.body) for one in submissions)
         self._wake.set()
         done = [one.done for one in waiting]
         _, late = await asyncio.wait(done, timeout=self._patience)
@@ -141,7 +189,10 @@ class Pipeline:
             while True:
                 batch = self._take()
                 if batch:
-                    await self._flush(batch, flusher)
+                    more, began = bool(self._queue), asyncio.get_running_loop().time()
+                    if await self._flush(batch, flusher) and more:
+                        events = sum(waiting.size for waiting in batch)
+                        self._pace.add(events, began, asyncio.get_running_loop().time())
                 elif self._stopping:
                     return
                 else:
@@ -158,9 +209,11 @@ class Pipeline:
             size += waiting.size
             batch.append(waiting)
         self._queued -= size
+        self._bytes -= sum(len(waiting.submission.parsed.body) for waiting in batch)
         return batch
 
-    async def _flush(self, batch: list[_Waiting], flusher: "_Flusher") -> None:
+    async def _flush(self, batch: list[_Waiting], flusher: "_Flusher") -> bool:
+        """Commit a batch and answer its senders; returns whether it went through as a whole."""
         try:
             receipts = await self._commit([waiting.submission for waiting in batch], flusher)
         except Unavailable as error:
@@ -183,8 +236,12 @@ class Pipeline:
             for waiting, receipt in zip(batch, receipts, strict=True):
                 for state, count in receipt.states.items():
                     EVENTS.labels(TERM[state]).inc(count)
+                    if state < 0:
+                        REFUSED.labels(state.name).inc(count)
                 if not waiting.done.done():
                     waiting.done.set_result(receipt)
+            return True
+        return False
 
     async def _commit(self, submissions: list[Submission], flusher: "_Flusher") -> list[Receipt]:
         with FLUSH_SECONDS.time():

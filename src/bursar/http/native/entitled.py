@@ -6,12 +6,13 @@ import msgspec
 from msgspec import Meta
 
 from bursar.core.errors import BursarError
+from bursar.http.decode import read_body
 from bursar.http.door import Answer, Call
 from bursar.http.errors import failure
 from bursar.http.native.door import door
 from bursar.purchases.entitled import Desk
-from bursar.usage.event import BATCH_LIMIT, Event, Parsed, parse_single
-from bursar.usage.flush import Receipt, Submission
+from bursar.usage.event import BATCH_LIMIT, Event, parsed
+from bursar.usage.flush import Submission
 
 TAG = "Entitlements"
 
@@ -36,7 +37,7 @@ class EntitledOutcomes(Answer, kw_only=True):
     outcomes: list[EntitledOutcome]
 
 
-_encoder = msgspec.json.Encoder()
+_LET_IN = EntitledOutcome(success=True)
 
 
 @door.operation(
@@ -47,20 +48,14 @@ _encoder = msgspec.json.Encoder()
 async def ingest_entitled_events(call: Call, body: EntitledEvents) -> EntitledOutcomes:
     """Decide on events in their order."""
     desk: Desk = call.services[Desk]
-    sent = [Submission(call.caller.workspace, call.token, _parsed(event)) for event in body.events]
-    told = await desk.submit_all(sent)
-    return EntitledOutcomes(outcomes=[_outcome(one) for one in told])
+    sent = parsed(await read_body(call.request), body.events)
+    told = await desk.submit(Submission(call.caller.workspace, call.token, sent))
+    sifted = told.sifted
+    return EntitledOutcomes(
+        outcomes=[_outcome(sifted[place]) if place in sifted else _LET_IN for place in range(len(body.events))]
+    )
 
 
-def _parsed(event: Event) -> Parsed:
-    """An event as it would have come alone."""
-    return parse_single(b'{"event":%b}' % _encoder.encode(event))
-
-
-def _outcome(told: Receipt | Exception) -> EntitledOutcome:
-    if isinstance(told, Exception):
-        if not isinstance(told, BursarError):
-            raise told
-        reason = failure(told)
-        return EntitledOutcome(success=False, status=reason.status, detail=reason.message)
-    return EntitledOutcome(success=True)
+def _outcome(error: BursarError) -> EntitledOutcome:
+    reason = failure(error)
+    return EntitledOutcome(success=False, status=reason.status, detail=reason.message)

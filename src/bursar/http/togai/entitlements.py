@@ -211,7 +211,7 @@ async def decide(desk: Desk, access: Access, body: bytes, attempt: Attempt | Non
     The answer to an `attempt` is recorded in the same transaction.
     """
     keyed = None if attempt is None else (attempt, _ENTITLED)
-    await desk.submit(Submission(access.caller.workspace, access.token, parse_single(body), keyed=keyed))
+    await desk.decide(Submission(access.caller.workspace, access.token, parse_single(body), keyed=keyed))
     return _ENTITLED
 
 
