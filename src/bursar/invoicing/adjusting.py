@@ -31,15 +31,17 @@ from bursar.usage.corrections import Action, Corrected, Moved, Refused, Selectio
 from bursar.usage.event import Event
 from bursar.usage.events import KeptEvent
 
+REPLAY = "REPLAY"
+"""What is said of an event that had been refused, and was let in after its period was invoiced."""
 TAKEN_BACK = frozenset(("VOID", refunds.INITIATED, refunds.COMPLETED))
 """States of invoices of which nothing is charged any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Which event moved usage, and by what."""
+    """Which event moved usage, and by what: a correction, or REPLAY."""
 
-    action: Action
+    action: str
     event_id: str
     reference: str
 
@@ -72,7 +74,7 @@ async def correct_events(
 ) -> list[Outcome]:
     """Correct the first events of a selection, invoiced or not, each in a transaction of its own.
 
-    `REPLAY` lets refused events in. Raises `NotFound` where there is none, `Invalid` for a payload with several.
+    Raises `NotFound` where there is none, `Invalid` for a payload with several.
     """
     async with db.reading(caller.workspace) as connection:
         events = await matching(connection, caller.workspace, wanted)
@@ -89,16 +91,9 @@ async def correct_events(
     return outcomes
 
 
-async def replay(db: Database, caller: Caller, references: Sequence[str]) -> list[Outcome]:
-    """Let refused events in where they lie, also into invoiced periods, whose invoices are adjusted.
-
-    One outcome for each reference, in their order. Done twice is done once. Raises `NotFound` where nothing lies.
-    """
-    outcomes = []
-    for reference in references:
-        wanted = Selection(reference=corrections.place_of(reference) or (0, 0))
-        outcomes += await correct_events(db, caller, Action.REPLAY, wanted, None)
-    return outcomes
+async def adjust_replayed(connection: Connection, caller: Caller, kept: KeptEvent, moved: Sequence[Moved]) -> None:
+    """Adjust what is invoiced by a refused event that was let in; for `usage.replays`. Raises as `adjust` does."""
+    await adjust(connection, caller, Cause(REPLAY, kept.event.id or kept.reference, kept.reference), moved)
 
 
 async def adjust(connection: Connection, caller: Caller, cause: Cause, moved: Sequence[Moved]) -> list[Adjustment]:
@@ -157,7 +152,7 @@ async def _correct(
     )
     if not outcome.done:
         return Outcome(outcome)
-    cause = Cause(action, kept.event.id or kept.reference, kept.reference)
+    cause = Cause(action.value, kept.event.id or kept.reference, kept.reference)
     return Outcome(outcome, await adjust(connection, caller, cause, outcome.moved))
 
 
@@ -184,7 +179,7 @@ async def _adjust_one(
         end_date=document.end_date,
         event_id=cause.event_id,
         event_reference=cause.reference,
-        action=cause.action.value,
+        action=cause.action,
         usage=[
             AdjustedUsage(meter_id=names[meter].id, name=names[meter].name, quantity=plain(quantity))
             for meter, quantity in used.items()

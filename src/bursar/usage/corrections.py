@@ -30,7 +30,7 @@ from bursar.usage.events import KeptEvent, kept_events
 from bursar.usage.flush import Judged, Receipt, Sift
 from bursar.usage.judged import Rules
 from bursar.usage.rows import BUCKET_TICKS, EventRow, Tally, array, micros
-from bursar.usage.states import MEANING, MENDABLE, TERM, State, Term
+from bursar.usage.states import MEANING, TERM, State, Term
 from bursar.usage.views import Views
 
 queries = Queries("bursar.usage", "corrections.sql")
@@ -54,8 +54,6 @@ class Action(StrEnum):
     """It is undone and admitted anew by the rules of now."""
     REDO_EVENT = "REDO_EVENT"
     """It is undone, and another content is admitted under its id."""
-    REPLAY = "REPLAY"
-    """It was refused, and is let in by the rules of now, where it lies."""
 
 
 class Refused(BursarError):
@@ -178,7 +176,7 @@ async def correct(
     views = Views()
     tenants, _ = await views.tenants(connection, [caller.workspace], [], caller.wall)
     tenant = tenants[caller.workspace]
-    changes = await _changes(connection, tenant, events, action, invoiced=invoiced)
+    changes = await _changes(connection, tenant, events, invoiced=invoiced)
     if action is not Action.UNDO:
         await _admit_anew(connection, views, tenant, changes, payload, invoiced=invoiced)
     for change in changes:
@@ -204,7 +202,7 @@ async def correct(
 
 
 async def _changes(
-    connection: Connection, tenant: Tenant, events: Sequence[KeptEvent], action: Action, *, invoiced: bool
+    connection: Connection, tenant: Tenant, events: Sequence[KeptEvent], *, invoiced: bool
 ) -> list[_Change]:
     """The events, held, with what they measured; without those that were corrected since they were chosen."""
     hashes = {kept.reference: uuid.UUID(bytes=id_digest(tenant.key, _name(tenant.key, kept))) for kept in events}
@@ -219,7 +217,7 @@ async def _changes(
         row = held.get(hashes[kept.reference])
         if row is None or (row["chunk"], row["position"]) != place_of(kept.reference):
             continue
-        refusal = _refusal(row, action, None if invoiced else shut.get(row["account"]))
+        refusal = _refusal(row, None if invoiced else shut.get(row["account"]))
         gone: tuple[Measure, ...] = ()
         if refusal is None and row["state"] == State.COMPLETED_EVENT_METERED:
             judged = rules.of(kept.event, row["account"], row["catalog_version"], row["event_schema"])
@@ -237,14 +235,10 @@ def _name(workspace: int, kept: KeptEvent) -> str:
     return f"\x00{workspace}:{chunk}:{position}"
 
 
-def _refusal(row: Row, action: Action, account: Row | None) -> str | None:
+def _refusal(row: Row, account: Row | None) -> str | None:
     state = State(row["state"])
     if state is State.REVERTED:
         return "The event was undone before"
-    if action is Action.REPLAY:
-        if state in _DONE:
-            return "The event was let in before"
-        return None if state in MENDABLE else f"Letting it in anew does not mend this: {MEANING[state]}"
     if state not in _DONE:
         return f"The event was not let in: {row['reason'] or MEANING[state]}"
     closed = account is not None and account["closed_from"] is not None
@@ -299,8 +293,7 @@ async def _store(connection: Connection, caller: Caller, tenant: Tenant, changes
     """Write it all: states, former selves, rollups in key order, bodies, the balance of events."""
     undone = [change.row["id_hash"] for change in changes if change.new is None]
     await connection.execute(queries.revert, undone)
-    anew = [change for change in changes if change.new is not None and change.row["state"] > 0]
-    await _replay(connection, [change for change in changes if change.row["state"] < 0])
+    anew = [change for change in changes if change.new is not None]
     former = [repeats.former(change.row, State.REVERTED) for change in anew]
     if former:
         await connection.execute(shared.insert_repeats, *[list(column) for column in zip(*former, strict=True)])
@@ -324,27 +317,23 @@ async def _store(connection: Connection, caller: Caller, tenant: Tenant, changes
     terms = tally.terms[tenant.key]
     for change in changes:
         terms[TERM[State(change.row["state"])]] -= 1
-        if change.row["state"] > 0:
-            terms[Term.REVERTED] += 1
-        if change.new is not None:
-            terms[TERM[change.new.verdict.state]] += 1
+        terms[Term.REVERTED] += 1
+    for row in rows:
+        terms[TERM[row.verdict.state]] += 1
     await connection.execute(shared.count, *tally.arguments(caller.wall.date(), _SLOT))
-
-
-async def _replay(connection: Connection, changes: Sequence[_Change]) -> None:
-    """Let refused events in where they lie, with what was sent: they came once, and count as received once."""
-    for change in changes:
-        assert change.new is not None
-        here = msgspec.structs.replace(change.new, chunk=change.row["chunk"], position=change.row["position"])
-        await connection.execute(shared.revive, *repeats.revival(here, change.row["received_at"]))
 
 
 def _moved(change: _Change) -> tuple[Moved, ...]:
     moved = [Moved(change.row["account"], change.row["occurred_at"], version, -q) for version, q in change.gone]
-    if change.new is not None and change.new.verdict.account is not None:
-        account, at = change.new.verdict.account, change.new.event.timestamp
-        moved += [Moved(account, at, version, quantity) for version, quantity in change.new.verdict.measures]
-    return tuple(moved)
+    return tuple(moved) if change.new is None else (*moved, *brought(change.new))
+
+
+def brought(row: EventRow) -> list[Moved]:
+    """What an event that was let in adds to usage."""
+    verdict = row.verdict
+    if verdict.account is None:
+        return []
+    return [Moved(verdict.account, row.event.timestamp, version, quantity) for version, quantity in verdict.measures]
 
 
 def _sent(event: Event) -> dict[str, object]:
@@ -378,5 +367,5 @@ def _outcome(change: _Change) -> Corrected:
         return Corrected(change.kept, State(change.row["state"]), done=False, reason=change.refusal)
     if change.new is None:
         return Corrected(change.kept, State.REVERTED, done=True, reason="The event was undone", moved=_moved(change))
-    reason = "The event was undone and let in again" if change.row["state"] > 0 else "The event was let in"
+    reason = "The event was undone and let in again"
     return Corrected(change.kept, change.new.verdict.state, done=True, reason=reason, moved=_moved(change))

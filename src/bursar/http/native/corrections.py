@@ -27,8 +27,7 @@ Identifier = Annotated[str, Meta(min_length=1, max_length=512)]
 class NewCorrection(Body, kw_only=True):
     """What to do to which events: one by its id or where it lies, or up to thirty of an account, the latest first."""
 
-    action: Literal["UNDO", "REDO", "REDO_EVENT", "REPLAY"]
-    """`REPLAY` lets a refused event in."""
+    action: Literal["UNDO", "REDO", "REDO_EVENT"]
     event_id: Identifier | None = None
     reference: Identifier | None = None
     account_id: Identifier | None = None
@@ -139,7 +138,7 @@ async def _selection(call: Call, body: NewCorrection, payload: Event | None) -> 
         reference = place_of(body.reference)
         if reference is None:
             raise NotFound("event", body.reference)
-    many = body.account_id is not None and body.action in ("UNDO", "REDO")
+    many = body.account_id is not None and payload is None
     if event_id is None and reference is None and not many:
         event_id = None if payload is None else payload.id
         if event_id is None:
