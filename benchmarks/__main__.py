@@ -1,6 +1,7 @@
 """`make bench`: benchmarks, their figures as JSON on standard output.
 
 `python -m benchmarks [--rounds N] [PART ...]` measures the parts that are named, in that order; all where none is.
+With `--quick` it measures ingest and decisions once, a second each: about a minute, to see whether a change costs much.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import uvloop
 
@@ -52,10 +54,10 @@ def carried(rounds: int, accounts: int = carrier.ACCOUNTS) -> dict[str, object]:
         return carrier.measure(path, rounds, accounts)
 
 
-def decided(rounds: int) -> dict[str, object]:
+def decided(rounds: int, seconds: float = entitled.SECONDS) -> dict[str, object]:
     """Entitled events to a server of its own."""
     with folder() as path:
-        return entitled.measure(path, rounds)
+        return entitled.measure(path, rounds, seconds)
 
 
 MILLION = 1_000_000
@@ -71,20 +73,43 @@ PARTS: dict[str, Callable[[int], dict[str, object]]] = {
 }
 
 
-def asked(arguments: Sequence[str] | None = None) -> tuple[int, list[str]]:
+LONG = ("carrier_of_a_million",)
+"""Parts that are measured only by their names: what they need takes many minutes to make."""
+QUICK: dict[str, Callable[[], dict[str, object]]] = {
+    "ingest": lambda: ingest.measure(1, 1.0),
+    "entitled_events": lambda: decided(1, 1.0),
+}
+
+
+class Asked(NamedTuple):
+    """What a command line asks for."""
+
+    rounds: int
+    parts: list[str]
+    quick: bool = False
+
+
+def asked(arguments: Sequence[str] | None = None) -> Asked:
     """Rounds and parts that a command line asks for. Ends with 2 and a line that names the parts for an unknown one."""
     parser = argparse.ArgumentParser("python -m benchmarks", epilog="Example: python -m benchmarks --rounds 3 reads")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all where none is named")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all short ones where none is named"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how often each part is measured; medians are printed")
+    parser.add_argument("--quick", action="store_true", help=f"measure {' and '.join(QUICK)} once, a second a load")
     options = parser.parse_args(arguments)
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         parser.error(f"no part is called {', '.join(unknown)}; the parts are {', '.join(PARTS)}")
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
-    return options.rounds, list(dict.fromkeys(options.parts)) or list(PARTS)
+    if options.quick and options.parts:
+        parser.error("--quick measures what it measures: name no part beside it")
+    parts = list(dict.fromkeys(options.parts)) or [part for part in PARTS if part not in LONG]
+    return Asked(options.rounds, list(QUICK) if options.quick else parts, options.quick)
 
 
 if __name__ == "__main__":
-    rounds, parts = asked()
-    print(json.dumps({"machine": machine(), **{part: PARTS[part](rounds) for part in parts}}, indent=2))
+    wanted = asked()
+    found = {part: QUICK[part]() if wanted.quick else PARTS[part](wanted.rounds) for part in wanted.parts}
+    print(json.dumps({"machine": machine(), **found}, indent=2))

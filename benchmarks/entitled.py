@@ -40,6 +40,7 @@ NAME = "entitled"
 CONNECTIONS = 64
 SECONDS = 4.0
 POOL = 12
+ACCOUNTS = 200
 ENOUGH = 60_000
 """Events made for one load: more than are decided on in its time, so that none is sent twice."""
 UNITS = Decimal(10**12)
@@ -61,9 +62,9 @@ class Load(NamedTuple):
     """A body of such parts."""
 
 
-def _event(number: int) -> dict[str, Any]:
+def _event(number: int, account: int = 0) -> dict[str, Any]:
     return {
-        "schemaName": "chat", "id": f"chat-{number}", "timestamp": "2024-01-20T12:00:00Z", "accountId": "a0",
+        "schemaName": "chat", "id": f"chat-{number}", "timestamp": "2024-01-20T12:00:00Z", "accountId": f"a{account}",
         "attributes": [{"name": "tokens", "value": "12"}], "dimensions": {},
     }  # fmt: skip
 
@@ -75,12 +76,20 @@ def _hold(_: int) -> dict[str, Any]:
 LOADS = {
     "grant": Load("/entitled", 200, 1, CONNECTIONS, _event, lambda parts: {"event": parts[0]}),
     "grant_in_batches": Load("/bursar/v1/entitled", 200, 100, 8, _event, lambda parts: {"events": parts}),
+    "grants_of_200_accounts_in_batches": Load(
+        "/bursar/v1/entitled",
+        200,
+        100,
+        8,
+        lambda number: _event(number, number % ACCOUNTS),
+        lambda parts: {"events": parts},
+    ),
     "wallet": Load("/bursar/v1/holds", 201, 1, CONNECTIONS, _hold, lambda parts: parts[0]),
     "wallet_in_batches": Load("/bursar/v1/holds/batch", 200, 100, 8, _hold, lambda parts: {"holds": parts}),
 }
 
 
-def measure(folder: Path, rounds: int) -> dict[str, Any]:
+def measure(folder: Path, rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
     """Decisions per second of `rounds` interleaved rounds, and the latency at half of them."""
     say("decisions: one grant, one wallet")
     with postgres(folder) as dsn:
@@ -92,10 +101,10 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
         for number in range(rounds):
             say(f"decisions: round {number + 1} of {rounds}")
             for name, load in LOADS.items():
-                found[name].append(_load(url, load, server.pid))
-            updates.append(asyncio.run(_updates(DataDir(folder).dsn())))
+                found[name].append(_load(url, load, server.pid, seconds))
+            updates.append(asyncio.run(_updates(DataDir(folder).dsn(), seconds)))
         half = {
-            name: _load(url, load, server.pid, statistics.median(row["per_second"] for row in found[name]) / 2)
+            name: _load(url, load, server.pid, seconds, statistics.median(row["per_second"] for row in found[name]) / 2)
             for name, load in LOADS.items()
         }
     return {
@@ -116,7 +125,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
     }
 
 
-def _load(url: str, load: Load, pid: int, rate: float = 0) -> dict[str, float]:
+def _load(url: str, load: Load, pid: int, length: float, rate: float = 0) -> dict[str, float]:
     """Decisions per second, microseconds of CPU for each, and p50 and p99 of requests in milliseconds."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
     requests = []
@@ -125,7 +134,7 @@ def _load(url: str, load: Load, pid: int, rate: float = 0) -> dict[str, float]:
         requests.append(["POST", load.path, json.dumps(load.wrap(parts))])
     headers = {"authorization": f"Bearer {TOKEN}-{NAME}", "content-type": "application/json"}
     work = json.dumps({"requests": requests, "headers": headers, "status": load.status})
-    arguments = [host, port, str(load.connections), str(SECONDS), str(rate / load.batch)]
+    arguments = [host, port, str(load.connections), str(length), str(rate / load.batch)]
     before = _cpu(pid)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.requester", *arguments],
@@ -165,7 +174,7 @@ def _cpu(pid: int) -> dict[str, float]:
 async def _prepare(dsn: str) -> None:
     db = await Database.open(dsn, size=1, timeout=300)
     try:
-        caller = await fill(db, NAME, 1, wall=datetime.now(UTC))
+        caller = await fill(db, NAME, ACCOUNTS, wall=datetime.now(UTC))
         async with db.transaction(caller.workspace) as connection:
             await _sell(connection, caller)
     finally:
@@ -180,12 +189,13 @@ async def _sell(connection: Connection, caller: Caller) -> None:
     await activate_meter(connection, caller, meter.id)
     feature = await create_feature(connection, caller, "Tokens", None, [Association("chat", "tokens")])
     effective = Period(USED_UNTIL - timedelta(days=1), USED_UNTIL + timedelta(days=1))
-    account = await get_account(connection, caller.workspace, "a0")
     await top_up(connection, caller, "a0", UNITS)
-    await give(connection, caller, account, [NewGrant(feature, "pack", "ENTITLEMENT", effective, UNITS)])
+    for number in range(ACCOUNTS):
+        account = await get_account(connection, caller.workspace, f"a{number}")
+        await give(connection, caller, account, [NewGrant(feature, "pack", "ENTITLEMENT", effective, UNITS)])
 
 
-async def _updates(dsn: str) -> float:
+async def _updates(dsn: str, seconds: float) -> float:
     """Guarded updates of one row per second, each in a transaction of its own."""
     pool = await asyncpg.create_pool(dsn, min_size=POOL, max_size=POOL)
     async with pool.acquire() as connection:
@@ -194,7 +204,7 @@ async def _updates(dsn: str) -> float:
         )
         await connection.execute("insert into bench_grant values (1, $1) on conflict do nothing", UNITS)
     done = 0
-    until = time.perf_counter() + SECONDS / 2
+    until = time.perf_counter() + seconds / 2
 
     async def work() -> None:
         nonlocal done
@@ -207,4 +217,4 @@ async def _updates(dsn: str) -> float:
 
     await asyncio.gather(*(work() for _ in range(POOL)))
     await pool.close()
-    return done / (SECONDS / 2)
+    return done / (seconds / 2)

@@ -22,7 +22,8 @@ from typing import Any
 import uvloop
 
 from benchmarks.entitled import _cpu
-from benchmarks.ingest import ACCOUNTS, SECONDS, _load, _prepare, serving
+from benchmarks.ingest import LOADS, SECONDS, prepare, send, serving
+from benchmarks.sender import ACCOUNTS
 from bursar.accounts.workspaces import DEFAULT
 from bursar.db.database import Database
 from bursar.runtime import collector
@@ -51,9 +52,9 @@ def measure(rounds: int) -> dict[str, Any]:
     folder.chmod(0o755)
     found: dict[str, list[dict[str, float]]] = {"http": [], "csv": [], "ndjson": []}
     try:
-        running = serving(folder)
+        running = serving(folder, "--rate-limit", "0")
         with running as url:
-            _prepare(url)
+            prepare(url)
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", file=sys.stderr)
                 for kind, rows in found.items():
@@ -78,7 +79,7 @@ def _measured(pid: int, folder: Path, url: str, kind: str, number: int) -> dict[
     """Events per second of one way in, and CPU in us per event: of Python, which are the servers or the command."""
     before = _cpu(pid)
     if kind == "http":
-        rate = _load(url, number)
+        rate = send(url, LOADS["batches_of_1000"], f"beside-{number}", SECONDS)[0]
         events, python = rate * SECONDS, 0.0
     else:
         events, (rate, python) = ROWS, _import(folder, kind)

@@ -1,10 +1,12 @@
-"""Ingest in batches of 1,000: a server as it ships, and the machine's ceiling in the same run.
+"""Ingest at its limit: a server as it ships, and beside it, under the same load, one that only copies events.
 
-The load generator, the server and PostgreSQL share the machine. The ceiling is COPY of rows into a bare table with a
-unique key, over the same PostgreSQL, without HTTP, decoding, rules or rollups.
+The load generator, the server and PostgreSQL share the machine. The ceiling (`benchmarks.bare`) has the same processes,
+HTTP, tokens, decoding, queue and flushers over the same PostgreSQL, and its flush is COPY into a table with the same
+unique key. Rounds are interleaved, so that the machine's slow hours meet both.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -13,48 +15,142 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
-import uuid
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
+from benchmarks import bare
+from benchmarks.sender import ACCOUNTS
 from bursar.runtime.datadir import DataDir
+from bursar.runtime.serve import listen
 
-BATCH = 1000
-ACCOUNTS = 200
-CONNECTIONS = 16
-SECONDS = 8.0
+SECONDS = 4.0
+FASTEST = 140_000
+"""Events per second that no load reaches here: so many are made ahead."""
+FASTEST_SINGLE = 30_000
 TOKEN = "bench-" + "x" * 20
 
 
-def measure(rounds: int) -> dict[str, Any]:
-    """Medians of `rounds` interleaved rounds: events/s of the server, rows/s of the ceiling, their ratio."""
+class Load(NamedTuple):
+    """A way to send events."""
+
+    batch: int
+    connections: int
+    workers: int = 2
+    """Server processes."""
+    duplicates: int = 0
+    """Every how manieth event repeats one of before; 0: none."""
+
+
+LOADS = {
+    "batches_of_1000": Load(1000, 16),
+    "batches_of_1000_5_percent_duplicates": Load(1000, 16, duplicates=20),
+    "batches_of_1000_one_process": Load(1000, 16, workers=1),
+    "batches_of_100": Load(100, 32),
+    "single_64_connections": Load(1, 64),
+    "single_256_connections": Load(1, 256),
+}
+
+
+def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
+    """Medians of `rounds` interleaved rounds per load: events/s of the server and of the bare one, and their ratio."""
     folder = Path(tempfile.mkdtemp(prefix="bursar-bench-"))
     folder.chmod(0o755)
+    rates: dict[str, list[float]] = {name: [] for name in LOADS}
+    ceilings: dict[str, list[float]] = {name: [] for name in LOADS}
     try:
-        with serving(folder) as url:
-            _prepare(url)
-            served, ceiling = [], []
-            for number in range(rounds):
-                print(f"round {number + 1} of {rounds}", file=sys.stderr)
-                served.append(_load(url, number))
-                ceiling.append(asyncio.run(_ceiling(DataDir(folder).dsn())))
-            verified = asyncio.run(_count(DataDir(folder).dsn()))
-        return {
-            "batch": BATCH,
-            "connections": CONNECTIONS,
-            "events_per_second": round(statistics.median(served)),
-            "rounds": [round(value) for value in served],
-            "ceiling_rows_per_second": round(statistics.median(ceiling)),
-            "ratio": round(statistics.median(served) / statistics.median(ceiling), 3),
-            **verified,
-        }
+        with serving(folder, "--workers", "2", "--rate-limit", "0") as url, _alone(folder) as single:
+            prepare(url)
+            # Both bare servers wait all the time: what sleeps costs nothing, and a start would be measured.
+            with _bare(folder, 1) as bare_single, _bare(folder, 2) as bare_double:
+                for number in range(rounds):
+                    for name, load in LOADS.items():
+                        say(f"ingest: round {number + 1} of {rounds}, {name}")
+                        own, other = (url, bare_double) if load.workers > 1 else (single, bare_single)
+                        rates[name].append(send(own, load, f"{name}-{number}", seconds)[0])
+                        ceilings[name].append(send(other, load._replace(duplicates=0), f"{name}-{number}", seconds)[0])
+                hundred = LOADS["batches_of_100"]
+                half = statistics.median(rates["batches_of_100"]) / hundred.batch / 2
+                p50, p99 = send(url, hundred, "half", seconds, half)[1:]
+            memory = _memory(folder)
+            kept = asyncio.run(_count(DataDir(folder).dsn()))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    found: dict[str, Any] = {name: _row(load, rates[name], ceilings[name]) for name, load in LOADS.items()}
+    plain, repeated = (found[name]["events_per_second"] for name in list(LOADS)[:2])
+    found["batches_of_1000_5_percent_duplicates"]["of_the_figure_without"] = round(repeated / plain, 3)
+    found["batches_of_100"] |= {"ack_p50_ms_at_half_load": round(p50, 1), "ack_p99_ms_at_half_load": round(p99, 1)}
+    return found | {"largest_server_mb": memory, **kept}
+
+
+def _row(load: Load, rates: list[float], ceilings: list[float]) -> dict[str, Any]:
+    rate, ceiling = statistics.median(rates), statistics.median(ceilings)
+    return {
+        "connections": load.connections,
+        "server_processes": load.workers,
+        "events_per_second": round(rate),
+        "rounds": [round(value) for value in rates],
+        "ceiling_events_per_second": round(ceiling),
+        "ratio": round(rate / ceiling, 3),
+    }
+
+
+def say(line: str) -> None:
+    """Progress, beside the figures."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _bare(folder: Path, processes: int) -> Iterator[str]:
+    """Bare servers on a free port, over the PostgreSQL of a running server."""
+    with _processes(folder, processes, "benchmarks.bare") as url:
+        yield url
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[str]:
+    """A single server process on a free port, over the PostgreSQL of a running server."""
+    with _processes(folder, 1, "bursar.runtime.server", "0", "1", "600", "600") as url:
+        yield url
+
+
+@contextmanager
+def _processes(folder: Path, count: int, module: str, *settings: str) -> Iterator[str]:
+    dsn = DataDir(folder).dsn()
+    asyncio.run(_make_table(dsn))
+    listeners = listen("127.0.0.1", 0, count)
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-m", module, dsn, str(listener.fileno()), *settings], pass_fds=[listener.fileno()]
+        )
+        for listener in listeners
+    ]
+    try:
+        url = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
+        for _ in children:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=30):
+                pass
+        yield url
+    finally:
+        for child in children:
+            child.send_signal(signal.SIGTERM)
+        for child in children:
+            child.wait(20)
+        for listener in listeners:
+            listener.close()
+
+
+async def _make_table(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn, server_settings={"search_path": "bursar"})
+    try:
+        for statement in bare.MAKE:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 class serving:  # noqa: N801 - used as a with statement
@@ -96,69 +192,52 @@ def _post(url: str, path: str, body: Any) -> Any:
         return json.loads(answer.read())
 
 
-def _prepare(url: str) -> None:
+def prepare(url: str) -> None:
+    """Accounts with aliases, a schema and two meters."""
     for number in range(ACCOUNTS):
-        body = {"id": f"account-{number}", "name": "Bench", "primaryEmail": "b@example.com", "address": {}}
-        _post(url, "/customers", body)
+        person = {"name": "Bench", "primaryEmail": "b@example.com", "address": {}}
+        account = f"account-{number}"
+        _post(url, "/customers", {"id": account, **person})
+        _post(url, f"/accounts/{account}/add_aliases", {"aliases": [f"alias-{number}"]})
     schema = {"name": "call", "attributes": [{"name": "tokens"}], "dimensions": [{"name": "model"}]}
     _post(url, "/event_schema", schema)
     _post(url, "/event_schema/call/activate", {})
     for name, aggregation, computation in (("calls", "COUNT", "1"), ("tokens", "SUM", '{"var":"attributes.tokens"}')):
         meter = {
             "name": name, "type": "COUNTER", "aggregation": aggregation, "eventSchemaName": "call",
-            "computations": [{"computation": computation, "order": 1}],
+            "computations": [{
+                "computation": computation, "order": 1, "matcher": '{"==":[{"var":"dimensions.model"},"large"]}',
+            }],
         }  # fmt: skip
         _post(url, f"/usage_meters/{_post(url, '/usage_meters', meter)['id']}/activate", {})
 
 
-def _bodies(count: int, number: int) -> list[bytes]:
-    start = datetime.now(UTC) - timedelta(hours=2)
-    bodies = []
-    for index in range(count):
-        events = [
-            {
-                "schemaName": "call",
-                "id": str(uuid.uuid4()),
-                "timestamp": (start + timedelta(seconds=(index * BATCH + place) % 7200)).isoformat(),
-                "accountId": f"account-{(index * 31 + place) % ACCOUNTS}",
-                "attributes": [{"name": "tokens", "value": str(place)}],
-                "dimensions": {"model": "large"},
-            }
-            for place in range(BATCH)
-        ]
-        bodies.append(json.dumps({"events": events}).encode())
-    return bodies
-
-
-def _load(url: str, number: int) -> float:
-    """Events per second over about eight seconds, sent by a process of its own from bodies made before."""
+def send(url: str, load: Load, prefix: str, length: float, rate: float = 0) -> tuple[float, float, float]:
+    """Events per second, and p50 and p99 of a request in milliseconds, of a process that only sends."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "bodies"
-        bodies = _bodies(600, number)
-        path.write_bytes(b"".join(len(body).to_bytes(4, "big") + body for body in bodies))
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.sender", host, port, TOKEN, str(path), str(CONNECTIONS), str(SECONDS)],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    sent, seconds = json.loads(done.stdout)
-    return float(sent) * BATCH / float(seconds)
+    events = int(length * (rate * load.batch or (FASTEST if load.batch > 1 else FASTEST_SINGLE)))
+    settings = [load.batch, load.connections, length, rate, load.duplicates, prefix, events]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.sender", host, port, TOKEN, *map(str, settings)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60 + 10 * length,
+    )
+    count, seconds, p50, p99 = (float(value) for value in json.loads(done.stdout))
+    return count * load.batch / seconds, p50, p99
 
 
-async def _ceiling(dsn: str) -> float:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute("drop table if exists bench; create table bench (id uuid primary key, n bigint)")
-        done, began = 0, time.perf_counter()
-        while time.perf_counter() - began < SECONDS / 2:
-            rows = [(uuid.uuid4(), n) for n in range(4000)]
-            await connection.copy_records_to_table("bench", records=rows)
-            done += len(rows)
-        seconds = time.perf_counter() - began
-        await connection.execute("drop table bench")
-        return done / seconds
-    finally:
-        await connection.close()
+def _memory(folder: Path) -> int:
+    """The most that any server process over this folder has had, in megabytes."""
+    most = 0
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            command = (entry / "cmdline").read_bytes().decode(errors="replace")
+            if entry.name.isdigit() and "bursar.runtime.server" in command and folder.name in command:
+                fields = dict(line.split(":", 1) for line in (entry / "status").read_text().splitlines())
+                most = max(most, int(fields["VmHWM"].split()[0]) // 1024)
+    return most
 
 
 async def _count(dsn: str) -> dict[str, Any]:

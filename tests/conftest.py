@@ -3,6 +3,7 @@
 import asyncio
 import compileall
 import itertools
+import os
 import socket
 import ssl
 import threading
@@ -45,7 +46,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "runtime" not in item.path.parts)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # What goes wrong only now and then is done again and again: `make chaos` asks for twenty times.
+    times = int(os.environ.get("BURSAR_AGAIN", "1"))
+    if times > 1 and metafunc.definition.get_closest_marker("again"):
+        metafunc.fixturenames.append("time_")
+        metafunc.parametrize("time_", range(times))
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "again: is repeated BURSAR_AGAIN times")
     config.pluginmanager.register(Plugin())
     if not hasattr(config, "workerinput"):
         # Where the environment keeps Python from it, each of some hundred processes would compile them anew.

@@ -15,6 +15,10 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from requests.adapters import HTTPAdapter
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.pytest._test_builder import build_operation_test
+from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -57,7 +61,21 @@ def _fewer(content: dict[str, Any]) -> dict[str, Any]:
 _documents = [document(door) for door in load_doors()]
 if "BURSAR_FUZZ_EXAMPLES" not in os.environ:
     _documents[2:] = map(_fewer, _documents[2:])
-togai, native, yeti, customer = (schemathesis.openapi.from_dict(content) for content in _documents)
+_CUSTOMER = 3
+Described = APIOperation[Any, Any, Any, Any]
+
+
+def _described(content: dict[str, Any]) -> Iterator[Described]:
+    for result in schemathesis.openapi.from_dict(content).get_all_operations():
+        assert isinstance(result, Ok), result
+        yield result.ok()
+
+
+_operations = {
+    operation.label: (number, operation)
+    for number, content in enumerate(_documents)
+    for operation in _described(content)
+}
 
 
 @pytest.fixture(scope="module")
@@ -94,30 +112,24 @@ def elsewhere() -> Iterator[requests.Session]:
         yield session
 
 
-def _send(case: Any, target: Tenant, session: requests.Session) -> None:
-    headers = {"authorization": f"Bearer {target.token}"}
-    case.call_and_validate(base_url=target.url, session=session, headers=headers, timeout=10, checks=CHECKS)
+@pytest.mark.parametrize("name", _operations)
+def test_every_answer_is_one_that_the_document_names(
+    name: str, target: Tenant, elsewhere: requests.Session, request: pytest.FixtureRequest
+) -> None:
+    door, operation = _operations[name]
+    sender: Tenant = request.getfixturevalue("portal") if door == _CUSTOMER else target
+    headers = {"authorization": f"Bearer {sender.token}"}
 
+    @BOUNDED
+    def send(case: Any) -> None:
+        case.call_and_validate(base_url=sender.url, session=elsewhere, headers=headers, timeout=10, checks=CHECKS)
 
-@togai.parametrize()
-@BOUNDED
-def test_the_togai_door(case: Any, target: Tenant, elsewhere: requests.Session) -> None:
-    _send(case, target, elsewhere)
-
-
-@native.parametrize()
-@BOUNDED
-def test_the_native_door(case: Any, target: Tenant, elsewhere: requests.Session) -> None:
-    _send(case, target, elsewhere)
-
-
-@yeti.parametrize()
-@BOUNDED
-def test_the_yeti_door(case: Any, target: Tenant, elsewhere: requests.Session) -> None:
-    _send(case, target, elsewhere)
-
-
-@customer.parametrize()
-@BOUNDED
-def test_the_customer_door(case: Any, portal: Tenant, elsewhere: requests.Session) -> None:
-    _send(case, portal, elsewhere)
+    # What `parametrize` of a schema does for all operations while tests are collected, which every test process does:
+    # the systematic cases of one operation take longer to make than to send.
+    build_operation_test(
+        config=operation.schema.config,
+        operation=operation,
+        test_func=send,
+        given_kwargs={},
+        feedback=FeedbackSources(),
+    )()

@@ -75,6 +75,9 @@ BODIES: dict[str, Any] = {
     "updateWalletForAccount": {"status": "INACTIVE"},
     "topUpWalletForAccount": {"topupAmount": 5},
     "settleHold": {"amount": 1},
+    "updateLicenseEntryDetails": {
+        "accountId": "mine", "effectiveFrom": "2024-05-01T00:00:00Z", "metadata": {"note": "mine"},
+    },
     "initiateOneTimeEntitlementPlan": {"type": "WALLET_TOPUP", "walletTopupDetails": {"topupAmount": 5}},
     "createProposal": {
         "type": "WALLET_TOPUP", "paymentMode": "PREPAID", "walletTopupDetails": {"topupAmount": 5},
@@ -156,6 +159,11 @@ def furnish(server: Server) -> Two:
     meter_id = meter(owner.http, f"meter-{MARK}", f"schema-{MARK}")
     body: dict[str, Any] = {"name": f"addon-{MARK}", "type": "FIXED_FEE"}
     add_on = expect(owner.http.post("/addons", json=body), 200)["id"]
+    body = {"name": f"seats-{MARK}", "type": "LICENSE"}
+    seats = expect(owner.http.post("/addons", json=body), 200)["id"]
+    body = {"licenseId": seats, "accountId": name, "updateType": "ABSOLUTE", "quantity": 3,
+            "effectiveFrom": "2024-05-01T00:00:00Z", "metadata": {"note": MARK}}  # fmt: skip
+    expect(owner.http.post("/license_updates", json=body), 200)
     links = [{"schemaName": f"schema-{MARK}", "attributeName": "tokens"}]
     body = {"name": f"feature-{MARK}", "schemaAssociations": links}
     feature = expect(owner.http.post("/features", json=body), 200)["id"]
@@ -177,6 +185,9 @@ def furnish(server: Server) -> Two:
     proposed = expect(owner.http.post(f"/accounts/{name}/purchase_proposals", json=body), 200)["id"]
     # What was due is paid out of the wallet by now.
     invoice = expect(owner.http.get("/invoices", params={"owner_id": name}), 200)["data"][-1]["id"]
+    again = {**sent, "attributes": [{"name": "tokens", "value": "3"}]}
+    adjusted = expect(owner.http.post("/bursar/v1/corrections", json={"action": "REDO_EVENT", "event": again}), 200)
+    assert adjusted["outcomes"][0]["adjustments"], "listed by whom it belongs to alone"
     gift = {"accountId": name, "purpose": MARK, "effectiveFrom": "2024-05-01", "priority": 1, "creditAmount": 5}
     credit = expect(owner.http.post("/credits", json={"creditRequests": [gift]}), 200)["credits"][0]["id"]
     file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
@@ -208,6 +219,7 @@ def furnish(server: Server) -> Two:
         "pricing_schedule_id": expect(owner.http.get(f"/price_plans/{plan_id}"), 200)["pricingSchedule"][0]["id"],
         "addon_id": add_on,
         "feature_id": feature,
+        "license_id": seats,
         "entry_id": _in_thread(lambda: server.run(lambda db: _grant(db, owner, name, feature))),
         "currency_id": "USD",
         "credit_id": credit,
@@ -295,6 +307,7 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             "usageConfig": {"mode": "CUSTOM", "usageMap": {ids["usage_meter_id"]: 1}},
             "licenseEntriesConfig": {"mode": "CUSTOM"},
         },
+        "correctEvents": {"action": "REDO", "eventId": ids["event_id"]},
         "getCustomerPortalDelegateToken": {"customerId": ids["customer_id"], "allAccountsAccess": True},
         "createInvoiceGroup": {
             "name": "Mine", "email": "x@example.com", "dailyInvoiceConsolidation": True, "address": {},
@@ -316,6 +329,9 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             {"accountId": ids["account_id"], "purpose": "x", "effectiveFrom": "2024-06-01", "priority": 1,
              "creditAmount": 5}]},
         "replayRejectedEvents": {"ids": [ids["event_id"], ids["refused_event_id"]], "backfill": True},
+        "addLicenseUpdateEntry": {
+            "licenseId": ids["license_id"], "accountId": ids["account_id"], "updateType": "ABSOLUTE", "quantity": 1,
+        },
         "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},
         "getMetrics": {
             "startTime": "2024-05-01T00:00:00Z", "endTime": "2024-06-01T00:00:00Z", "metricQueries": [
@@ -369,7 +385,8 @@ def test_names_and_event_ids_are_free_in_every_workspace(server: Server, two: Tw
     found = expect(stranger.http.get(f"/events/{two.ids['event_id']}"), 200)["events"]
     assert [entry["ingestionStatus"]["status"] for entry in found] == ["INGESTION_COMPLETED_NO_MATCHING_METERS"]
     owned = expect(two.owner.http.get(f"/events/{two.ids['event_id']}"), 200)["events"]
-    assert [entry["ingestionStatus"]["status"] for entry in owned] == ["INGESTION_COMPLETED_EVENT_METERED"]
+    statuses = [entry["ingestionStatus"]["status"] for entry in owned]
+    assert statuses == ["INGESTION_COMPLETED_EVENT_METERED", "REVERTED"], "as corrected, and its former self"
     for path in (f"/accounts/{two.ids['account_id']}", f"/customers/{two.ids['customer_id']}"):
         expect(stranger.http.delete(path), 200)
 

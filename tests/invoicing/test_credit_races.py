@@ -5,6 +5,8 @@ import random
 from datetime import date
 from decimal import Decimal
 
+import pytest
+
 from bursar.core.errors import BursarError
 from bursar.invoicing import settlement
 from bursar.invoicing.holds import expire_credits
@@ -15,6 +17,8 @@ from tests.invoicing.test_races import biller, output, start
 from tests.invoicing.test_settlement import put
 from tests.invoicing.test_settling import problems
 from tests.invoicing.world import World, at, card
+
+pytestmark = pytest.mark.again
 
 ACCOUNTS = 24
 NOW = at(2024, 3, 10)

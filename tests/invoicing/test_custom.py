@@ -17,10 +17,12 @@ from bursar.invoicing.billing import bill
 from bursar.invoicing.charge_lists import put_on_invoice
 from bursar.invoicing.charges import Charge, Item
 from bursar.invoicing.custom import InvoiceChange, NewCustom
+from bursar.invoicing.holds import expire_credits, get_credit, get_wallet
 from bursar.invoicing.service import Filters, Invoice, get_invoice, list_invoices
 from bursar.ledger.account_wallets import top_up
 from tests.invoicing.conftest import MakeWorld
 from tests.invoicing.test_billing import problems
+from tests.invoicing.test_crediting import grant
 from tests.invoicing.world import World, at, dec
 
 IMPS = [Item(description="Payout IMPS", each=dec("0.001"), quantity=dec(32109))]
@@ -132,6 +134,33 @@ async def test_bill_runs_issue_those_that_advance_by_themselves(make_world: Make
     issued = await get_invoice(world.db, world.caller, waiting.header.id)
     assert (issued.document.invoice_date, issued.document.total) == (at(2024, 7, 4, 12), dec("42.10"))
     assert (await get_invoice(world.db, world.caller, still.header.id)).header.status == "DRAFT"
+    assert await problems(world) == []
+
+
+@pytest.mark.parametrize("advances", [True, False])
+async def test_a_draft_holds_credits_and_one_that_advances_keeps_them_from_their_end(
+    make_world: MakeWorld, advances: bool
+) -> None:
+    world, _ = await shop(make_world)
+    credit = await grant(world, 20, "acme", effective_from=date(2024, 6, 1), effective_until=date(2024, 6, 20))
+    async with world.db.transaction(world.caller.workspace) as connection:
+        await top_up(connection, world.caller, "acme", dec(50))
+    draft = await create(world, auto_advance=advances)
+    # 32,109 at a thousandth are 32.10: 20 of it are the credit's, 12.10 the wallet's.
+    held, _ = await get_credit(world.db, world.caller, credit.id)
+    assert draft.document.total == dec("12.1")
+    assert held.held == 20
+    wallet = await get_wallet(world.db, world.caller, "acme")
+    assert wallet.posted == 50
+    assert wallet.held == dec("12.1")
+    after = world.at(at(2024, 7, 10))
+    assert await expire_credits(world.db, after) == (0 if advances else 1)
+    assert (await bill(world.db, after)).issued == (1 if advances else 0)
+    assert await expire_credits(world.db, after) == 0
+    shown = await get_invoice(world.db, after, draft.header.id)
+    assert (shown.header.status, shown.document.total) == (
+        ("PAID", dec("12.1")) if advances else ("DRAFT", dec("32.1"))
+    )
     assert await problems(world) == []
 
 

@@ -37,6 +37,8 @@ from tests.invoicing.world import World, at
 
 NOW = at(2024, 5, 10)
 EXPIRY = at(2024, 5, 11)
+pytestmark = pytest.mark.again
+
 CHECKS: Sequence[Check] = [*INVOICING, *ORDERS, *LEDGER, *PURCHASES]
 
 

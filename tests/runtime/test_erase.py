@@ -30,6 +30,10 @@ SECRETS = {
     "notes": "prefers to be called Barty",
     "wire": "paid by aunt Philippa",
     "remark": "pays late since the divorce",
+    "transfer": "from her late mother",
+    "purpose": "sorry for the wedding",
+    "hold": "taxi to the hospital",
+    "units": "calls to the hospice",
     "portal": "mina@portal.example",
     "metadata": "her-internal-remark",
     "tag": "zanzibar-tag",
@@ -64,6 +68,7 @@ def _lived(running: Program, token: str) -> None:
         plan = catalog.plan(http, [catalog.card(catalog.meter(http), catalog.per_unit(0), ["0.1"])])
         body = {"mode": "ASSOCIATE", "pricePlanId": plan, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
         catalog.expect(http.post("/accounts/mina/price_plans", json=body), 200)
+        _had_credits_and_holds(http)
         catalog.ingest(http, catalog.event("e1", "2024-05-05T00:00:00Z", account="mina", tokens=100))
         catalog.expect(http.post("/bursar/v1/clock", json={"now": "2024-06-10T00:00:00Z"}), 200)
 
@@ -105,6 +110,37 @@ def _paid_and_told(http: httpx.Client) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert SECRETS["account"] in found[0]["body"]
+
+
+def _had_credits_and_holds(http: httpx.Client) -> None:
+    """Money by a transfer, a credit that no invoice uses, and holds of money and of units."""
+    reference = {"sourceName": "Bank", "sourceType": "BANK_TRANSFER", "transactionNumber": "T-1"}
+    payment = {
+        "accountId": "mina", "currency": "USD", "totalAmount": 2, "externalPaymentReference": reference,
+        "description": SECRETS["transfer"], "lineItemRecords": [{"type": "WALLET_CREDIT", "order": 1}],
+    }  # fmt: skip
+    catalog.expect(http.post("/payments", json=payment), 201)
+    credit = {
+        "accountId": "mina", "purpose": SECRETS["purpose"], "effectiveFrom": "2024-05-01", "priority": 1,
+        "creditAmount": 10, "applicableEntityIds": ["um.none"],
+    }  # fmt: skip
+    catalog.expect(http.post("/credits", json={"creditRequests": [credit]}), 200)
+    feature = catalog.expect(http.post("/features", json={"name": "Calls", "schemaAssociations": []}), 200)["id"]
+    pack = {
+        "featureId": feature, "invoiceTiming": "PREPAID",
+        "featureConfigs": [{"featureCreditLimit": 10, "effectiveUntil": "P1Y"}],
+        "ratePlan": {"pricingModel": "TIERED", "slabs": catalog.per_unit(0)},
+        "rateValues": [{"currency": "USD", "slabRates": [{"order": 1, "rate": 0}]}],
+    }  # fmt: skip
+    details = {"supportedCurrencies": ["USD"], "billingEntitlementRateCards": [pack]}
+    sent = {"name": "pack", "type": "PURCHASE", "pricePlanDetails": details}
+    plan = catalog.expect(http.post("/price_plans", json=sent), 200)["id"]
+    catalog.expect(http.post(f"/price_plans/{plan}/activate", json={"currencies": ["USD"]}), 200)
+    catalog.expect(http.post("/accounts/mina/purchases", json={"pricePlanId": plan}), 200)
+    for text, of in ((SECRETS["hold"], {}), (SECRETS["units"], {"featureId": feature})):
+        body = {"accountId": "mina", "amount": 1, "expiresIn": 60, "description": text, **of}
+        hold = catalog.expect(http.post("/bursar/v1/holds", json=body), 201)["id"]
+        catalog.expect(http.post(f"/bursar/v1/holds/{hold}/settle", json={"amount": 0.5}), 200)
 
 
 def _dump(folder: Path) -> bytes:

@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import pytest
-from benchmarks.__main__ import PARTS, asked
+from benchmarks.__main__ import LONG, PARTS, QUICK, asked
 
 
-def test_every_part_is_measured_unless_some_are_named() -> None:
-    assert asked([]) == (3, list(PARTS))
-    assert asked(["--rounds", "1", "reads", "bill_run", "reads"]) == (1, ["reads", "bill_run"])
+def test_every_short_part_is_measured_unless_some_are_named() -> None:
+    assert asked([]) == (3, [part for part in PARTS if part not in LONG], False)
+    assert asked(["--rounds", "1", "reads", "bill_run", "reads", *LONG]) == (1, ["reads", "bill_run", *LONG], False)
+    assert asked(["--quick"]).parts == list(QUICK)
 
 
-@pytest.mark.parametrize("arguments", [["raeds"], ["reads", "raeds"], ["--rounds", "0"], ["--rounds", "x"], ["--fast"]])
+@pytest.mark.parametrize(
+    "arguments", [["raeds"], ["reads", "raeds"], ["--rounds", "0"], ["--rounds", "x"], ["--fast"], ["--quick", "reads"]]
+)
 def test_what_there_is_not_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         asked(arguments)

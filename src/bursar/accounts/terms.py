@@ -33,6 +33,7 @@ _STORED = (
     "termination_capacity", "total_capacity", "send_invoices_to", "invoice_period_id",
 )  # fmt: skip
 """What the table of terms holds, in the order of its columns, beside its uuid and what follows from the period."""
+_INSERT = queries.insert_agreed.replace("{audit}", audit.ROWS)
 _LISTS = ("send_balance_notifications_to", "send_invoices_to")
 
 
@@ -61,60 +62,58 @@ async def create_all_agreed(
     """
     caller = wanted[0][0]
     every = [{**DEFAULTS, "currency": one.currency, **given} for one, given in wanted]
+    await _hold(connection, caller, every, {})
     rows = await _facts(connection, caller, every, None)
     seen: dict[str, set[Any]] = {field: set() for field in _UNIQUE}
     outcomes: list[Agreed | BursarError | None] = []
-    for values, row in zip(every, rows, strict=True):
+    new: list[_New] = []
+    for (one, _), values, row in zip(wanted, every, rows, strict=True):
         problems = check_terms(values, _known(row, values, seen), None)
         outcomes.append(Rejected(problems) if problems else None)
         if not problems:
+            new.append(_New(one, values, row["contractor"], None if row["number_taken"] else row["number"]))
             for field in _UNIQUE:
                 seen[field] |= {values[field]} - {None}
-    sound = [place for place, outcome in enumerate(outcomes) if outcome is None]
-    if sound:
-        new = [_New(wanted[place][0], every[place], rows[place]["contractor"]) for place in sound]
+    if new:
         try:
-            made = await _insert(connection, caller, new)
+            made = iter(await _insert(connection, caller, new))
         except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError) as error:
             if len(wanted) > 1:
                 raise
             raise _clash(error) from None
-        for place, agreed in zip(sound, made, strict=True):
-            outcomes[place] = agreed
+        outcomes = [next(made) if outcome is None else outcome for outcome in outcomes]
     return [outcome for outcome in outcomes if outcome is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """An account that may be made: who asked for it, its values and the key of its customer."""
+    """An account that may be made: who asked for it, its values, the key of its customer, its number if it has one."""
 
     caller: Caller
     values: Mapping[str, Any]
     customer: int
+    number: int | None
 
 
 async def _insert(connection: Connection, caller: Caller, new: Sequence[_New]) -> list[Agreed]:
     """Accounts as rows, with what is to be looked at and their audit rows."""
-    drawn = await _numbers(connection, caller, len(new))
+    spare = iter(await _numbers(connection, caller, sum(one.number is None for one in new)))
+    drawn = [next(spare) if one.number is None else one.number for one in new]
     following = [next_invoice(one.values, None, one.caller.now) for one in new]
     columns = {field: [one.values[field] for one in new] for field in DEFAULTS}
     rows = await connection.fetch(
-        queries.insert_agreed, caller.workspace, caller.wall, numbers(one.customer for one in new), numbers(drawn),
+        _INSERT, caller.workspace, caller.wall, numbers(one.customer for one in new), numbers(drawn),
         [draw("account") for _ in new], columns["currency"], columns["timezone"], columns["name"],
         [draw("alias") for _ in new], columns["uuid"], *(_array(field, columns[field]) for field in _STORED),
         [at for at, _ in following], numbers(None if kind is None else int(kind) for _, kind in following),
-        numbers(columns["invoice_template"]),
+        numbers(columns["invoice_template"]), [one.caller.actor for one in new],
     )  # fmt: skip
     by_number = {row["number"]: row for row in rows}
     made = [
         {**one.values, "id": number, "key": by_number[number]["account"], "uuid": by_number[number]["uuid"]}
         for one, number in zip(new, drawn, strict=True)
     ]
-    watched = [agreed["key"] for agreed in made if _differ(agreed, DEFAULTS)]
-    await _look_at(connection, caller, watched)
-    await audit.record_all(
-        connection, [(one.caller, "create", "account", str(a["id"]), {}) for one, a in zip(new, made, strict=True)]
-    )
+    await _look_at(connection, caller, [agreed["key"] for agreed in made if _differ(agreed, DEFAULTS)])
     return made
 
 
@@ -146,6 +145,7 @@ async def update_agreed(
         raise NotFound("account", str(number))
     before = dict(row)
     values = {**{field: before[field] for field in DEFAULTS}, **given}
+    await _hold(connection, caller, [values], before)
     (facts,) = await _facts(connection, caller, [values], before)
     problems = check_terms(values, _known(facts, values, {}), before)
     if problems:
@@ -153,9 +153,9 @@ async def update_agreed(
     next_at, next_type = next_invoice(values, before, caller.now)
     try:
         await connection.execute(
-            queries.update_agreed, caller.workspace, before["key"], facts["contractor"], values["timezone"],
-            caller.wall, values["name"], values["uuid"], *(values[field] for field in _STORED), next_at, next_type,
-            values["invoice_template"],
+            queries.update_agreed, caller.workspace, before["key"], facts["contractor"] or before["customer"],
+            values["timezone"], caller.wall, values["name"], values["uuid"], *(values[field] for field in _STORED),
+            next_at, next_type, values["invoice_template"],
         )  # fmt: skip
     except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError) as error:
         raise _clash(error) from None
@@ -183,26 +183,34 @@ async def find_agreed(connection: Connection, caller: Caller, number: int) -> Ro
     return row
 
 
-async def _facts(
-    connection: Connection, caller: Caller, every: Sequence[Mapping[str, Any]], before: Mapping[str, Any] | None
-) -> list[Row]:
-    """What decides on values, for each; all of it is kept as it is until the transaction ends."""
+async def _hold(
+    connection: Connection, caller: Caller, every: Sequence[Mapping[str, Any]], before: Mapping[str, Any]
+) -> None:
+    """Keep values that must be unique from others until the transaction ends, unless they are as `before`."""
     held = [
         f"account {field} {values[field]}"
         for values in every
         for field in _UNIQUE
-        if values[field] is not None and (before is None or before[field] != values[field])
+        if values[field] is not None and before.get(field) != values[field]
     ]
     if held:
         await connection.execute(queries.hold_terms, caller.workspace, held)
-    contractors = [values["contractor"] for values in every]
-    if before is None or contractors != [before["contractor"]]:
-        await connection.execute(queries.keep_contractors, caller.workspace, contractors)
-    # A statement after those: it sees what was done while they waited.
+
+
+async def _facts(
+    connection: Connection, caller: Caller, every: Sequence[Mapping[str, Any]], before: Mapping[str, Any] | None
+) -> list[Row]:
+    """What decides on values, for each, by a statement after `_hold`: it sees what was done while that waited.
+
+    A contractor that is as `before` decides nothing and is not looked up, nor kept.
+    """
+    stays = None if before is None else before["contractor"]
     return await connection.fetch(
-        queries.facts_of_terms, caller.workspace, contractors, [values["name"] for values in every],
-        [values["external_id"] for values in every], [values["uuid"] for values in every],
-        [values["currency"] for values in every], None if before is None else before["key"],
+        queries.facts_of_terms, caller.workspace,
+        numbers(None if values["contractor"] == stays else values["contractor"] for values in every),
+        [values["name"] for values in every], numbers(values["external_id"] for values in every),
+        [values["uuid"] for values in every], [values["currency"] for values in every],
+        None if before is None else before["key"],
     )  # fmt: skip
 
 

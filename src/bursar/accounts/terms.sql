@@ -3,24 +3,31 @@
 select pg_advisory_xact_lock(7215004, place)
 from (select distinct hashtext($1::int || ' ' || value) as place from unnest($2::text[]) as v (value) order by 1) as p;
 
--- name: keep_contractors
--- Keep customers, by number, from being archived or hidden while accounts are made for them or moved to them.
-select key from customer where workspace = $1 and yeti_id = any ($2::bigint[]) and hidden_at is null
-order by key for share;
-
 -- name: facts_of_terms
--- What decides on accounts that are made ($7 null) or on one that is changed: contractor, who has its unique values, currency.
--- Each is looked up by an index (`offset 0` keeps that a look-up), however many accounts there are.
+-- What decides on accounts that are made ($7 null) or on one that is changed: contractor, who has its unique values,
+-- currency; of new ones the number, too, and whether that is an id or an alias already. Contractors are kept from being
+-- archived or hidden until the transaction ends. Each is looked up by an index (`offset 0` keeps that a look-up).
+with given as materialized (
+    select * from unnest($2::text::bigint[], $3::text[], $4::text::bigint[], $5::uuid[], $6::text[]) with ordinality
+        as g (contractor, name, external_id, uuid, currency, place)
+), kept as materialized (
+    select key, yeti_id, status from customer
+    where workspace = $1 and yeti_id = any ($2::text::bigint[]) and hidden_at is null order by key for share
+), drawn as materialized (
+    select place, nextval(format('yeti_account_%s', $1::int)::regclass) as number from given where $7::bigint is null
+    order by place
+)
 select c.key as contractor, coalesce(c.status = 'ARCHIVED', false) as archived,
     exists (select from account_profile p join account_terms t on t.account = p.account
         where p.workspace = $1 and p.name = g.name and t.hidden_at is null and p.account is distinct from $7 offset 0) as name,
     exists (select from account_terms where workspace = $1 and external_id = g.external_id and hidden_at is null
         and account is distinct from $7 offset 0) as external_id,
     exists (select from account_terms where uuid = g.uuid and account is distinct from $7 offset 0) as uuid,
-    exists (select from currency where workspace = $1 and code = g.currency and yeti_id is not null offset 0) as currency
-from unnest($2::bigint[], $3::text[], $4::bigint[], $5::uuid[], $6::text[]) with ordinality
-    as g (contractor, name, external_id, uuid, currency, place)
-left join customer c on c.workspace = $1 and c.yeti_id = g.contractor and c.hidden_at is null
+    exists (select from currency where workspace = $1 and code = g.currency and yeti_id is not null offset 0) as currency,
+    d.number, exists (select from account where workspace = $1 and togai_id = d.number::text offset 0)
+        or exists (select from alias where workspace = $1 and value = d.number::text offset 0)
+        or exists (select from account_name where workspace = $1 and value = d.number::text offset 0) as number_taken
+from given g left join kept c on c.yeti_id = g.contractor left join drawn d on d.place = g.place
 order by g.place;
 
 -- name: draw_account_numbers
@@ -32,17 +39,18 @@ where not exists (select from account where workspace = $1 and togai_id = number
 order by number;
 
 -- name: insert_agreed
--- Add accounts under the texts of their numbers, with their names, their terms and their ids among the names of events.
+-- Add accounts under the texts of their numbers, with their names, their terms, their ids among the names of events and their
+-- audit rows, whose actors are $28.
 with given as materialized (
     select * from unnest($3::text::bigint[], $4::text::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
         $10::uuid[], $11::text::bigint[], $12::text::numeric[], $13::text::numeric[], $14::text::numeric[],
         $15::text::numeric[], $16::text::numeric[], $17::text[], $18::text::numeric[], $19::text::int[],
         $20::text::smallint[], $21::text::smallint[], $22::text::smallint[], $23::text[], $24::text::smallint[],
-        $25::timestamptz[], $26::text::smallint[], $27::text::bigint[]) with ordinality
+        $25::timestamptz[], $26::text::smallint[], $27::text::bigint[], $28::text[]) with ordinality
     as g (customer, number, wire_id, currency, timezone, name, name_wire_id, uuid, external_id, min_balance, max_balance, vat,
         balance_low_threshold, balance_high_threshold, send_balance_notifications_to, destination_rate_limit,
         max_call_duration, origination_capacity, termination_capacity, total_capacity, send_invoices_to, invoice_period,
-        next_invoice_at, next_invoice_type, invoice_template, place)
+        next_invoice_at, next_invoice_type, invoice_template, actor, place)
 ), made as (
     insert into account (workspace, customer, togai_id, yeti_id, wire_id, currency, timezone, status, metadata, tags,
         created_at, updated_at)
@@ -65,12 +73,15 @@ with given as materialized (
         g.destination_rate_limit, g.max_call_duration, g.origination_capacity, g.termination_capacity, g.total_capacity,
         g.send_invoices_to::bigint[], g.invoice_period, g.next_invoice_at, g.next_invoice_type, g.invoice_template
     from made m join given g on g.number = m.yeti_id returning account, uuid
+), audited as (
+    {audit}
+    select $1, $2, actor, 'create', 'account', number::text, '{}' from given order by place
 )
 select m.yeti_id as number, t.account, t.uuid from agreed t join made m on m.key = t.account;
 
 -- name: lock_agreed
 -- What is agreed with an account that the carrier has not deleted, locked until the transaction ends.
-select a.key, a.togai_id, a.status = 'ARCHIVED' as archived, a.closed_until is not null as invoiced, a.currency,
+select a.key, a.customer, a.togai_id, a.status = 'ARCHIVED' as archived, a.closed_until is not null as invoiced, a.currency,
     coalesce(a.timezone, $3) as timezone, c.yeti_id as contractor, p.name, t.uuid, t.external_id, t.min_balance,
     t.max_balance, t.vat, t.balance_low_threshold, t.balance_high_threshold, t.send_balance_notifications_to,
     t.destination_rate_limit, t.max_call_duration, t.origination_capacity, t.termination_capacity, t.total_capacity,

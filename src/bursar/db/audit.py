@@ -14,6 +14,12 @@ from bursar.db.queries import Queries
 
 queries = Queries("bursar.db")
 
+ROWS = queries.audit_rows
+"""How a part of another room's statement begins that adds audit rows for what the statement does, in its round trip.
+
+A query follows: workspace, instant, actor, action, kind, object and detail.
+"""
+
 
 async def record(
     connection: Connection, caller: Caller, action: str, kind: str, object_id: str, detail: dict[str, Any] | None = None

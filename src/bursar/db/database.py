@@ -41,6 +41,7 @@ _OUTAGES = (OSError, asyncpg.InternalClientError, asyncpg.PostgresConnectionErro
             asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError,
             asyncpg.InterfaceError, asyncpg.DiskFullError, asyncpg.QueryCanceledError, TimeoutError)  # fmt: skip
 _ONE_INSTANT = "isolation level repeatable read, read only"
+_STEADY = "; set local enable_seqscan = off; set local plan_cache_mode = force_generic_plan"
 _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
@@ -143,13 +144,16 @@ class Database:
                 del self._answering[question]
 
     @asynccontextmanager
-    async def transaction(self, workspace: int | None) -> AsyncIterator[Connection]:
+    async def transaction(self, workspace: int | None, *, steady: bool = False) -> AsyncIterator[Connection]:
         """One transaction on behalf of `workspace` (None: for all of them, as the worker and commands do).
 
         On behalf of a workspace it sees that workspace's rows alone: row-level security is the second wall. Commits
         when the block ends, rolls back when it raises. Raises `Unavailable` when PostgreSQL cannot be reached.
+
+        `steady`: for few statements that look rows up by index and come very often. Each is planned once for a
+        connection, for any parameters, and its plan does not go through tables, however small they were by then.
         """
-        async with self._connection() as connection, _begun(connection, workspace):
+        async with self._connection() as connection, _begun(connection, workspace, steady=steady):
             yield connection
 
     @asynccontextmanager
@@ -178,11 +182,13 @@ class Database:
         async with self._connection() as connection, _begun(connection, None, _ONE_INSTANT):
             yield connection
 
-    async def run(self, workspace: int | None, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def run(
+        self, workspace: int | None, work: Callable[[Connection], Awaitable[T]], *, steady: bool = False
+    ) -> T:
         """`work` in a transaction, again from the start (three times in all) where PostgreSQL broke a deadlock."""
         for attempt in range(3):
             try:
-                async with self.transaction(workspace) as connection:
+                async with self.transaction(workspace, steady=steady) as connection:
                     return await work(connection)
             except _RETRYABLE:
                 if attempt == 2:
@@ -266,10 +272,12 @@ class Session:
 
 
 @asynccontextmanager
-async def _begun(connection: Connection, workspace: int | None, kind: str = "") -> AsyncIterator[None]:
+async def _begun(
+    connection: Connection, workspace: int | None, kind: str = "", *, steady: bool = False
+) -> AsyncIterator[None]:
     """A transaction of which the role and the workspace are set in the round trip of its BEGIN."""
     wall = "" if workspace is None else f"; set local role {API_ROLE}; set local bursar.workspace = {workspace:d}"
-    await connection.execute(f"begin {kind}{wall}", timeout=SOON)
+    await connection.execute(f"begin {kind}{wall}{_STEADY if steady else ''}", timeout=SOON)
     try:
         yield
     except BaseException as error:

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import asyncpg
 
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError, Unavailable
 from bursar.db.database import Connection, Database, outage
@@ -43,6 +44,8 @@ class _Line(Generic[C, R]):
 
     queue: deque[_Waiting[C, R]] = field(default_factory=deque)
     hands: set["asyncio.Task[None]"] = field(default_factory=set)
+    taken: int = 0
+    """How many commands are worked on."""
 
 
 class Grouped(Generic[C, R]):
@@ -68,16 +71,35 @@ class Grouped(Generic[C, R]):
             raise Unavailable("more is waiting than can be stored in time; try again shortly")
         waiting = _Waiting[C, R](caller, command, asyncio.get_running_loop().create_future())
         line.queue.append(waiting)
-        if len(line.hands) < self._hands:
-            task = asyncio.create_task(self._drain(db, caller.workspace, line))
-            line.hands.add(task)
+        self._lend(db, caller.workspace, line)
         return await waiting.done
+
+    def _lend(self, db: Database, workspace: int, line: _Line[C, R]) -> None:
+        """Let another hand begin, where there is one."""
+        if len(line.hands) < self._hands:
+            line.hands.add(asyncio.create_task(self._drain(db, workspace, line)))
+
+    def _share(self, line: _Line[C, R]) -> int:
+        """How many commands one hand takes of those that wait.
+
+        As many as it has of all that are under way when all hands have the same. One that took all that wait would soon
+        have nearly all, for good: who was answered together asks again together. Then this process would have nothing
+        to do while PostgreSQL works, and the other way round.
+        """
+        fair = -(-(len(line.queue) + line.taken) // self._hands)
+        return min(len(line.queue), fair, self._at_most)
 
     async def _drain(self, db: Database, workspace: int, line: _Line[C, R]) -> None:
         try:
             while line.queue:
-                some = [line.queue.popleft() for _ in range(min(len(line.queue), self._at_most))]
-                await self._carry_out(db, workspace, some)
+                some = [line.queue.popleft() for _ in range(self._share(line))]
+                if line.queue:
+                    self._lend(db, workspace, line)
+                line.taken += len(some)
+                try:
+                    await self._carry_out(db, workspace, some)
+                finally:
+                    line.taken -= len(some)
         finally:
             task = asyncio.current_task()
             assert task is not None
@@ -89,7 +111,7 @@ class Grouped(Generic[C, R]):
         """Carry out commands together; where that fails on the content of one, by halves, so that it fails alone."""
         commands = [(waiting.caller, waiting.command) for waiting in some]
         try:
-            outcomes = await db.run(workspace, lambda connection: self._work(connection, commands))
+            outcomes = await db.run(workspace, lambda connection: self._work(connection, commands), steady=True)
         except BaseException as error:
             if len(some) > 1 and isinstance(error, (asyncpg.PostgresError, BursarError)) and not _away(error):
                 middle = len(some) // 2
@@ -103,6 +125,7 @@ class Grouped(Generic[C, R]):
             if not isinstance(error, Exception):
                 raise
             return
+        crash.point("group committed")
         for waiting, outcome in zip(some, outcomes, strict=True):
             if waiting.done.done():
                 continue

@@ -233,7 +233,7 @@ class _Joined(Database):
         self._joined = connection
 
     @asynccontextmanager
-    async def transaction(self, workspace: int | None) -> AsyncIterator[Connection]:
+    async def transaction(self, workspace: int | None, *, steady: bool = False) -> AsyncIterator[Connection]:
         """The one transaction."""
         yield self._joined
 
@@ -246,6 +246,8 @@ class _Joined(Database):
         """`work` in the one transaction: what it has written must be seen."""
         return await work(self._joined)
 
-    async def run(self, workspace: int | None, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def run(
+        self, workspace: int | None, work: Callable[[Connection], Awaitable[T]], *, steady: bool = False
+    ) -> T:
         """`work` in the one transaction; where PostgreSQL breaks a deadlock, the whole is run again."""
         return await work(self._joined)

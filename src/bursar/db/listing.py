@@ -114,8 +114,7 @@ class Lister:
         if not listing.counted:
             rows = await connection.fetch(f"{ordered} {page}", *values)
             return Slice(rows, len(rows))
-        counted = queries.page_counted.format(page=f"{ordered} {page}", size=listing.limit or 0, count=count)
-        rows = await connection.fetch(counted, *values)
+        rows = await connection.fetch(self._counted(f"{ordered} {page}", count, listing), *values)
         if rows:
             total = rows[0]["_total"]
             return Slice(rows, listing.offset + len(rows) if total is None else total)
@@ -123,6 +122,12 @@ class Lister:
             return Slice(rows, 0)
         # A page beyond the end: nothing on it could bring the count along.
         return Slice(rows, int(await connection.fetchval(count, *values[:asked])))
+
+    def _counted(self, page: str, count: str, listing: Listing) -> str:
+        """The statement of a page that brings the count along."""
+        if self._total and not listing.conditions:
+            return queries.page_totalled.format(page=page, total=count)
+        return queries.page_counted.format(page=page, size=listing.limit or 0, count=count)
 
     def _count(self, text: str, listing: Listing) -> str:
         """The statement that counts all rows, with the parameters that come before those of the page."""

@@ -10,6 +10,10 @@ from unnest($1::int[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6
     as a (workspace, recorded_at, actor, action, kind, object, detail, place)
 order by place;
 
+-- name: audit_rows
+-- How a statement begins that adds audit rows; a query follows that has these columns.
+insert into audit (workspace, recorded_at, actor, action, kind, object, detail);
+
 -- name: migration_version
 -- The migration that the database stands at.
 select version_num from alembic_version;
@@ -80,6 +84,10 @@ order by a.key desc limit $9;
 -- name: count_listed
 -- How many rows a list has in all; its statement is put in by the builder of lists.
 select count(*) from ({listing}) as listed;
+
+-- name: page_totalled
+-- A page of a list with how many rows the list has in all, where that is known without looking at them.
+select listed.*, ({total}) as _total from ({page}) as listed;
 
 -- name: page_counted
 -- A page of a list with how many rows the list has in all, null where the page is not full and tells it itself.

@@ -2,7 +2,7 @@
 
 Owns: invoices, their frozen documents, credit notes and the series that number them; statements, which sum up what a
 carrier's accounts were charged, with their breakdown, and the templates of their documents; payments; what is charged
-by hand; groups of accounts that are billed together.
+by hand; groups of accounts that are billed together; adjustments of issued invoices by corrected usage.
 Does not own: when cycles run (purchases), quantities (usage), arithmetic of prices (rating), postings (ledger).
 """
 
@@ -20,6 +20,9 @@ OWNS: tuple[str, ...] = (
     "invoice_group_account",
     "miscellaneous_charges",
     "custom_invoice",
+    "adjustment",
+    "adjustment_usage",
+    "adjustment_part",
     "invoice_template",
     "statement",
     "statement_destination",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -11,12 +12,14 @@ from bursar.catalog import add_ons, plans
 from bursar.core.cycles import add_days, days_in, local_date
 from bursar.core.period import Period
 from bursar.db.database import Connection
-from bursar.invoicing import store
+from bursar.invoicing import adjustments, store
+from bursar.invoicing.adjustments import Adjusting, with_adjustments
 from bursar.invoicing.charge_lists import charges_of
 from bursar.invoicing.charges import Charge, of_items, with_charges
 from bursar.invoicing.composite_lines import contents_of
 from bursar.invoicing.custom_items import items_of
-from bursar.invoicing.document import FORMAT, Document, Meter
+from bursar.invoicing.document import FORMAT, Document, Meter, frozen
+from bursar.invoicing.licensed import stretches_of
 from bursar.invoicing.model import ADVANCED, COMPOSITE, CUSTOM, Content, Facts, draw_up, issue_transaction
 from bursar.invoicing.pricing import Pricing
 from bursar.invoicing.store import Cycle, Header
@@ -38,16 +41,22 @@ class Drawn(msgspec.Struct, frozen=True):
 
 
 async def draw_up_all(
-    connection: Connection, workspace: int, headers: Sequence[Header], *, take: bool = False
+    connection: Connection,
+    workspace: int,
+    headers: Sequence[Header],
+    *,
+    take: bool = False,
+    corrected: bool = False,
 ) -> list[Drawn]:
     """The documents of invoices, computed from usage and prices or from what was set; few statements for any number.
 
     Invoices that follow from neither are left out. `take`: they are about to be issued, and take what waits at their
-    accounts.
+    accounts. `corrected`: of issued ones, what they would come to with all corrections since; else what they did.
     """
     planned = [(header, header.cycle) for header in headers if header.cycle is not None]
     charges = await charges_of(connection, workspace, [header.key for header in headers], take=take)
-    drawn = await _planned(connection, workspace, planned, charges) if planned else []
+    adjusted = await adjustments.adjustments_of(connection, workspace, [header.key for header in headers], take=take)
+    drawn = await _planned(connection, workspace, planned, charges, corrected=corrected) if planned else []
     if customs := [header for header in headers if header.type == CUSTOM]:
         items = await items_of(connection, workspace, [header.key for header in customs])
         for header in customs:
@@ -55,6 +64,8 @@ async def draw_up_all(
                 of_items(items[header.key], header.exponent), charges.get(header.key, ()), header.exponent
             )
             drawn.append(Drawn(header, document_of(header, content), content))
+    if adjusted:
+        drawn = [_adjusted(one, adjusted[one.header.key]) if one.header.key in adjusted else one for one in drawn]
     if composites := [header for header in headers if header.type == COMPOSITE]:
         contents = await contents_of(connection, workspace, [header.key for header in composites])
         drawn += [Drawn(one, document_of(one, contents[one.key]), contents[one.key]) for one in composites]
@@ -64,20 +75,35 @@ async def draw_up_all(
     return drawn
 
 
+def _adjusted(one: Drawn, adjusting: Sequence[Adjusting]) -> Drawn:
+    content = with_adjustments(one.content, adjusting)
+    document = msgspec.structs.replace(one.document, lines=content.lines, total=content.total)
+    return Drawn(one.header, document, content)
+
+
 async def _planned(
     connection: Connection,
     workspace: int,
     headers: Sequence[tuple[Header, Cycle]],
     charges: Mapping[int, Sequence[Charge]],
+    *,
+    corrected: bool,
 ) -> list[Drawn]:
     versions = await plans.versions(connection, workspace, list({cycle.plan_version for _, cycle in headers}))
     cards = [(header, meter) for header, cycle in headers for meter in _meters(header, versions[cycle.plan_version])]
+    licensed = await stretches_of(connection, workspace, headers, versions, _advances_drawn)
     charged = {fee.add_on for version in versions.values() for fee in version.details.fees}
+    charged |= {card.add_on for version in versions.values() for card in version.details.licenses}
     names = await add_ons.display_names(connection, workspace, list(charged))
     known = await store.meters(connection, workspace, list({meter for _, meter in cards}))
     keys = [(header.account, meter, header.period.start, header.period.end) for header, meter in cards]
     used = await quantities.sums(connection, workspace, keys)
     by_invoice = {(header.key, meter): amount for (header, meter), amount in zip(cards, used, strict=True)}
+    issued = [header.key for header, _ in headers if header.status != "DRAFT"]
+    if issued and not corrected:
+        for key, quantity in (await adjustments.usage_since_issue(connection, workspace, issued)).items():
+            if key in by_invoice:
+                by_invoice[key] -= quantity
     pricings: dict[tuple[int, str], Pricing] = {}
     drawn = []
     for place, (header, cycle) in enumerate(headers):
@@ -88,11 +114,23 @@ async def _planned(
         if name not in pricings:
             pricings[name] = Pricing(plan, header.currency, header.exponent, known)
         used_of = {meter: by_invoice[header.key, meter] for meter in _meters(header, plan)}
-        content = draw_up(_facts(header, cycle, plan, used_of, known, names), pricings[name])
+        facts = _facts(header, cycle, plan, used_of, known, names)
+        if header.key in licensed:
+            facts = replace(facts, licenses=licensed[header.key])
+        content = draw_up(facts, pricings[name])
         if header.key in charges:
             content = with_charges(content, charges[header.key], header.exponent)
         drawn.append(Drawn(header, document_of(header, content, plan), content))
     return drawn
+
+
+async def _advances_drawn(connection: Connection, workspace: int, keys: Sequence[int]) -> list[Document]:
+    """The documents of invoices in advance, as they are frozen or would be now."""
+    headers = await store.headers(connection, workspace, keys)
+    drafts = [(header, header.cycle) for header in headers if header.content is None and header.cycle is not None]
+    drawn = await _planned(connection, workspace, drafts, {}, corrected=False) if drafts else []
+    issued = [frozen(header.content) for header in headers if header.content is not None]
+    return issued + [one.document for one in drawn]
 
 
 def posting_of(drawn: Drawn) -> Transaction | None:

@@ -14,14 +14,11 @@ import msgspec
 import zstandard
 
 from bursar.accounts.model import Address
+from bursar.invoicing.parts import CardBounds, LicenseTerms, Part, SlabLine
 
 FORMAT = 1
 _LEVEL = 3
 """Of compression. A level less costs as much and keeps more; five takes three times as long."""
-
-
-class Part(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
-    """Base of the document's parts: camelCase, every field written."""
 
 
 class Filter(Part, frozen=True, kw_only=True):
@@ -52,38 +49,6 @@ class PriceVersion(Part, frozen=True, kw_only=True):
     price_plan_name: str
     version: int
     id: str
-
-
-class SlabLine(Part, frozen=True, kw_only=True):
-    """What one slab charged."""
-
-    order: int
-    start_after: Decimal
-    """Exclusive."""
-    up_to: Decimal | None
-    """Inclusive; none: without end."""
-    price_type: Literal["FLAT", "PER_UNIT", "PACKAGE"]
-    rate: Decimal
-    package_size: Decimal | None
-    packages: Decimal | None
-    quantity: Decimal
-    bound: str | None
-    """`minimum` or `maximum` where that decided the amount."""
-    amount: Decimal
-    formula: str
-
-
-class CardBounds(Part, frozen=True, kw_only=True):
-    """The least and the most that a rate card charges, if anything, and what that did."""
-
-    minimum: Decimal | None
-    maximum: Decimal | None
-    slabs: Decimal
-    """What the slabs add up to."""
-    bound: str | None
-    """`minimum` or `maximum` where that decided the amount."""
-    adjustment: Decimal
-    """What the bound added, or took away where it is negative."""
 
 
 class CommitmentTerms(Part, frozen=True, kw_only=True):
@@ -169,6 +134,36 @@ class ChargeTerms(Part, frozen=True, kw_only=True):
     """Why it charges nothing, where it could not be computed."""
 
 
+class AdjustedUsage(Part, frozen=True, kw_only=True):
+    """What a correction added to what a meter had measured in a period, or took away where it is below zero."""
+
+    meter_id: str
+    name: str
+    quantity: Decimal
+
+
+class AdjustmentTerms(Part, frozen=True, kw_only=True):
+    """Which correction of which event changed what an earlier invoice should have come to."""
+
+    id: str
+    invoice_id: str
+    """The invoice of the event's period."""
+    invoice_sequence_id: str
+    start_date: datetime
+    end_date: datetime
+    event_id: str
+    event_reference: str
+    action: str
+    """UNDO, REDO, REDO_EVENT, or REPLAY for an event that had been refused."""
+    usage: list[AdjustedUsage]
+    before: Decimal
+    """What was charged for the period, with the adjustments before this one."""
+    after: Decimal
+    """What the corrected usage of the period comes to."""
+    amount: Decimal
+    """The whole adjustment; a line may take a part of it."""
+
+
 class MergedTerms(Part, frozen=True, kw_only=True):
     """An invoice that is part of a composite."""
 
@@ -185,6 +180,7 @@ class Line(Part, frozen=True, kw_only=True):
     type: Literal[
         "USAGE_RATE_CARD",
         "FIXED_FEE_RATE_CARD",
+        "LICENSE_RATE_CARD",
         "BILLING_ENTITLEMENT_RATE_CARD",
         "PRICING_RULE_ADDITION",
         "TRUE_UP",
@@ -193,6 +189,7 @@ class Line(Part, frozen=True, kw_only=True):
         "MISCELLANEOUS_CHARGE",
         "CUSTOM_AMOUNT",
         "MERGED_INVOICE",
+        "ADJUSTMENT",
     ]
     name: str
     """The plan's name of the line."""
@@ -216,6 +213,8 @@ class Line(Part, frozen=True, kw_only=True):
     """What the rounding took away: unrounded minus amount."""
     tax_rate: Decimal
     tax: Decimal
+    license: LicenseTerms | msgspec.UnsetType = msgspec.UNSET
+    """Of a line for licences."""
     rules: list[RuleRun] | msgspec.UnsetType = msgspec.UNSET
     """The pricing rules that changed or made it, in their order; left out where there are none."""
     order: OrderTerms | msgspec.UnsetType = msgspec.UNSET
@@ -224,6 +223,8 @@ class Line(Part, frozen=True, kw_only=True):
     """Of an amount that was set by hand."""
     invoice: MergedTerms | msgspec.UnsetType = msgspec.UNSET
     """Of a composite: the invoice that the line is."""
+    adjustment: AdjustmentTerms | msgspec.UnsetType = msgspec.UNSET
+    """Of a line that adjusts an earlier invoice."""
 
 
 class CreditedLines(Part, frozen=True, kw_only=True):
@@ -333,6 +334,14 @@ def pack(texts: Iterable[bytes]) -> list[bytes]:
 def unpack(content: bytes) -> bytes:
     """The text of what is kept. Raises `zstandard.ZstdError` for what `pack` did not make."""
     return zstandard.ZstdDecompressor().decompress(content)
+
+
+def readable(content: bytes) -> Document | None:
+    """The document of what is kept; None where somebody has spoilt it."""
+    try:
+        return frozen(content)
+    except (zstandard.ZstdError, msgspec.MsgspecError):
+        return None
 
 
 def frozen(content: bytes) -> Document:

@@ -13,7 +13,8 @@ from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.db import audit
 from bursar.db.database import Connection, Database
-from bursar.invoicing import custom_items, settlement, store
+from bursar.invoicing import custom_items, license_refunds, settlement, store
+from bursar.invoicing.adjustments import note_taken
 from bursar.invoicing.content import Drawn, draw_up_all, posting_of
 from bursar.invoicing.crediting import use_credits
 from bursar.invoicing.model import postable, sequence_id, status_at_issue
@@ -162,6 +163,7 @@ async def issue(connection: Connection, caller: Caller, drawn: Sequence[Drawn]) 
 
 async def _issue(connection: Connection, caller: Caller, drawn: Sequence[Drawn]) -> tuple[list[Drawn], range]:
     """Let credits pay, post, number and freeze, and let wallets pay."""
+    await license_refunds.refund(connection, caller, [(one.header, one.document) for one in drawn])
     # Credits are held first, then wallets, then other balances, whoever holds them.
     payable_by_credits = [one for one in drawn if one.header.uses_credits]
     documents = await use_credits(
@@ -187,6 +189,7 @@ async def _issue(connection: Connection, caller: Caller, drawn: Sequence[Drawn])
     crash.point("invoices frozen")
     statuses = [(one.header.key, status_at_issue(one.document.total)) for one in issued]
     await store.set_statuses(connection, caller.workspace, caller.wall, statuses)
+    await note_taken(connection, caller.workspace, [(one.header.key, one.document) for one in issued])
     await defer(connection, caller, [(one.header.key, one.document) for one in issued])
     if payable := [one.header.key for one in issued if one.header.account in funds and one.header.uses_wallet]:
         await settlement.pay_from_wallets(connection, caller, payable)

@@ -10,7 +10,7 @@ import msgspec
 
 from bursar.accounts.model import Account
 from bursar.accounts.store import get_account
-from bursar.core import ids
+from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.decimals import LIMIT, plain, round_line, show
@@ -110,6 +110,7 @@ async def receive(connection: Connection, caller: Caller, new: NewRemittance) ->
     made = await _post_credits(connection, caller, new, facts, shares)
     made |= await _post_wallet(connection, caller, new, facts, shares)
     made |= await _post_invoices(connection, caller, facts, shares)
+    crash.point("payment posted")
     key = await _insert(connection, caller, new, facts.account, shares, made)
     (recorded,) = await _read(connection, caller.workspace, [key])
     detail = {"amount": show(new.amount), "lines": len(shares)}
@@ -232,7 +233,7 @@ async def _post_wallet(
             Posting(LedgerAccount(Kind.CASH, currency), share.amount),
             Posting(LedgerAccount(Kind.WALLET, currency, account.key), -share.amount),
         )
-        transaction = Transaction(CAUSE, account.key, day, new.description or "payment", postings)
+        transaction = Transaction(CAUSE, account.key, day, "payment", postings)
         moved = await move(connection, caller, transaction, floor=_ZERO)
         made[share.place] = facts.wallet.id, moved.key
     return made

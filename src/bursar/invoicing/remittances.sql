@@ -28,8 +28,10 @@ select remittance, place, type, wire_id, amount from remittance_line
 where workspace = $1 and remittance = any($2::bigint[]) order by remittance, place;
 
 -- name: invoices_of_account
--- Invoices of an account by wire id.
-select key, wire_id from invoice where workspace = $1 and account = $2 and wire_id = any($3::text[]);
+-- Invoices by wire id that an account may pay: its own, those to a group that it is in, and those that its own are part of.
+select i.key, i.wire_id from invoice i where i.workspace = $1 and i.wire_id = any($3::text[]) and (i.account = $2
+    or exists (select from invoice_group_account m where m.account = $2 and m.invoice_group = i.invoice_group)
+    or exists (select from invoice p where p.workspace = $1 and p.account = $2 and p.merged_into = i.key));
 
 -- name: credits_of_account
 -- Credits of an account by wire id.

@@ -85,3 +85,9 @@ where (c.granted, c.consumed, c.lapsed) <> (e.granted, e.consumed, e.lapsed)
     or coalesce(-b.balance, 0) <> c.granted - c.consumed - c.lapsed
     or (c.voided_at is not null and c.granted <> c.consumed + c.lapsed)
 order by c.key limit 20;
+
+-- name: erase_purposes
+-- Forget what the credits of a customer were said to be for, by id.
+update credit set purpose = $3
+where workspace = $1 and account in (
+    select a.key from account a join customer c on c.key = a.customer where c.workspace = $1 and c.togai_id = $2);

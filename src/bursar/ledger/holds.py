@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.errors import BursarError, WrongState
@@ -80,6 +81,7 @@ async def place(connection: Connection, caller: Caller, wanted: Sequence[NewHold
             [new.description for _, new in placed],
             [new.until for _, new in placed],
         )
+        crash.point("money held")
         await _hold_more(connection, caller.workspace, ((key, new.amount) for key, new in placed))
     return outcomes
 
@@ -102,6 +104,7 @@ async def close(connection: Connection, caller: Caller, wanted: Sequence[Closing
             closed.add(closing.key)
             done.append((owners[closing.key], row, closing.amount))
     await post_all(connection, caller, [_posting(*one, caller.now) for one in done if one[2]])
+    crash.point("held money taken")
     ends = [(row["key"], outcome_of(taken), taken, caller.now) for _, row, taken in done]
     await _end(connection, caller.workspace, ends)
     await _hold_more(
@@ -120,6 +123,11 @@ async def expire(connection: Connection, caller: Caller, limit: int) -> int:
         connection, caller.workspace, ((owners[row["key"]]["ledger_account"], -row["amount"]) for row in due)
     )
     return len(found)
+
+
+async def erase_descriptions(connection: Connection, caller: Caller, customer: str) -> None:
+    """Forget what holds of a customer's money were described as, by its id."""
+    await connection.execute(queries.erase_descriptions, caller.workspace, customer)
 
 
 def outcome_of(taken: Decimal | None) -> Status:
@@ -158,8 +166,8 @@ def _posting(owner: Row, row: Row, taken: Decimal | None, now: datetime) -> Tran
         Posting(LedgerAccount(Kind.WALLET, owner["currency"], owner["account"]), amount),
         Posting(LedgerAccount(Kind.REVENUE, owner["currency"], detail=LINE), -amount),
     )
-    description = row["description"] or f"hold {row['wire_id']}"
-    return Transaction(CAUSE, row["key"], local_date(now, owner["zone"]), description, postings)
+    # Not what it was described as: movements stay when people are erased.
+    return Transaction(CAUSE, row["key"], local_date(now, owner["zone"]), f"hold {row['wire_id']}", postings)
 
 
 async def _end(

@@ -21,7 +21,7 @@ where h.workspace = $1 and h.key = any($2::bigint[]);
 
 -- name: wallet_holds
 -- Holds by key as they are, once their wallets are held.
-select key, amount, status, description, wire_id, expires_at from wallet_hold
+select key, amount, status, wire_id, expires_at from wallet_hold
 where workspace = $1 and key = any($2::bigint[]);
 
 -- name: close_wallet_holds
@@ -34,6 +34,13 @@ returning h.key;
 -- name: due_wallet_holds
 -- Open holds whose time is over, oldest first.
 select key from wallet_hold where workspace = $1 and status = 'OPEN' and expires_at <= $2 order by expires_at, key limit $3;
+
+-- name: erase_descriptions
+-- Forget what holds of a customer's wallets were described as, by id.
+update wallet_hold set description = null
+where workspace = $1 and description is not null and ledger_account in (
+    select l.key from ledger_account l join account a on a.key = l.account join customer c on c.key = a.customer
+    where c.workspace = $1 and c.togai_id = $2 and l.kind = 'wallet');
 
 -- name: wrong_held
 -- Wallets of which more or less is set aside than their open holds come to.

@@ -57,6 +57,13 @@ where workspace = $1 and key = any($2::bigint[]);
 select feature_hold, feature_grant, amount from feature_hold_part
 where workspace = $1 and feature_hold = any($2::bigint[]) order by feature_hold, place;
 
+-- name: erase_descriptions
+-- Forget what holds of a customer's units were described as, by id.
+update feature_hold set description = null
+where workspace = $1 and description is not null and feature_balance in (
+    select b.key from feature_balance b join account a on a.key = b.account join customer c on c.key = a.customer
+    where c.workspace = $1 and c.togai_id = $2);
+
 -- name: drop_parts
 -- Forget of which grants closed holds had their units.
 delete from feature_hold_part where workspace = $1 and feature_hold = any($2::bigint[]);

@@ -10,6 +10,7 @@ import typer
 from bursar.core.errors import Invalid
 from bursar.core.page import Page
 from bursar.db.database import Database
+from bursar.invoicing.adjusting import adjust_replayed
 from bursar.runtime.output import (
     WORKSPACE,
     DataDirOption,
@@ -84,6 +85,9 @@ def replay(
     backfill: Annotated[
         bool, typer.Option("--backfill", help="Take history of any age into periods that are not invoiced.")
     ] = False,
+    adjust: Annotated[
+        bool, typer.Option("--adjust", help="Into invoiced periods, too; the next invoices have the difference.")
+    ] = False,
     workspace: WorkspaceOption = WORKSPACE,
     data_dir: DataDirOption = None,
     database_url: UrlOption = None,
@@ -97,14 +101,15 @@ def replay(
     async def work(db: Database) -> _Outcome:
         caller = await caller_in(db, workspace)
         outcome = _Outcome()
+        see_to = adjust_replayed if adjust else None
         after: str | None = None
         with progress("events", len(ids) if ids else None, quiet=as_json) as advance:
             for start in range(0, len(ids or ()), AT_ONCE):
                 some = (ids or [])[start : start + AT_ONCE]
-                outcome.add(await replay_ids(db, caller, some, backfill=backfill))
+                outcome.add(await replay_ids(db, caller, some, backfill=backfill, adjust=see_to))
                 advance(len(some))
             while not ids:
-                page = await replay_matching(db, caller, wanted, after, AT_ONCE, backfill=backfill)
+                page = await replay_matching(db, caller, wanted, after, AT_ONCE, backfill=backfill, adjust=see_to)
                 outcome.add(page.items)
                 advance(len(page.items))
                 after = page.after

@@ -24,7 +24,7 @@ from bursar.runtime.child import PRIVATE_CALLBACKS, die_with_parent
 from bursar.runtime.connect import bring_up_to_date, first_start
 from bursar.runtime.datadir import DataDir, default_data_dir
 from bursar.runtime.farewell import Farewell
-from bursar.runtime.postgres import Cluster, Say
+from bursar.runtime.postgres import Cluster, PostgresFailed, Say
 from bursar.runtime.wall import wall
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -32,6 +32,8 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 DRAIN_SECONDS = 6.0
 STOP_SECONDS = 9.0
 START_SECONDS = 60.0
+START_PAUSE = 2.0
+"""Seconds between two tries to start PostgreSQL again."""
 
 
 class PortTaken(BursarError):
@@ -61,6 +63,8 @@ class Parent:
     """Whether requests to subscribers may go to private addresses."""
     say: Say
     _stopping: bool = False
+    _next_start: float = 0.0
+    """When PostgreSQL is to be started again after that failed, in monotonic seconds."""
     _cluster: Cluster | None = None
     _metrics: Path | None = None
     _heads: Path | None = None
@@ -159,9 +163,14 @@ class Parent:
             time.sleep(0.05)
 
     def _keep_alive(self, dsn: str) -> None:
-        if self._cluster is not None and not self._cluster.alive():
+        if self._cluster is not None and not self._cluster.alive() and time.monotonic() >= self._next_start:
             self.say("PostgreSQL ended unexpectedly; starting it again")
-            self._cluster.start()
+            try:
+                self._cluster.start()
+            except (PostgresFailed, OSError) as error:
+                # A full disk, for one: it is asked to come again until somebody has made room.
+                self.say(f"{error}; trying again in {START_PAUSE:.0f} s")
+                self._next_start = time.monotonic() + START_PAUSE
         for kind, child in list(self._children.items()):
             if child.poll() is not None and not self._stopping:
                 self.say(f"the {kind} process ended unexpectedly ({child.returncode}); starting it again")

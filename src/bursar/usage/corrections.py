@@ -2,7 +2,7 @@
 
 Nothing is erased. An undone event stays under its id, reverted; one that is admitted anew leaves its former self beside
 it, as a refused attempt does. Usage follows in the same transaction, and with it every draft. What has been invoiced
-stays: an event of a period that is closed is not corrected here.
+stays: an event of a period that is closed is corrected only for who sees to its invoice, and is told what moved.
 """
 
 import uuid
@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
 from bursar.accounts import gate
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError, Invalid
 from bursar.db import audit
 from bursar.db.database import Connection, Row, part
 from bursar.db.queries import Queries
-from bursar.usage import bodies, repeats
+from bursar.usage import bodies, license_names, repeats
 from bursar.usage.admission import Measure, Tenant, judge
 from bursar.usage.event import Event, body_digest, id_digest
 from bursar.usage.events import KeptEvent, kept_events
@@ -72,6 +74,15 @@ class Selection:
     """`[start, end)`; None is open."""
 
 
+class Moved(NamedTuple):
+    """What a correction added to the usage of an account at an instant, or took away where it is below zero."""
+
+    account: int
+    occurred_at: datetime
+    meter_version: int
+    quantity: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class Corrected:
     """An event that was to be corrected: as it was, what it is now, and why where that is the same."""
@@ -80,6 +91,7 @@ class Corrected:
     state: State
     done: bool
     reason: str
+    moved: tuple[Moved, ...] = ()
 
 
 GiveBack = Callable[[Connection, Caller, uuid.UUID], Awaitable[bool]]
@@ -149,11 +161,14 @@ async def correct(
     payload: Event | None,
     give_back: GiveBack,
     sift: Sift,
+    *,
+    invoiced: bool = False,
 ) -> list[Corrected]:
     """Correct events, in the transaction of a connection over all workspaces; each wholly or not at all.
 
     `payload` is the content of `REDO_EVENT`, of one event. An event that took something, as `give_back` says, must be
-    able to take it anew where it is admitted again: `sift` decides. Raises `Invalid` for a payload of another id.
+    able to take it anew where it is admitted again: `sift` decides. `invoiced` corrects in closed periods too: the
+    caller adjusts their invoices by what has moved. Raises `Invalid` for a payload of another id.
     """
     if payload is not None and any(payload.id not in (None, kept.event.id) for kept in events):
         raise Invalid("event.id", "must be that of the event to correct")
@@ -161,9 +176,9 @@ async def correct(
     views = Views()
     tenants, _ = await views.tenants(connection, [caller.workspace], [], caller.wall)
     tenant = tenants[caller.workspace]
-    changes = await _changes(connection, tenant, events)
+    changes = await _changes(connection, tenant, events, invoiced=invoiced)
     if action is not Action.UNDO:
-        await _admit_anew(connection, views, tenant, changes, payload)
+        await _admit_anew(connection, views, tenant, changes, payload, invoiced=invoiced)
     for change in changes:
         if change.refusal is None:
             try:
@@ -173,7 +188,9 @@ async def correct(
                 change.refusal = error.message
     done = [change for change in changes if change.refusal is None]
     if done:
+        crash.point("units of events returned")
         await _store(connection, caller, tenant, done)
+        crash.point("events corrected")
     for change in done:
         detail = {"id": change.kept.event.id or "", "action": action.value}
         await audit.record(connection, caller, "correct", "event", change.kept.reference, detail)
@@ -184,7 +201,9 @@ async def correct(
     ]
 
 
-async def _changes(connection: Connection, tenant: Tenant, events: Sequence[KeptEvent]) -> list[_Change]:
+async def _changes(
+    connection: Connection, tenant: Tenant, events: Sequence[KeptEvent], *, invoiced: bool
+) -> list[_Change]:
     """The events, held, with what they measured; without those that were corrected since they were chosen."""
     hashes = {kept.reference: uuid.UUID(bytes=id_digest(tenant.key, _name(tenant.key, kept))) for kept in events}
     rows = await connection.fetch(shared.taken, list(hashes.values()))
@@ -198,7 +217,7 @@ async def _changes(connection: Connection, tenant: Tenant, events: Sequence[Kept
         row = held.get(hashes[kept.reference])
         if row is None or (row["chunk"], row["position"]) != place_of(kept.reference):
             continue
-        refusal = _refusal(row, shut.get(row["account"]))
+        refusal = _refusal(row, None if invoiced else shut.get(row["account"]))
         gone: tuple[Measure, ...] = ()
         if refusal is None and row["state"] == State.COMPLETED_EVENT_METERED:
             judged = rules.of(kept.event, row["account"], row["catalog_version"], row["event_schema"])
@@ -229,7 +248,13 @@ def _refusal(row: Row, account: Row | None) -> str | None:
 
 
 async def _admit_anew(
-    connection: Connection, views: Views, tenant: Tenant, changes: Sequence[_Change], payload: Event | None
+    connection: Connection,
+    views: Views,
+    tenant: Tenant,
+    changes: Sequence[_Change],
+    payload: Event | None,
+    *,
+    invoiced: bool,
 ) -> None:
     """Judge the events by the rules of now; what they would not let in stays as it is."""
     wanted = {(payload or change.kept.event).account_id for change in changes}
@@ -240,7 +265,7 @@ async def _admit_anew(
             continue
         old = change.kept.event
         event = old if payload is None else msgspec.structs.replace(payload, id=old.id)
-        verdict = judge(tenant, event, backfill=True)
+        verdict = judge(tenant, event, backfill=True, invoiced=invoiced)
         if verdict.state < 0:
             change.refusal = f"It would not be let in again: {verdict.reason or MEANING[verdict.state]}"
             continue
@@ -280,6 +305,7 @@ async def _store(connection: Connection, caller: Caller, tenant: Tenant, changes
     ]
     for row in rows:
         await connection.execute(shared.revive, *repeats.revival(row, caller.wall))
+    await license_names.store(connection, rows, caller.wall)
     sums = _rollups(changes)
     if sums:
         await connection.execute(shared.add_rollups, *sums)
@@ -296,6 +322,19 @@ async def _store(connection: Connection, caller: Caller, tenant: Tenant, changes
     for row in rows:
         terms[TERM[row.verdict.state]] += 1
     await connection.execute(shared.count, *tally.arguments(caller.wall.date(), _SLOT))
+
+
+def _moved(change: _Change) -> tuple[Moved, ...]:
+    moved = [Moved(change.row["account"], change.row["occurred_at"], version, -q) for version, q in change.gone]
+    return tuple(moved) if change.new is None else (*moved, *brought(change.new))
+
+
+def brought(row: EventRow) -> list[Moved]:
+    """What an event that was let in adds to usage."""
+    verdict = row.verdict
+    if verdict.account is None:
+        return []
+    return [Moved(verdict.account, row.event.timestamp, version, quantity) for version, quantity in verdict.measures]
 
 
 def _sent(event: Event) -> dict[str, object]:
@@ -328,5 +367,6 @@ def _outcome(change: _Change) -> Corrected:
     if change.refusal is not None:
         return Corrected(change.kept, State(change.row["state"]), done=False, reason=change.refusal)
     if change.new is None:
-        return Corrected(change.kept, State.REVERTED, done=True, reason="The event was undone")
-    return Corrected(change.kept, change.new.verdict.state, done=True, reason="The event was undone and let in again")
+        return Corrected(change.kept, State.REVERTED, done=True, reason="The event was undone", moved=_moved(change))
+    reason = "The event was undone and let in again"
+    return Corrected(change.kept, change.new.verdict.state, done=True, reason=reason, moved=_moved(change))

@@ -40,8 +40,8 @@ FIX: dict[State, str] = {
     "if it was to replace the one that holds the id, correct that one",
 }
 """What would mend a refusal."""
-INVOICED = "Its period is invoiced: correct the account's next invoice instead"
-"""What would mend one that is late for good."""
+INVOICED = "Its period is invoiced: replay the event with adjust, and the account's next invoice has the difference"
+"""What would mend one whose period no longer takes events."""
 
 _SCAN = 2_000
 """Events that one look goes through."""
@@ -137,7 +137,7 @@ def _fits(wanted: Wanted, kept: KeptEvent) -> bool:
 def _letter(kept: KeptEvent, account: Row | None) -> DeadLetter:
     shut = account is not None and account["closed_from"] is not None
     if shut and account["closed_from"] <= kept.event.timestamp < account["closed_until"]:  # type: ignore[index]
-        return DeadLetter(kept, INVOICED, replayable=False)
+        return DeadLetter(kept, INVOICED, kept.state in REPLAYABLE)
     return DeadLetter(kept, FIX[kept.state], kept.state in REPLAYABLE)
 
 

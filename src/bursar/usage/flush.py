@@ -12,12 +12,13 @@ from datetime import datetime
 from itertools import chain
 
 from bursar.accounts import gate
+from bursar.catalog.named_licenses import SCHEMA
 from bursar.core import crash
 from bursar.core.errors import BursarError, NotFound, Unauthenticated
 from bursar.db.database import Connection
 from bursar.db.idempotency import Attempt, Outcome
 from bursar.db.queries import Queries
-from bursar.usage import bodies, repeats
+from bursar.usage import bodies, license_names, repeats
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
 from bursar.usage.rows import EventRow, Tally, insert, micros, rollup_arguments
@@ -119,7 +120,8 @@ async def flush(
         kept = {row.workspace for row in rows}
         chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:
-        settled = await _admit(connection, rows, stored, submissions, wall)
+        licensed = any(SCHEMA in tenant.schemas for tenant in tenants.values())
+        settled = await _admit(connection, rows, stored, submissions, wall, names=licensed)
         crash.point("events stored")
         tally = _report(settled, receipts)
         await bodies.append(connection, wall, _with_events(chunks, settled))
@@ -182,8 +184,10 @@ async def _admit(
     stored: dict[bytes, repeats.Stored],
     submissions: list[Submission],
     wall: datetime,
+    *,
+    names: bool,
 ) -> repeats.Settled:
-    """Store what is new and settle the rest.
+    """Store what is new and settle the rest; `names`: some of it may be about names that have licences.
 
     Rows that hold ids are locked already, now ids are inserted, then rollups are raised, each in key order: two flushes
     that meet never wait for each other in a circle.
@@ -193,6 +197,9 @@ async def _admit(
     if settled.repeats or settled.replaced:
         await repeats.store(connection, settled, wall)
     await insert(connection, settled.fresh, wall)
+    if names:
+        saying = [row for row in chain(settled.fresh.values(), settled.revived.values()) if row.verdict.license]
+        await license_names.store(connection, saying, wall)
     sums = rollup_arguments(chain(settled.fresh.values(), settled.revived.values()))
     if sums:
         await connection.execute(queries.add_rollups, *sums)

@@ -8,8 +8,9 @@ for the cause that holds it now.
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import prometheus_client
 
@@ -20,7 +21,7 @@ from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
 from bursar.db.queries import Queries
 from bursar.usage.admission import Tenant, judge, named
-from bursar.usage.corrections import place_of
+from bursar.usage.corrections import Moved, Refused, brought, place_of
 from bursar.usage.dead_letters import REPLAYABLE, Wanted, kept_refused, read_kept
 from bursar.usage.event import body_digest, id_digest, id_hash, number_of_digest, uuid_of_digest
 from bursar.usage.events import KeptEvent
@@ -40,6 +41,8 @@ AT_ONCE = 500
 _SLOT = 32_767
 """Counter rows of replays: flushers draw lower numbers, corrections have the one below."""
 
+Adjust = Callable[[Connection, Caller, KeptEvent, Sequence[Moved]], Awaitable[None]]
+"""Adjusts what is invoiced by what an event that was let in adds to usage; raises `Refused` where that cannot be."""
 Column = tuple[uuid.UUID, uuid.UUID, int, int | None, int, int | None, int, str]
 
 
@@ -67,16 +70,18 @@ class _Judged:
     """The event with its new verdict; None where it stays as it is."""
 
 
-async def replay_ids(db: Database, caller: Caller, ids: Sequence[str], *, backfill: bool) -> list[Replayed]:
+async def replay_ids(
+    db: Database, caller: Caller, ids: Sequence[str], *, backfill: bool, adjust: Adjust | None = None
+) -> list[Replayed]:
     """Replay the events that hold ids, at most `AT_ONCE`; one outcome each, in their order.
 
-    `backfill` lifts the grace period, never an issued invoice.
+    `backfill` lifts the grace period, never an issued invoice; `adjust` both: it sees to the invoice.
     """
     keys = [id_hash(caller.workspace, name) for name in ids]
     async with db.reading(caller.workspace) as connection:
         rows = await connection.fetch(queries.holders, caller.workspace, keys)
         found = {kept.key: kept for kept in await read_kept(connection, caller.workspace, rows)}
-    outcomes = await _replay(db, caller, list(found.values()), backfill=backfill)
+    outcomes = await _replay(db, caller, list(found.values()), backfill=backfill, adjust=adjust)
     return [
         outcomes[found[key].reference] if key in found else _absent(None, name)
         for key, name in zip(keys, ids, strict=True)
@@ -84,19 +89,26 @@ async def replay_ids(db: Database, caller: Caller, ids: Sequence[str], *, backfi
 
 
 async def replay_references(
-    db: Database, caller: Caller, references: Sequence[str], *, backfill: bool
+    db: Database, caller: Caller, references: Sequence[str], *, backfill: bool, adjust: Adjust | None = None
 ) -> list[Replayed]:
     """Replay the events that lie at places. As `replay_ids`."""
     places = {place for reference in references if (place := place_of(reference)) is not None}
     async with db.reading(caller.workspace) as connection:
         rows = await _at(connection, caller.workspace, places)
         found = await read_kept(connection, caller.workspace, rows)
-    outcomes = await _replay(db, caller, found, backfill=backfill)
+    outcomes = await _replay(db, caller, found, backfill=backfill, adjust=adjust)
     return [outcomes.get(reference) or _absent(reference, None) for reference in references]
 
 
 async def replay_matching(
-    db: Database, caller: Caller, wanted: Wanted, after: str | None, limit: int, *, backfill: bool
+    db: Database,
+    caller: Caller,
+    wanted: Wanted,
+    after: str | None,
+    limit: int,
+    *,
+    backfill: bool,
+    adjust: Adjust | None = None,
 ) -> Page[Replayed]:
     """Replay events of the desk, newest first; follow the bookmark for those that are left, until there is none.
 
@@ -105,7 +117,7 @@ async def replay_matching(
     states = [state for state in REPLAYABLE if wanted.states is None or state in wanted.states]
     async with db.reading(caller.workspace) as connection:
         page = await kept_refused(connection, caller.workspace, replace(wanted, states=states), after, limit)
-    outcomes = await _replay(db, caller, page.items, backfill=backfill)
+    outcomes = await _replay(db, caller, page.items, backfill=backfill, adjust=adjust)
     return Page([outcomes[kept.reference] for kept in page.items], page.after)
 
 
@@ -124,17 +136,26 @@ def _absent(reference: str | None, event_id: str | None) -> Replayed:
     return Replayed(reference, event_id, None, done=False, reason="There is no such event")
 
 
-async def _replay(db: Database, caller: Caller, found: Sequence[KeptEvent], *, backfill: bool) -> dict[str, Replayed]:
+async def _replay(
+    db: Database, caller: Caller, found: Sequence[KeptEvent], *, backfill: bool, adjust: Adjust | None
+) -> dict[str, Replayed]:
     """The outcomes of events by where they lie."""
     outcomes = {kept.reference: _as_it_is(kept.reference, kept.event.id, kept.state) for kept in found}
     refused = [kept for kept in found if kept.state in REPLAYABLE]
     if not refused:
         return outcomes
-
-    async def work(connection: Connection) -> list[_Judged]:
-        return await _judge_anew(connection, caller, refused, backfill=backfill)
-
-    judged = await db.run(None, work)
+    # Where invoices are adjusted each event is by itself: one whose invoice was taken back holds nobody up.
+    groups = [refused] if adjust is None else [[kept] for kept in refused]
+    judged: list[_Judged] = []
+    for group in groups:
+        work = partial(_judge_anew, caller, group, backfill, adjust)
+        try:
+            judged += await db.run(None, work)
+        except Refused as error:
+            judged += [
+                _Judged(Replayed(kept.reference, kept.event.id, kept.state, done=False, reason=error.message), kept.key)
+                for kept in group
+            ]
     for one in judged:
         if one.row is not None:
             REPLAYED.labels(TERM[one.row.verdict.state]).inc()
@@ -148,7 +169,7 @@ def _as_it_is(reference: str, event_id: str | None, state: State) -> Replayed:
 
 
 async def _judge_anew(
-    connection: Connection, caller: Caller, refused: Sequence[KeptEvent], *, backfill: bool
+    caller: Caller, refused: Sequence[KeptEvent], backfill: bool, adjust: Adjust | None, connection: Connection
 ) -> list[_Judged]:
     """Judge refused events and store what has become of them, in a transaction over all workspaces."""
     await gate.enter(connection, [caller.workspace])
@@ -163,13 +184,17 @@ async def _judge_anew(
     taken = set(held)
     judged = []
     for kept in events:
-        one = _judge(tenant, kept, held.get(kept.key), taken, backfill=backfill)
+        one = _judge(tenant, kept, held.get(kept.key), taken, backfill=backfill, invoiced=adjust is not None)
         if one.row is not None:
             taken.add(uuid_of_digest(one.row.id_digest))
         judged.append(one)
     changed = [one for one in judged if one.row is not None]
     if changed:
         await _store(connection, caller, changed)
+    if adjust is not None:
+        for kept, one in zip(events, judged, strict=True):
+            if one.row is not None:
+                await adjust(connection, caller, kept, brought(one.row))
     return judged
 
 
@@ -178,7 +203,9 @@ def _key(tenant: Tenant, kept: KeptEvent) -> uuid.UUID:
     return kept.key if kept.event.id is None else uuid_of_digest(id_digest(tenant.key, kept.event.id))
 
 
-def _judge(tenant: Tenant, kept: KeptEvent, row: Row | None, taken: set[uuid.UUID], *, backfill: bool) -> _Judged:
+def _judge(
+    tenant: Tenant, kept: KeptEvent, row: Row | None, taken: set[uuid.UUID], *, backfill: bool, invoiced: bool
+) -> _Judged:
     """What becomes of an event, whose row is held. `taken` are the ids that events have."""
     event, reference = kept.event, kept.reference
     here = row is not None and row["workspace"] == tenant.key and f"event.{row['chunk']}.{row['position']}" == reference
@@ -191,7 +218,7 @@ def _judge(tenant: Tenant, kept: KeptEvent, row: Row | None, taken: set[uuid.UUI
     if key != kept.key and key in taken:
         reason = f"An event with the id {event.id!r}, which its event schema gives it, was already received"
         return _Judged(Replayed(reference, None, State(row["state"]), done=False, reason=reason), kept.key)
-    verdict = judge(tenant, event, backfill=backfill)
+    verdict = judge(tenant, event, backfill=backfill, invoiced=invoiced)
     done = verdict.state > 0
     outcome = Replayed(reference, event.id, verdict.state, done, verdict.reason or MEANING[verdict.state])
     anew = EventRow(

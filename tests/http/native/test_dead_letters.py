@@ -177,7 +177,7 @@ def test_what_is_refused_again_stays_for_the_cause_of_now(ready: Tenant, server:
     assert problems(server) == []
 
 
-def test_what_is_invoiced_is_not_replayed(server: Server) -> None:
+def test_what_is_invoiced_is_not_replayed_without_adjusting(server: Server) -> None:
     tenant = server.workspace(clock=datetime(2024, 5, 20, tzinfo=UTC))
     customer(tenant.http)
     schema(tenant.http)
@@ -188,7 +188,7 @@ def test_what_is_invoiced_is_not_replayed(server: Server) -> None:
     run_bill(server, tenant)
     ingest(tenant.http, event("late", "2024-05-20T00:00:00Z"))
     (late,) = desk(tenant)
-    assert (late["reason"], late["replayable"]) == ("FAILED_PAST_GRACE_PERIOD", False)
+    assert (late["reason"], late["replayable"]) == ("FAILED_PAST_GRACE_PERIOD", True)
     assert "invoiced" in late["fix"]
     answer = replay(tenant, ids=["late"], backfill=True)
     assert (answer["replayed"], answer["outcomes"][0]["state"]) == (0, "FAILED_PAST_GRACE_PERIOD")

@@ -279,6 +279,7 @@ def test_a_key_makes_one_hold(shop: Shop) -> None:
     assert shop.problems() == []
 
 
+@pytest.mark.again
 def test_64_writers_and_never_below_zero(shop: Shop) -> None:
     """Four queues, as those of four processes, each with sixteen writers who hold, settle and release."""
     caller = shop.tenant.caller

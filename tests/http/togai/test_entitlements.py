@@ -370,6 +370,7 @@ async def _at_once(tenant: Tenant, names: list[str]) -> Counter[int]:
         return Counter(answer.status_code for answer in await asyncio.gather(*sent))
 
 
+@pytest.mark.again
 def test_many_writers_use_what_there_is_and_no_more(shop: Shop) -> None:
     shop.give("a", "100.5", end=day(20))
     shop.give("b", "49.75", end=day(15))
@@ -379,6 +380,7 @@ def test_many_writers_use_what_there_is_and_no_more(shop: Shop) -> None:
     assert shop.problems() == []
 
 
+@pytest.mark.again
 def test_one_event_sent_many_times_at_once_is_used_once(shop: Shop) -> None:
     shop.give("a", 50)
     assert asyncio.run(_at_once(shop.tenant, ["same"] * 100)) == {200: 1, 409: 99}
@@ -408,6 +410,7 @@ async def _by_three_processes(shop: Shop, names: list[str]) -> Counter[str]:
         await db.close()
 
 
+@pytest.mark.again
 def test_processes_that_meet_on_grants_and_ids(shop: Shop) -> None:
     shop.give("a", 60, end=day(15))
     shop.give("b", "40.5", end=day(20))

@@ -7,10 +7,14 @@ import pytest
 from togai_client.api.accounts_api import AccountsApi
 from togai_client.api.invoice_groups_api import InvoiceGroupsApi
 from togai_client.api.invoices_api import InvoicesApi
+from togai_client.api.payments_api import PaymentsApi
+from togai_client.api.wallet_api import WalletApi
 from togai_client.exceptions import BadRequestException, NotFoundException
 from togai_client.models.create_custom_invoice_request import CreateCustomInvoiceRequest
 from togai_client.models.create_invoice_group_request import CreateInvoiceGroupRequest
+from togai_client.models.create_payment_request import CreatePaymentRequest
 from togai_client.models.update_invoice_group_accounts import UpdateInvoiceGroupAccounts
+from togai_client.models.update_invoice_request import UpdateInvoiceRequest
 
 from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, expect
@@ -97,6 +101,44 @@ def test_a_composite_and_a_custom_invoice_to_the_group(shop: tuple[Tenant, Invoi
     assert [(item["type"], item["value"], item["id"]) for item in tree["lineItems"]] == [
         ("TOTAL_AMOUNT", 10, one) for one in (*ids, direct.id)
     ]
+
+
+def test_any_member_pays_what_its_group_owes(shop: tuple[Tenant, InvoiceGroupsApi], server: Server) -> None:
+    """Who pays sees the group for an owner, not which of its accounts owes it in the books."""
+    tenant, api = shop
+    group = api.create_invoice_group(new())
+    invoices, payments = InvoicesApi(tenant.togai), PaymentsApi(tenant.togai)
+    body = {"startDate": "2024-04-01T00:00:00Z", "endDate": "2024-05-01T00:00:00Z", "status": "DUE", "lineItems": LINE}
+    for name in ("a", "b"):
+        invoices.create_custom_invoice(CreateCustomInvoiceRequest.from_dict({**body, "accountId": name}))
+    to_group = CreateCustomInvoiceRequest.from_dict({**body, "accountId": group.id, "ownerType": "INVOICE_GROUP"})
+    reference = {"sourceName": "A Bank", "sourceType": "BANK_TRANSFER", "transactionNumber": "T-1"}
+
+    def pay(name: str, invoice: str, amount: int) -> None:
+        line = {"type": "INVOICE", "togaiId": invoice, "order": 1}
+        sent = {"accountId": name, "currency": "USD", "totalAmount": amount, "lineItemRecords": [line]}
+        payments.create_payments(CreatePaymentRequest.from_dict(sent | {"externalPaymentReference": reference}))
+
+    set_clock(tenant, datetime(2024, 5, 11, tzinfo=UTC))
+    run_bill(server, tenant)
+    direct = invoices.create_custom_invoice(to_group)
+    (composite,) = [one for one in invoices.list_invoices(owner_id=group.id).data if one.invoice_type == "COMPOSITE"]
+    with pytest.raises(BadRequestException, match="account 'c' has no issued invoice"):
+        pay("c", composite.id, 8)
+    pay("b", composite.id, 8)
+    pay("b", direct.id, 10)
+    api.remove_invoice_group_accounts(group.id, accounts("b"))
+    pay("b", composite.id, 15)
+    assert invoices.get_invoice(composite.id).paid_amount == 20
+    assert invoices.get_invoice(direct.id).status == "PAID"
+    wallets = WalletApi(tenant.togai)
+    assert [wallets.wallet_balance_for_account(name).balance for name in ("a", "b")] == [0, 3]
+    with pytest.raises(BadRequestException, match="account 'b' has no issued invoice"):
+        pay("b", direct.id, 1)
+    invoices.update_invoice(composite.id, UpdateInvoiceRequest.from_dict({"status": "REFUND_INITIATED"}))
+    pay("b", composite.id, -20)
+    assert invoices.get_invoice(composite.id).status == "REFUND_COMPLETED"
+    run_bill(server, tenant)  # and verify
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

@@ -9,6 +9,7 @@ from bursar.core.errors import Invalid
 from bursar.core.period import utc
 from bursar.http.door import Answer, Body, Call, Query
 from bursar.http.native.door import door
+from bursar.invoicing.adjusting import adjust_replayed
 from bursar.usage import dead_letters, replays
 from bursar.usage.dead_letters import DeadLetter, Wanted
 from bursar.usage.event import Event
@@ -100,6 +101,8 @@ class ReplayRequest(Body, kw_only=True):
     """With `filter`: how many at most."""
     backfill: bool = False
     """Whether history of any age is taken into periods that are not invoiced."""
+    adjust: bool = False
+    """Whether it is taken into invoiced ones, too: the account's next invoice then has the difference."""
 
 
 class ReplayedEvent(Answer, kw_only=True):
@@ -151,15 +154,18 @@ async def replay_rejected(call: Call, body: ReplayRequest) -> ReplayAnswer:
     if body.after is not None and body.filter is None:
         raise Invalid("after", "goes with filter alone")
     following = None
+    adjust = adjust_replayed if body.adjust else None
     if body.ids is not None:
-        outcomes = await replays.replay_ids(call.db, call.caller, body.ids, backfill=body.backfill)
+        outcomes = await replays.replay_ids(call.db, call.caller, body.ids, backfill=body.backfill, adjust=adjust)
     elif body.references is not None:
-        outcomes = await replays.replay_references(call.db, call.caller, body.references, backfill=body.backfill)
+        outcomes = await replays.replay_references(
+            call.db, call.caller, body.references, backfill=body.backfill, adjust=adjust
+        )
     else:
         assert body.filter is not None
         wanted = _wanted(body.filter)
         page = await replays.replay_matching(
-            call.db, call.caller, wanted, body.after, body.limit, backfill=body.backfill
+            call.db, call.caller, wanted, body.after, body.limit, backfill=body.backfill, adjust=adjust
         )
         outcomes, following = page.items, page.after
     done = sum(outcome.done for outcome in outcomes)

@@ -8,8 +8,9 @@ from msgspec import UNSET
 from bursar.http.door import Answer
 from bursar.http.encode import number
 from bursar.invoicing.crediting import charged, uses_of
-from bursar.invoicing.document import Document, Line, SlabLine
+from bursar.invoicing.document import Document, Line
 from bursar.invoicing.model import in_advance
+from bursar.invoicing.parts import SlabLine
 from bursar.invoicing.ruled import ADDED, measured
 
 USAGE_UNITS = "USAGE_UNITS"
@@ -59,11 +60,12 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
         return _amount(document, "Grand Total Amount", "GRAND_TOTAL_AMOUNT", document.total, merged)
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
+    cards += [_license(line, document) for line in document.lines if line.type == "LICENSE_RATE_CARD"]
     cards += [_bought(line, document.currency) for line in document.lines if line.type in BOUGHT]
     true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
     added = [_addition(line, document.currency) for line in document.lines if line.type == ADDED]
     additions = sum((item.value for item in added), Decimal(0))
-    charges = [_charge(line, document.currency) for line in document.lines if line.type == "MISCELLANEOUS_CHARGE"]
+    charges = [_charge(line, document.currency) for line in document.lines if line.type in BY_HAND]
     cards += [_custom(line, document.currency) for line in document.lines if line.type == "CUSTOM_AMOUNT"]
     inner = cards
     if true_ups:
@@ -140,6 +142,31 @@ def _fee(line: Line, currency: str) -> InvoiceLineItem:
     )
 
 
+def _license(line: Line, document: Document) -> InvoiceLineItem:
+    assert line.license is not UNSET
+    terms = line.license
+    by_cycle = terms.usage_cycle is not None
+    items = [
+        InvoiceLineItem(
+            description=f"{part.first_day}, {part.days} of {part.of_days} days",
+            type="USAGE_CYCLE_AMOUNT" if by_cycle else "LICENSE_RATE_CARD_SLAB_AMOUNT",
+            units=document.currency,
+            value=number(part.amount),
+            quantity=number(part.quantity),
+        )
+        for part in terms.stretches
+    ]
+    return InvoiceLineItem(
+        id=terms.add_on_id,
+        description=line.description,
+        type="ADVANCED_LICENSE_RATE_CARD_AMOUNT" if in_advance(document) else "LICENSE_RATE_CARD_AMOUNT",
+        units=document.currency,
+        value=number(line.amount),
+        quantity=None if line.quantity is None else number(line.quantity),
+        line_items=items or None,
+    )
+
+
 def _addition(line: Line, currency: str) -> InvoiceLineItem:
     assert line.rules
     return InvoiceLineItem(
@@ -150,6 +177,10 @@ def _addition(line: Line, currency: str) -> InvoiceLineItem:
         value=number(line.amount),
         metadata=line.rules[0].metadata or None,
     )
+
+
+BY_HAND = ("MISCELLANEOUS_CHARGE", "ADJUSTMENT")
+"""Lines that the client knows as miscellaneous charges: adjustments have no name of their own there."""
 
 
 def _charge(line: Line, currency: str) -> InvoiceLineItem:

@@ -60,8 +60,15 @@ def _same(value: Any) -> Any:
 
 def show_decimal(value: Decimal) -> str:
     """A decimal in the wire's notation: `"0.0"`, `"10.0"`, `"0.333"`."""
-    text = decimals.show(value)
-    return text if "." in text else f"{text}.0"
+    if not value:
+        return "0.0"
+    text = str(value)
+    if "E" in text:
+        text = f"{value:f}"
+    if "." not in text:
+        return f"{text}.0"
+    text = text.rstrip("0")
+    return f"{text}0" if text[-1] == "." else text
 
 
 def show_moment(value: datetime) -> str:

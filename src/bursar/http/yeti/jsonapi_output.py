@@ -72,7 +72,7 @@ class Writer:
     async def many(self, resource: Resource, found: Slice[Any], url: str) -> bytes:
         """The document of a list; `url` is its own without a query."""
         included = await self._include(resource, found.rows)
-        objects = [self.object(resource, row, self.wanted.include) for row in found.rows]
+        objects = self._objects(resource, found.rows)
         parts = [f'{{"data":[{",".join(objects)}]']
         if self.wanted.include:
             parts.append(f',"included":[{",".join(included)}]')
@@ -84,6 +84,10 @@ class Writer:
     def object(self, resource: Resource, row: Any, include: Tree) -> str:
         """A resource object as JSON."""
         return self._shape(resource, type(row), include).text(self._at, row)
+
+    def _objects(self, resource: Resource, rows: Sequence[Any]) -> list[str]:
+        """The resource objects of a list, whose rows are of one type."""
+        return self._shape(resource, type(rows[0]), self.wanted.include).texts(self._at, rows) if rows else []
 
     def link(self, resource: Resource, identity: Any) -> str:
         """An object's own URL."""
