@@ -1,34 +1,49 @@
 """Imports of files against batches of 1,000 over HTTP: the same events, the same server's database, in turn.
 
-The import is the command, from its start to its end; its rate is that of a file large enough for the start to matter
-little. The CPU seconds are those of the command alone and of PostgreSQL alone.
+The rate of an import is that of its work, without the second that a command takes to start. Python's CPU time is that
+of the servers, or of the import.
 """
 
 import csv
 import json
-import resource
+import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from benchmarks.entitled import _cpu
 from benchmarks.ingest import LOADS, SECONDS, prepare, send, serving
 from benchmarks.sender import ACCOUNTS
+from bursar.accounts.workspaces import DEFAULT
+from bursar.db.database import Database
+from bursar.runtime import collector
+from bursar.runtime.datadir import DataDir
+from bursar.runtime.import_mapping import Columns
+from bursar.runtime.import_reading import reading
+from bursar.runtime.import_sources import Format, open_source
+from bursar.runtime.imports import Import, Rejects, identity
+from bursar.runtime.session import caller_in
 
 ROWS = 200_000
 _COLUMNS = ("id", "at", "account", "tokens", "model")
-_MAPPED = (
-    "--schema", "call", "--id", "id", "--timestamp", "at", "--account", "account", "--attribute", "tokens=tokens",
-    "--dimension", "model=model",
-)  # fmt: skip
+_MAPPING = Columns(
+    schema="=call",
+    id="id",
+    timestamp="at",
+    account="account",
+    attributes={"tokens": "tokens"},
+    dimensions={"model": "model"},
+)
 
 
 def measure(rounds: int) -> dict[str, Any]:
@@ -100,18 +115,33 @@ def _write(path: Path, kind: str) -> None:
 
 
 def _import(folder: Path, kind: str) -> tuple[float, float]:
-    """Events per second of an import, and the CPU seconds of the command."""
+    """Events per second of an import, and its CPU seconds in Python."""
+    collector.settle()
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / f"usage.{kind}"
         _write(path, kind)
-        command = [sys.executable, "-m", "bursar.runtime.cli", "import", "events", str(path), "--json"]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        began = time.perf_counter()
-        done = subprocess.run(
-            [*command, "--data-dir", str(folder), *(_MAPPED if kind == "csv" else ())],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        seconds = time.perf_counter() - began
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert json.loads(done.stdout)["accepted"] == ROWS, done.stdout
-    return ROWS / seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return uvloop.run(_imported(DataDir(folder).dsn(), path, Format(kind)))
+
+
+def _used() -> float:
+    """CPU seconds of this process and of what it has started and ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+async def _imported(dsn: str, path: Path, kind: Format) -> tuple[float, float]:
+    db = await Database.open(dsn, size=4, timeout=300)
+    try:
+        caller = await caller_in(db, DEFAULT)
+        mapping = _MAPPING if kind is Format.CSV else None
+        began, used = time.perf_counter(), _used()
+        source = open_source(path, kind, mapping)
+        name = identity(path, kind, mapping, backfill=False)
+        rejects = Rejects(path.with_suffix(".rejects"), source.columns)
+        read = partial(reading, source, path, kind, mapping)
+        report = await Import(db, caller.workspace, source, name, rejects, False, lambda _: None, read).run()
+        seconds, used = time.perf_counter() - began, _used() - used
+        assert report.accepted == ROWS, report
+        return ROWS / seconds, used
+    finally:
+        await db.close()

@@ -244,6 +244,26 @@ def test_a_file_read_in_parts_is_the_file(tmp_path: Path) -> None:
         assert not source.has(end), "nor a shorter one"
 
 
+def test_a_process_of_its_own_reads_the_same(
+    ready: Tenant, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bursar.runtime.import_reading.FROM", 0)
+    rows: list[tuple[Any, ...]] = [(f"é{n}", AT, "nobody" if n == 1_700 else "acme", n) for n in range(2_500)]
+    path = write_csv(tmp_path / "usage.csv", [*rows, ("bad", "yesterday", "acme", 1)])
+    assert counts(run(server, ready, path, *MAPPED)) == (2_501, 2_499, 0, 2)
+    assert [row[0] for row in rejects(path)[1:]] == ["1702", "2502"]
+    assert balance(ready) == {"received": 2_500, "metered": 2_499, "rejected": 1}
+    lines = tmp_path / "usage.ndjson"
+    lines.write_text("\n".join(json.dumps(event(f"line-{n}", AT)) for n in range(1_100)))
+    assert counts(run(server, ready, lines)) == (1_100, 1_100, 0, 0)
+    with path.open("a") as handle:
+        handle.write("x" * 200_000)
+    assert "line 2503: field larger" in run(server, ready, path, *MAPPED, status=2)
+    broken = tmp_path / "nothing.ndjson"
+    broken.touch()
+    assert counts(run(server, ready, broken)) == (0, 0, 0, 0)
+
+
 def test_a_field_beyond_measure_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,at,account,tokens\n1,2,3,4\n" + "x" * 200_000)

@@ -84,3 +84,17 @@ def test_imports_skip_exact_repeats_alone() -> None:
     first, again, other = row(0, "x"), row(1, "x", submission=1), row(2, "x", says="b", submission=1)
     settled = settle([first, again, other], {}, {1})
     assert places(settled) == {**NOTHING, "fresh": [0], "known": [1], "repeats": [2]}
+
+
+@pytest.mark.parametrize("before", State)
+@pytest.mark.parametrize("now", [METERED, LATE])
+def test_imports_tell_what_stays_refused(before: State, now: State) -> None:
+    """Of an exact repeat; one that is let in by now takes its id, where that may be."""
+    again = row(0, "x", now)
+    settled = settle([again], stored(again, before), {0})
+    if before in MENDABLE and now is METERED:
+        assert places(settled) == {**NOTHING, "revived": [0]}
+    else:
+        assert places(settled) == {**NOTHING, "known": [0]}
+    stays = [] if before > 0 or settled.revived else [(0, LATE if now is LATE else before)]
+    assert [(found.place, state) for found, state in settled.refused] == stays

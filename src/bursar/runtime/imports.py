@@ -10,7 +10,8 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -34,6 +35,9 @@ MARK_SECONDS = 1.0
 """How often it is noted how far an import came."""
 _HEAD = 4096
 """Bytes of a file's beginning by which an import is known again."""
+
+
+Read = Callable[[Place | None], AbstractAsyncContextManager[AsyncIterator[Batch]]]
 
 
 @dataclass(slots=True)
@@ -120,6 +124,8 @@ class Import:
     backfill: bool
     progress: Callable[[int], None]
     """Told how much more of the source is done."""
+    read: Read
+    """Reads the source from a place on."""
     report: Report = field(default_factory=Report)
 
     _marked: float = 0.0
@@ -130,11 +136,11 @@ class Import:
         running: deque[asyncio.Task[_Done]] = deque()
         try:
             async with Pipeline(self.db, wall) as pipeline:
-                for batch in self.source.batches(start):
-                    if len(running) == IN_FLIGHT:
-                        await self._settle(await running.popleft())
-                    running.append(asyncio.create_task(self._admit(pipeline, batch)))
-                    await asyncio.sleep(0)  # flushes go on between the batches
+                async with self.read(start) as batches:
+                    async for batch in batches:
+                        if len(running) == IN_FLIGHT:
+                            await self._settle(await running.popleft())
+                        running.append(asyncio.create_task(self._admit(pipeline, batch)))
                 while running:
                     await self._settle(await running.popleft())
         finally:
