@@ -54,6 +54,13 @@ def check_card(card: SlabCard, currencies: Sequence[str], path: str) -> None:
         _check_bounds(rates.minimum_rate, rates.maximum_rate, f"{path}.rateValues[{index}].rateConfig")
 
 
+def check_slab_details(slabs: Sequence[SlabDefinition], prices: CardRates, path: str) -> None:
+    """Raise `Invalid` for slabs with gaps and for prices that cannot be, where each slab has its price beside it."""
+    _check_slabs(slabs, f"{path}.slabDetails")
+    _check_rates(prices.slabs, len(slabs), f"{path}.slabDetails")
+    _check_bounds(prices.minimum_rate, prices.maximum_rate, f"{path}.rateConfig")
+
+
 def _check_slabs(slabs: Sequence[SlabDefinition], path: str) -> None:
     if not 1 <= len(slabs) <= SLABS_LIMIT:
         raise Invalid(path, f"must be 1 to {SLABS_LIMIT} slabs")

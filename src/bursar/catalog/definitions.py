@@ -226,6 +226,57 @@ class LicenseCard(msgspec.Struct, omit_defaults=True):
         return _prices_in(self.rates, currency)
 
 
+class CreditTerms(msgspec.Struct, omit_defaults=True):
+    """How much credit there is in one currency, and the slabs by which it is priced: the amount is the quantity."""
+
+    amount: Decimal
+    slabs: list[SlabDefinition]
+    prices: CardRates
+
+    @property
+    def currency(self) -> str:
+        """The currency of the credit and of its price."""
+        return self.prices.currency
+
+
+class CreditGrantCard(msgspec.Struct, omit_defaults=True):
+    """Credits that are granted, and what they cost."""
+
+    name: str
+    add_on: int
+    """Internal key of the add-on."""
+    add_on_id: str
+    pricing_model: Literal["TIERED", "VOLUME"]
+    rates: list[CreditTerms]
+    priority: int
+    expiry: Literal["PRICING_CYCLE", "NO_EXPIRY", "CUSTOM"]
+    duration: str | None = None
+    """Of CUSTOM: how long after they are granted, an ISO 8601 duration."""
+    entities: list[str] = []
+    """What they may be used for; none: everything."""
+    recurring: bool | None = None
+    """Whether they are granted again and again; None: as such plans do, with the cycles of one that has any."""
+    timing: Literal["IN_ADVANCE", "IN_ARREARS", "PREPAID"] = "IN_ARREARS"
+    interval: int = 1
+    """They are granted in every so many cycles,"""
+    offset: int = 0
+    """beginning with this one, counted from 0 at the association."""
+    display_name: str | None = None
+    tag: str | None = None
+
+    def terms_in(self, currency: str) -> CreditTerms:
+        """Amount and prices in a currency. Raises `KeyError`."""
+        for terms in self.rates:
+            if terms.currency == currency:
+                return msgspec.structs.replace(terms, prices=_prices_in([terms.prices], currency))
+        raise KeyError(currency)
+
+    @property
+    def in_advance(self) -> bool:
+        """Whether it is invoiced as its cycle begins; else with the usage of the cycle."""
+        return self.timing == "IN_ADVANCE"
+
+
 class CurrencyRate(msgspec.Struct):
     """An amount in one currency."""
 
@@ -317,6 +368,7 @@ class PlanDetails(msgspec.Struct, omit_defaults=True):
     entitlements: list[EntitlementCard] = []
     licenses: list[LicenseCard] = []
     overages: list[OverageCard] = []
+    credits: list[CreditGrantCard] = []
     deferred_revenue: bool = False
     """Whether nothing is told of what a cycle brings before its grace has ended: it may still be priced anew."""
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from bursar.catalog.card_rules import check_card, check_currencies, check_licenses
+from bursar.catalog.credit_rules import check_credits
 from bursar.catalog.definitions import (
     Commitment,
     CycleDefinition,
@@ -111,7 +112,8 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     if plan.cycle is None:
         raise Invalid(f"{path}.pricingCycleConfig", "a BILLING plan needs a pricing cycle")
     _check_cycle(plan.cycle, f"{path}.pricingCycleConfig")
-    if not any((plan.usage, plan.fees, plan.licenses, plan.entitlements, plan.overages, plan.commitment)):
+    granted = (plan.entitlements, plan.overages, plan.credits)
+    if not any((plan.usage, plan.fees, plan.licenses, *granted, plan.commitment)):
         raise Invalid(path, "needs at least one rate card or a minimum commitment")
     meters = [card.meter_id for card in plan.usage]
     names = [card.name for card in plan.usage]
@@ -127,6 +129,8 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     check_licenses(plan.licenses, names, plan.currencies, plan.cycle.interval, f"{path}.licenseRateCards")
     names += [card.name for card in plan.licenses]
     check_granting(plan, names, path)
+    names += [card.name for card in plan.entitlements] + [over.name for over in plan.overages]
+    check_credits(plan, kind, names, path)
     if plan.deferred_revenue:
         _check_deferred(plan.fees, f"{path}.fixedFeeRateCards")
         _check_deferred(plan.licenses, f"{path}.licenseRateCards")
@@ -149,7 +153,7 @@ def _check_purchase(plan: PlanDetails, path: str) -> None:
             raise Invalid(f"{path}.{name}", "must be left out of a PURCHASE plan")
     if plan.rules:
         raise Invalid("pricingRules", "must be left out of a PURCHASE plan")
-    if not plan.fees and not plan.entitlements:
+    if not (plan.fees or plan.entitlements or plan.credits):
         raise Invalid(path, "needs at least one rate card")
     names = [fee.name for fee in plan.fees]
     _check_fees(plan.fees, [], plan.currencies, f"{path}.fixedFeeRateCards")
@@ -161,6 +165,7 @@ def _check_purchase(plan: PlanDetails, path: str) -> None:
         if (card.interval, card.offset) != (1, 0):
             rule = "must be left out of a PURCHASE plan"
             raise Invalid(f"{path}.billingEntitlementRateCards[{index}].recurrenceConfig", rule)
+    check_credits(plan, "PURCHASE", [*names, *(card.name for card in plan.entitlements)], path)
 
 
 def _check_fees(fees: Sequence[FeeCard], names: Sequence[str], currencies: Sequence[str], path: str) -> None:

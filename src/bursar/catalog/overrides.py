@@ -18,6 +18,9 @@ from bursar.core.ids import draw
 from bursar.db.database import Connection
 
 _PATH = "pricePlanDetailsOverride"
+_PARTS = (
+    "currencies", "cycle", "usage", "fees", "commitment", "rules", "entitlements", "licenses", "overages", "credits",
+)  # fmt: skip
 
 
 class _Priced(Protocol):
@@ -82,8 +85,7 @@ def _field(field: str, *, own_rules: bool) -> str:
 
 
 def _said(change: PlanChange) -> dict[str, object]:
-    names = ("currencies", "cycle", "usage", "fees", "commitment", "rules", "entitlements", "licenses", "overages")
-    parts = {name: getattr(change, name) for name in names}
+    parts = {name: getattr(change, name) for name in _PARTS}
     return {name: part for name, part in parts.items() if part is not None}
 
 
@@ -102,5 +104,6 @@ def _narrowed(details: PlanDetails, currencies: Sequence[str]) -> PlanDetails:
         entitlements=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.entitlements],
         licenses=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.licenses],
         overages=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.overages],
+        credits=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.credits],
         commitment=commitment and msgspec.structs.replace(commitment, rates=only(commitment.rates)),
     )

@@ -13,6 +13,8 @@ import msgspec
 from bursar.catalog.definitions import (
     CardRates,
     Commitment,
+    CreditGrantCard,
+    CreditTerms,
     CurrencyRate,
     EntitlementCard,
     FeeCard,
@@ -27,7 +29,7 @@ from bursar.core.errors import Invalid, NotFound, WrongState
 from bursar.db.database import Connection
 
 C = TypeVar("C", UsageCard, LicenseCard, EntitlementCard, OverageCard)
-R = TypeVar("R", CardRates, CurrencyRate)
+R = TypeVar("R", CardRates, CurrencyRate, CreditTerms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class NewCurrency:
     """By feature id."""
     overages: Mapping[str, CardRates] = field(default_factory=dict)
     """By feature id."""
+    credits: Mapping[str, CreditTerms] = field(default_factory=dict)
+    """By add-on id."""
 
 
 def with_currency(details: PlanDetails, new: NewCurrency) -> PlanDetails:
@@ -57,6 +61,7 @@ def with_currency(details: PlanDetails, new: NewCurrency) -> PlanDetails:
     _match("licenseRates", "add-on", new.licenses, [card.add_on_id for card in details.licenses])
     _match("billingEntitlementRates", "feature", new.entitlements, [card.feature_id for card in details.entitlements])
     _match("entitlementOverageRates", "feature", new.overages, [card.feature_id for card in details.overages])
+    _match("creditGrantRates", "add-on", new.credits, [card.add_on_id for card in details.credits])
     commitment = details.commitment
     if (commitment is None) != (new.commitment is None):
         raise Invalid("minimumCommitmentRate", "is needed where the plan has a commitment, and only there")
@@ -71,6 +76,7 @@ def with_currency(details: PlanDetails, new: NewCurrency) -> PlanDetails:
         licenses=[_priced(card, [*card.rates, new.licenses[card.add_on_id]]) for card in details.licenses],
         entitlements=[_priced(card, [*card.rates, new.entitlements[card.feature_id]]) for card in details.entitlements],
         overages=[_priced(card, [*card.rates, new.overages[card.feature_id]]) for card in details.overages],
+        credits=[_credit(card, [*card.rates, new.credits[card.add_on_id]]) for card in details.credits],
         commitment=commitment,
     )
 
@@ -88,6 +94,7 @@ def without_currency(details: PlanDetails, currency: str) -> PlanDetails:
         licenses=[_priced(card, _without(card.rates, currency)) for card in details.licenses],
         entitlements=[_priced(card, _without(card.rates, currency)) for card in details.entitlements],
         overages=[_priced(card, _without(card.rates, currency)) for card in details.overages],
+        credits=[_credit(card, _without(card.rates, currency)) for card in details.credits],
         commitment=commitment,
     )
 
@@ -129,6 +136,10 @@ def _without(rates: Sequence[R], currency: str) -> list[R]:
 
 
 def _priced(card: C, rates: list[CardRates]) -> C:
+    return msgspec.structs.replace(card, rates=rates)
+
+
+def _credit(card: CreditGrantCard, rates: list[CreditTerms]) -> CreditGrantCard:
     return msgspec.structs.replace(card, rates=rates)
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from bursar.catalog.definitions import (
     Commitment,
+    CreditGrantCard,
     CycleDefinition,
     EntitlementCard,
     FeeCard,
@@ -79,6 +80,7 @@ class PlanChange:
     entitlements: list[EntitlementCard] | None = None
     licenses: list[LicenseCard] | None = None
     overages: list[OverageCard] | None = None
+    credits: list[CreditGrantCard] | None = None
 
     def applied(self, details: PlanDetails) -> PlanDetails:
         """What a plan says with the change."""
@@ -92,6 +94,7 @@ class PlanChange:
             "entitlements": self.entitlements,
             "licenses": self.licenses,
             "overages": self.overages,
+            "credits": self.credits,
         }
         return msgspec.structs.replace(details, **{name: part for name, part in parts.items() if part is not None})
 

@@ -96,6 +96,7 @@ async def _planned(
     licensed = await stretches_of(connection, workspace, headers, versions, _advances_drawn)
     charged = {fee.add_on for version in versions.values() for fee in version.details.fees}
     charged |= {card.add_on for version in versions.values() for card in version.details.licenses}
+    charged |= {card.add_on for version in versions.values() for card in version.details.credits}
     names = await add_ons.display_names(connection, workspace, list(charged))
     granted = {card.feature for version in versions.values() for card in version.details.entitlements}
     granted |= {card.feature for version in versions.values() for card in version.details.overages}
@@ -203,7 +204,8 @@ def _facts(
     cycle = calendar.cycle_at(start)
     days = days_in(header.period, calendar.zone)
     # Nothing else asks where in the association the cycle lies.
-    with_fees = bool(plan.details.fees or plan.details.entitlements or plan.details.overages)
+    said = plan.details
+    with_fees = bool(said.fees or said.entitlements or said.overages or said.credits)
     return Facts(
         plan=plan,
         currency=header.currency,

@@ -9,6 +9,7 @@ from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.decimals import plain
 from bursar.db.database import Connection
+from bursar.invoicing.credit_lines import CREDIT_GRANT
 from bursar.invoicing.document import CreditedLines, CreditUse, Document, Line
 from bursar.ledger.credit_model import ALL_FEES, ALL_USAGE, Credit
 from bursar.ledger.credit_service import Use, use
@@ -18,8 +19,8 @@ ORDER = "ORDER"
 """The class of invoices of purchases."""
 _ZERO = Decimal(0)
 
-AFTER = frozenset(("MISCELLANEOUS_CHARGE",))
-"""Types of lines that come after credits: what is charged by hand on top. Taxes do, too."""
+AFTER = frozenset(("MISCELLANEOUS_CHARGE", CREDIT_GRANT))
+"""Types of lines that no credit pays: what is charged by hand on top, and credits. Nor does any pay taxes."""
 
 Left = dict[int, Decimal]
 """What is left of credits, by key."""
@@ -36,6 +37,8 @@ def entities(line: Line) -> set[str]:
         names |= {line.fee.add_on_id, ALL_FEES}
     if line.license is not msgspec.UNSET:
         names.add(line.license.add_on_id)
+    if line.credit_grant is not msgspec.UNSET:
+        names.add(line.credit_grant.add_on_id)
     if line.feature is not msgspec.UNSET:
         names.add(line.feature.feature_id)
     return names

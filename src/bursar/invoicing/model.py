@@ -12,12 +12,14 @@ from bursar.catalog.definitions import Commitment, EntitlementCard, FeeCard, Ove
 from bursar.catalog.plans import PlanVersion
 from bursar.core import decimals
 from bursar.core.decimals import plain, show
+from bursar.invoicing.credit_lines import CREDIT_GRANT, credit_line, earned_of
 from bursar.invoicing.document import CommitmentTerms, Document, FeeTerms, Line, Meter, PriceVersion, RuleRun
 from bursar.invoicing.feature_lines import feature_line
 from bursar.invoicing.license_lines import license_line
 from bursar.invoicing.pricing import Pricing
 from bursar.invoicing.ruled import ADDED, apply_rules
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
+from bursar.purchases.plan_credits import credits_due
 from bursar.rating.fees import falls_in, fee
 from bursar.rating.licenses import Stretch
 from bursar.rating.rate import line, prorate, rounding_formula, true_up
@@ -97,6 +99,7 @@ def draw_up(facts: Facts, pricing: Pricing | None = None) -> Content:
     lines += [_fee_line(n, card, facts, pricing.version) for n, card in enumerate(due, len(lines) + 1)]
     licenses = _license_lines(len(lines) + 1, facts, pricing.version)
     granted = _feature_lines(len(lines) + len(licenses) + 1, facts, pricing.version)
+    granted += _credit_lines(len(lines) + len(licenses) + len(granted) + 1, facts, pricing.version)
     added: list[Line] = []
     runs: list[RuleRun] = []
     if book := pricing.rules.get(facts.advance):
@@ -134,12 +137,25 @@ def entitlements_due(plan: PlanVersion, cycle: int, *, advance: bool, opens_cycl
     ]
 
 
+def _credit_lines(number: int, facts: Facts, version: PriceVersion) -> list[Line]:
+    cards = [
+        card
+        for card in credits_due(facts.plan.details, facts.cycle, opens=facts.opens_cycle)
+        if card.in_advance is facts.advance
+    ]
+    return [
+        credit_line(place, card, facts.add_ons[card.add_on], facts.cycle, facts.currency, facts.exponent, version)
+        for place, card in enumerate(cards, number)
+    ]
+
+
 def charges_ahead(plan: PlanVersion, cycle: int, *, opens_cycle: bool) -> bool:
     """Whether a period of a cycle has an invoice in advance."""
     licenses = any(card.in_advance for card in plan.details.licenses)
     due = [
         *fees_due(plan, cycle, advance=True, opens_cycle=opens_cycle),
         *entitlements_due(plan, cycle, advance=True, opens_cycle=opens_cycle),
+        *(card for card in credits_due(plan.details, cycle, opens=opens_cycle) if card.in_advance),
     ]
     return licenses or bool(due)
 
@@ -169,7 +185,7 @@ def status_at_issue(total: Decimal) -> str:
 def issue_transaction(document: Document, invoice: int, account: int, accounting_date: date) -> Transaction | None:
     """The postings of an issue: the receivable of the total against the unrounded revenue of each line, the
     differences to rounding. What credits pay is taken out of them. What is charged in advance or ordered is deferred
-    instead. None where nothing is charged.
+    instead, credits only where they are ordered. None where nothing is charged.
     """
     defers = in_advance(document) or is_order(document)
     deferred = LedgerAccount(Kind.DEFERRED, document.currency, account) if defers else None
@@ -179,7 +195,11 @@ def issue_transaction(document: Document, invoice: int, account: int, accounting
         *(
             posting
             for entry in document.lines
-            for posting in side(deferred or income(document.currency, entry), -entry.unrounded)
+            for posting in (
+                side(deferred, -entry.unrounded)
+                if deferred is not None and (entry.type != CREDIT_GRANT or is_order(document))
+                else earned_of(document.currency, entry, entry.unrounded, income(document.currency, entry))
+            )
         ),
         *side(LedgerAccount(Kind.ROUNDING, document.currency), sum((e.rounding for e in document.lines), _ZERO)),
     ]
@@ -230,6 +250,8 @@ def plan_line(entry: Line) -> str:
         what = entry.fee.add_on_id
     elif entry.license is not UNSET:
         what = entry.license.add_on_id
+    elif entry.credit_grant is not UNSET:
+        what = entry.credit_grant.add_on_id
     elif entry.feature is not UNSET:
         what = entry.feature.feature_id
     elif entry.order is not UNSET and entry.order.billable_id is not None:
@@ -254,7 +276,7 @@ def _charged(entry: Line) -> tuple[object, ...]:
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
             entry.tax, entry.rules, entry.order, entry.charge, entry.license, entry.feature,
-            entry.adjustment)  # fmt: skip
+            entry.adjustment, entry.credit_grant)  # fmt: skip
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:

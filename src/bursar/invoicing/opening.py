@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 
 from bursar.catalog import plans
-from bursar.catalog.definitions import EntitlementCard, FeeCard, LicenseCard, PlanDetails
+from bursar.catalog.definitions import CreditGrantCard, EntitlementCard, FeeCard, LicenseCard, PlanDetails
 from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.period import Period
@@ -14,7 +14,8 @@ from bursar.db.database import Connection, Database
 from bursar.invoicing import orders
 from bursar.invoicing.model import ADVANCED, STANDARD, charges_ahead
 from bursar.invoicing.store import queries
-from bursar.purchases import plan_grants
+from bursar.ledger.credit_service import take_back
+from bursar.purchases import plan_credits, plan_grants
 from bursar.purchases import store as schedules
 from bursar.purchases.model import BillingPeriod, Segment, billing_periods, cycle_number, opens_cycle
 
@@ -56,8 +57,7 @@ async def _open_some(connection: Connection, caller: Caller, until: datetime, ac
     withdrawn = await connection.execute(queries.withdraw_drafts, caller.workspace, gone) if gone else "DELETE 0"
     following = [(segment.key, _opens_at(segment, some)) for segment, some in periods]
     await schedules.set_opens_at(connection, caller.workspace, [*following, *((key, None) for key in gone)])
-    if granting := await _granting(connection, caller, live):
-        await plan_grants.follow(connection, caller, granting)
+    await _grant(connection, caller, periods, gone=[segment.schedule for segment in found if segment.superseded])
     detail = {"count": made, "withdrawn": int(withdrawn.split()[-1])}
     if any(detail.values()):
         await audit.record(connection, caller, "open", "invoices", "", detail)
@@ -65,16 +65,27 @@ async def _open_some(connection: Connection, caller: Caller, until: datetime, ac
     return made
 
 
-async def _granting(connection: Connection, caller: Caller, segments: Sequence[Segment]) -> list[int]:
-    """The accounts among those of segments whose plans grant units of features with each cycle."""
-    versions = await plans.versions(connection, caller.workspace, list({segment.version for segment in segments}))
-    return sorted(
-        {
-            segment.account
-            for segment in segments
-            if versions[segment.version].details.entitlements or versions[segment.version].details.overages
-        }
-    )
+async def _grant(
+    connection: Connection,
+    caller: Caller,
+    periods: Sequence[tuple[Segment, Sequence[BillingPeriod]]],
+    *,
+    gone: Sequence[int],
+) -> None:
+    """Grant what plans give with each cycle, and take back credits of cycles that are not to be.
+
+    `gone` are the associations, by key, of which something was changed.
+    """
+    versions = await plans.versions(connection, caller.workspace, list({segment.version for segment, _ in periods}))
+    details = {key: version.details for key, version in versions.items()}
+    units = {one.account for one, _ in periods if details[one.version].entitlements or details[one.version].overages}
+    if units:
+        await plan_grants.follow(connection, caller, sorted(units))
+    begun = [(one, period.period.start, details[one.version]) for one, some in periods for period in some]
+    await plan_credits.give_with_cycles(connection, caller, begun)
+    rows = await connection.fetch(queries.uncharged_credits, caller.workspace, list(gone)) if gone else []
+    if rows:
+        await take_back(connection, caller, [row["credit"] for row in rows])
 
 
 def _next_periods(segment: Segment, until: datetime) -> Iterator[BillingPeriod]:
@@ -114,9 +125,9 @@ async def _advances(
     return found
 
 
-def _charged(details: PlanDetails) -> Sequence[FeeCard | LicenseCard | EntitlementCard]:
+def _charged(details: PlanDetails) -> Sequence[FeeCard | LicenseCard | EntitlementCard | CreditGrantCard]:
     """The cards of a plan of which something may be charged in advance."""
-    return [*details.fees, *details.licenses, *details.entitlements]
+    return [*details.fees, *details.licenses, *details.entitlements, *details.credits]
 
 
 def _opens_at(segment: Segment, opened: Sequence[BillingPeriod]) -> datetime | None:

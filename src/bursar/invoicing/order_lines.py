@@ -7,13 +7,15 @@ from typing import Literal
 
 import msgspec
 
-from bursar.catalog.definitions import EntitlementCard, FeeCard, UsageCard
+from bursar.catalog.definitions import CreditGrantCard, EntitlementCard, FeeCard, UsageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core.decimals import plain, show, to_scale
+from bursar.invoicing.credit_lines import CREDIT_GRANT
 from bursar.invoicing.document import FeeTerms, Line, OrderTerms, PriceVersion
 from bursar.invoicing.model import Content
-from bursar.invoicing.pricing import card_bounds, charge, slab_line, sum_formula
+from bursar.invoicing.pricing import card_bounds, charge, credit_charge, slab_line, sum_formula
 from bursar.purchases.order_model import Goods, Topup
+from bursar.purchases.plan_credits import credit_amount
 from bursar.rating.rate import line, rounding_formula
 
 _ZERO, _ONE = Decimal(0), Decimal(1)
@@ -31,7 +33,7 @@ class PlanOrder:
     """What invoices call the plan's add-ons and features, by their ids."""
 
     def content(self) -> Content:
-        """The lines: fees, then entitlements, each in the plan's order; or units paid ahead, by meter.
+        """The lines: fees, then entitlements, then credits, each in the plan's order; or units paid ahead, by meter.
 
         A card's price is that of all units that it grants at once, times how often it is bought.
         """
@@ -41,7 +43,18 @@ class PlanOrder:
             return _content([self._units(number, card) for number, card in enumerate(cards, 1)])
         lines = [self._fee(number, card) for number, card in enumerate(details.fees, 1)]
         lines += [self._entitlement(number, card) for number, card in enumerate(details.entitlements, len(lines) + 1)]
+        lines += [self._credits(number, card) for number, card in enumerate(details.credits, len(lines) + 1)]
         return _content(lines)
+
+    def _credits(self, number: int, card: CreditGrantCard) -> Line:
+        cost = credit_charge(card, self.currency)
+        slabs = [slab_line(entry) for entry in cost.slabs]
+        text = sum_formula(slabs, [show(entry.amount) for entry in slabs], cost, cost.amount, self.exponent)
+        made = self._line(number, CREDIT_GRANT, card, card.add_on_id, cost.amount, text)
+        given = credit_amount(card, self.currency, self.exponent, self.goods.times(card.add_on_id))
+        return msgspec.structs.replace(
+            made, pricing_model=card.pricing_model, quantity=plain(given), slabs=slabs, bounds=card_bounds(cost)
+        )
 
     def _fee(self, number: int, card: FeeCard) -> Line:
         rate = plain(card.in_currency(self.currency))
@@ -85,7 +98,7 @@ class PlanOrder:
         self,
         number: int,
         kind: str,
-        card: FeeCard | EntitlementCard | UsageCard,
+        card: FeeCard | EntitlementCard | UsageCard | CreditGrantCard,
         billable: str,
         price: Decimal,
         formula: str,

@@ -23,8 +23,9 @@ from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.invoicing import release, store
+from bursar.invoicing.credit_lines import CREDIT_GRANT, earned_of, paid_for
 from bursar.invoicing.document import Document, Line, frozen
-from bursar.invoicing.model import in_advance, plan_line
+from bursar.invoicing.model import in_advance, income, plan_line
 from bursar.ledger.credit_model import ALL_USAGE
 from bursar.ledger.credit_service import NewCredit, grant_all
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
@@ -33,6 +34,7 @@ from bursar.purchases import orders as purchases
 from bursar.purchases import service as schedules
 from bursar.purchases.model import span
 from bursar.purchases.order_model import Purchase
+from bursar.purchases.plan_credits import give_bought
 
 queries = Queries("bursar.invoicing", "orders.sql")
 
@@ -99,9 +101,12 @@ async def fulfil(connection: Connection, caller: Caller, purchase: Purchase) -> 
     if purchase.type == "ENTITLEMENT_GRANT":
         plan = await _plan(connection, caller, purchase)
         await purchases.grant(connection, caller, account, purchase, plan)
+        deferred = LedgerAccount(Kind.DEFERRED, document.currency, account.key)
+        await give_bought(connection, caller, account, purchase, plan.details, paid=paid_for(document), source=deferred)
         await _post(connection, caller, account, purchase, earned(document, account.key))
     elif purchase.type == "ASSOCIATION":
         schedule = await _associate(connection, caller, purchase)
+        await _post(connection, caller, account, purchase, credits_sold(document, account.key))
         if in_advance(document) and document.total:
             await release.begin(connection, caller, invoice, document)
     elif purchase.type == "PREPAID":
@@ -114,11 +119,28 @@ async def fulfil(connection: Connection, caller: Caller, purchase: Purchase) -> 
 
 
 def earned(document: Document, account: int) -> tuple[Posting, ...]:
-    """The postings that make what was deferred of an order revenue."""
+    """The postings that make what was deferred of an order revenue; of credits, what was paid beyond them."""
+    postings: list[Posting] = []
+    bought = paid_for(document)
+    for entry in document.lines:
+        rest, rounding = entry.unrounded, _ZERO
+        if entry.name in bought:
+            rest, rounding = entry.unrounded - bought[entry.name], entry.rounding
+        postings += side(LedgerAccount(Kind.DEFERRED, document.currency, account), rest)
+        postings += side(LedgerAccount(Kind.ROUNDING, document.currency), -rounding)
+        revenue = LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry))
+        postings += side(revenue, rounding - rest)
+    return tuple(postings)
+
+
+def credits_sold(document: Document, account: int) -> tuple[Posting, ...]:
+    """The postings of credits that the order of an association charges in advance, which its first cycle gives."""
+    deferred = LedgerAccount(Kind.DEFERRED, document.currency, account)
     postings: list[Posting] = []
     for entry in document.lines:
-        postings += side(LedgerAccount(Kind.DEFERRED, document.currency, account), entry.unrounded)
-        postings += side(LedgerAccount(Kind.REVENUE, document.currency, detail=plan_line(entry)), -entry.unrounded)
+        if entry.type == CREDIT_GRANT:
+            postings += side(deferred, entry.unrounded)
+            postings += earned_of(document.currency, entry, entry.unrounded, income(document.currency, entry))
     return tuple(postings)
 
 

@@ -54,6 +54,15 @@ class FeatureTerms(Part, frozen=True, kw_only=True):
     """Of overage: what may be used; none: without limit."""
 
 
+class CreditGrantTerms(Part, frozen=True, kw_only=True):
+    """Credits that were granted with a cycle."""
+
+    add_on_id: str
+    invoice_timing: Literal["IN_ADVANCE", "IN_ARREARS"]
+    cycle: int
+    """Number of the cycle in the association, from 0."""
+
+
 class LicenseStretch(Part, frozen=True, kw_only=True):
     """Days of a cycle that are charged alike."""
 

@@ -104,7 +104,8 @@ async def _association(
     refuse_invoiced(facts, period)
     (segment,) = edited(facts, [], On(period, plan, retain=False), 1)
     first = next(billing_periods(segment, segment.period.start)).period
-    names = await add_ons.display_names(connection, caller.workspace, [fee.add_on for fee in plan.details.fees])
+    sold = [fee.add_on for fee in plan.details.fees] + [card.add_on for card in plan.details.credits]
+    names = await add_ons.display_names(connection, caller.workspace, sold)
     called = await features.names_of_features(
         connection, caller.workspace, [card.feature for card in plan.details.entitlements]
     )
@@ -115,8 +116,10 @@ async def _association(
 async def _names(connection: Connection, caller: Caller, plan: PlanVersion) -> dict[str, str]:
     cards = plan.details.entitlements
     found = await features.features_named(connection, caller.workspace, [card.feature_id for card in cards])
-    called = await add_ons.display_names(connection, caller.workspace, [fee.add_on for fee in plan.details.fees])
-    names = {fee.add_on_id: called[fee.add_on] for fee in plan.details.fees}
+    sold = {fee.add_on: fee.add_on_id for fee in plan.details.fees}
+    sold |= {card.add_on: card.add_on_id for card in plan.details.credits}
+    called = await add_ons.display_names(connection, caller.workspace, list(sold))
+    names = {sold[key]: name for key, name in called.items()}
     measured = await store.meters(connection, caller.workspace, [card.meter for card in plan.details.usage])
     names |= {card.meter_id: measured[card.meter].name for card in plan.details.usage}
     return names | {identifier: feature.display_name for identifier, feature in found.items()}

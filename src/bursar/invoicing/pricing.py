@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from bursar.catalog.definitions import EntitlementCard, LicenseCard, OverageCard, UsageCard
+from bursar.catalog.definitions import (
+    CreditGrantCard,
+    EntitlementCard,
+    LicenseCard,
+    OverageCard,
+    SlabDefinition,
+    SlabRate,
+    UsageCard,
+)
 from bursar.catalog.plans import PlanVersion
 from bursar.core.decimals import plain, show
 from bursar.invoicing.document import Line, Meter, PriceVersion
@@ -29,8 +37,19 @@ def charge(card: SlabbedCard, currency: str, quantity: Decimal) -> Charge:
     return rate(_MODEL[card.pricing_model], _slabs(card, currency), quantity, _bounds(card, currency))
 
 
+def credit_charge(card: CreditGrantCard, currency: str) -> Charge:
+    """What the credits of a card cost."""
+    terms = card.terms_in(currency)
+    prices = terms.prices
+    bounds = Bounds(prices.minimum_rate, prices.maximum_rate)
+    return rate(_MODEL[card.pricing_model], _priced(terms.slabs, prices.slabs), terms.amount, bounds)
+
+
 def _slabs(card: SlabbedCard, currency: str) -> list[Slab]:
-    prices = card.prices_in(currency)
+    return _priced(card.slabs, card.prices_in(currency).slabs)
+
+
+def _priced(slabs: Sequence[SlabDefinition], prices: Sequence[SlabRate]) -> list[Slab]:
     return [
         Slab(
             order=slab.order,
@@ -41,7 +60,7 @@ def _slabs(card: SlabbedCard, currency: str) -> list[Slab]:
             minimum_rate=price.minimum_rate,
             maximum_rate=price.maximum_rate,
         )
-        for slab, price in zip(card.slabs, prices.slabs, strict=True)
+        for slab, price in zip(slabs, prices, strict=True)
     ]
 
 

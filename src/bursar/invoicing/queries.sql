@@ -15,6 +15,17 @@ returning xmax = 0 as made;
 -- Take away drafts of billing periods that no longer exist: no segment in force begins or goes on with them.
 delete from invoice where workspace = $1 and segment = any($2::bigint[]) and status = 'DRAFT';
 
+-- name: uncharged_credits
+-- Credits of associations with something left, whose cycle no longer begins and was not invoiced; not of those that were bought.
+select n.credit from plan_credit n join credit c on c.key = n.credit
+where n.workspace = $1 and n.schedule = any($2::bigint[]) and c.voided_at is null and c.granted > c.consumed + c.lapsed
+    and not exists (select from schedule_segment s where s.schedule = n.schedule and s.superseded_at is null
+        and s.starts_at <= n.starts_at and s.ends_at > n.starts_at)
+    and not exists (select from invoice i where i.schedule = n.schedule and i.status <> 'DRAFT'
+        and i.starts_at <= n.starts_at and i.ends_at > n.starts_at)
+    and not exists (select from purchase p where p.schedule = n.schedule)
+order by n.credit;
+
 -- name: lock_advances
 -- The invoices of fees in advance of schedules that reach beyond $3, held: who is issuing one comes first.
 select schedule, ends_at, status from invoice

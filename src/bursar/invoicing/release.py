@@ -11,6 +11,7 @@ from bursar.core.decimals import divide
 from bursar.core.period import Period
 from bursar.db import audit
 from bursar.db.database import Connection, Database
+from bursar.invoicing.credit_lines import CREDIT_GRANT
 from bursar.invoicing.document import Document, Line, frozen
 from bursar.invoicing.model import in_advance, income, is_order
 from bursar.invoicing.store import queries
@@ -50,8 +51,11 @@ def earned(amount: Decimal, period: Period, until: datetime, zone: str) -> Decim
 
 
 def still_deferred(document: Document, entry: Line, release_at: datetime | None) -> Decimal:
-    """What is still deferred of a line of a document whose next part becomes revenue at `release_at`; None: nothing."""
-    if release_at is None:
+    """What is still deferred of a line of a document whose next part becomes revenue at `release_at`; None: nothing.
+
+    Nothing of credits: they are there at once.
+    """
+    if release_at is None or entry.type == CREDIT_GRANT:
         return Decimal(0)
     period = Period(document.start_date, document.end_date)
     passed = [point for point in release_points(period, document.timezone) if point < release_at]
@@ -133,6 +137,8 @@ def _postings(deferred: Deferred, since: datetime, until: datetime) -> tuple[Pos
     period = Period(document.start_date, document.end_date)
     postings: list[Posting] = []
     for line in document.lines:
+        if line.type == CREDIT_GRANT:
+            continue
         before = Decimal(0) if since == period.start else earned(line.unrounded, period, since, document.timezone)
         part = earned(line.unrounded, period, until, document.timezone) - before
         postings += side(LedgerAccount(Kind.DEFERRED, document.currency, deferred.account), part)

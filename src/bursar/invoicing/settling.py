@@ -12,6 +12,7 @@ from bursar.core.errors import NotFound, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection
 from bursar.invoicing import composites, credit_note, orders, refunds, settlement, store
+from bursar.invoicing.credit_lines import earned_of
 from bursar.invoicing.crediting import uses_of
 from bursar.invoicing.document import Document, digest, frozen
 from bursar.invoicing.model import (
@@ -69,7 +70,9 @@ def reversal(
         later = still_deferred(document, entry, release_at) if in_advance(document) else Decimal(0)
         if is_order(document):
             later = entry.unrounded
-        postings += [*side(income(document.currency, entry), entry.unrounded - later), *side(deferred, later)]
+        source = income(document.currency, entry)
+        taken = earned_of(document.currency, entry, entry.unrounded - later, source)
+        postings += [*(Posting(one.ledger_account, -one.amount) for one in taken), *side(deferred, later)]
     rounding = sum((entry.rounding for entry in document.lines), Decimal(0))
     postings += side(LedgerAccount(Kind.ROUNDING, document.currency), -rounding)
     return Transaction(CREDIT_NOTE, key, day, f"credit note of invoice {document.id}", tuple(postings))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from bursar.accounts.model import ERASED, may_change
+from bursar.accounts.model import ERASED, Account, may_change
 from bursar.accounts.store import lock_account
 from bursar.core import crash, ids
 from bursar.core.caller import Caller
@@ -47,10 +47,19 @@ class NewCredit:
     idempotency_key: str | None = None
     paid: bool = False
     """Whether cash has come in for it; else it is given, at the cost of discounts."""
+    price: Decimal | None = None
+    """Of one that is paid: how much of it was paid for, at most all of it, which None is; the rest is given."""
     source: LedgerAccount | None = None
     """Where its money stands already, of one that is paid; None: it is cash."""
     field: str = ""
     """Where it stands in the command, for messages: ends with a dot."""
+
+    @property
+    def bought(self) -> Decimal:
+        """How much of it was paid for."""
+        if not self.paid:
+            return _ZERO
+        return self.amount if self.price is None else self.price
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,17 @@ async def grant_all(connection: Connection, caller: Caller, wanted: Sequence[New
             await _post_grant(connection, caller, key, new)
     found = {credit.key: credit for credit in await credits_at(connection, caller.workspace, keys)}
     return [found[key] for key in keys]
+
+
+async def grant_to(connection: Connection, caller: Caller, account: Account, new: NewCredit) -> int:
+    """Grant an account a credit that something else has decided on, also for time that is over; returns its key.
+
+    Its currency is settled, its amount above 0 and rounded to that.
+    """
+    key = await _insert(connection, caller, new, account.key, account.currency, account.timezone or caller.timezone)
+    assert key is not None, "what decides on credits grants each once"
+    await _post_grant(connection, caller, key, new)
+    return key
 
 
 async def add(connection: Connection, caller: Caller, key: int, amount: Decimal) -> int:
@@ -163,6 +183,15 @@ async def void_credit(connection: Connection, caller: Caller, identifier: str) -
     return (await credits_at(connection, caller.workspace, [key]))[0]
 
 
+async def take_back(connection: Connection, caller: Caller, keys: Sequence[int]) -> None:
+    """Void what is left of credits, by key, that were given for what is not to be; those that are void stay so."""
+    for credit in await hold(connection, caller.workspace, keys):
+        if credit.left and not credit.voided:
+            await connection.execute(queries.void_credit, caller.workspace, credit.key, caller.now)
+            await _void(connection, caller, credit)
+            await audit.record(connection, caller, "void", "credit", credit.id, {"amount": show(credit.left)})
+
+
 async def expire(connection: Connection, caller: Caller, keys: Sequence[int]) -> int:
     """Post what is left of credits whose range is over to breakage, on the day on which it ended.
 
@@ -212,7 +241,8 @@ async def _post_grant(connection: Connection, caller: Caller, key: int, new: New
     given = LedgerAccount(Kind.DISCOUNT, credit.currency, detail="credits")
     cash = LedgerAccount(Kind.CASH, credit.currency)
     postings = (
-        Posting(new.source or (cash if new.paid else given), new.amount),
+        *side(new.source or cash, new.bought),
+        *side(given, new.amount - new.bought),
         Posting(credit.ledger_account, -new.amount),
     )
     day = local_date(caller.now, credit.zone)
@@ -282,7 +312,7 @@ async def _insert(
         new.grantor_id,
         new.idempotency_key,
         new.amount,
-        new.amount if new.paid else _ZERO,
+        new.bought,
         caller.wall,
     )
     return key

@@ -195,6 +195,7 @@ def check_quantities(quantities: Mapping[str, Decimal], details: PlanDetails) ->
     known = {card.meter_id for card in details.usage}
     if details.cycle is None:
         known = {fee.add_on_id for fee in details.fees} | {card.feature_id for card in details.entitlements}
+        known |= {card.add_on_id for card in details.credits}
     for billable in quantities:
         if billable not in known:
             raise Invalid(f"rateCardQuantities.{billable}", "is not a billable of the price plan")
@@ -222,6 +223,9 @@ def check_grants(goods: Goods, details: PlanDetails) -> None:
         for config in card.configs:
             if not decimals.fits(decimals.to_scale(config.limit * goods.times(card.feature_id))):
                 raise Invalid("quantity", f"grants more units of feature {card.feature_id!r} than can be held")
+    for credit in details.credits:
+        if not all(decimals.fits(terms.amount * goods.times(credit.add_on_id)) for terms in credit.rates):
+            raise Invalid("quantity", f"grants more credits of {credit.add_on_id!r} than can be held")
 
 
 def is_past(purchase: Purchase, now: datetime) -> bool:

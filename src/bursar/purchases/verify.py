@@ -5,7 +5,7 @@ from decimal import Decimal
 from bursar.catalog import plans
 from bursar.db.database import Connection
 from bursar.db.verify import Check
-from bursar.purchases import grants, holds, licenses, orders, plan_grants
+from bursar.purchases import grants, holds, licenses, orders, plan_credits, plan_grants
 from bursar.purchases.order_model import grants_of
 from bursar.purchases.service_store import queries
 
@@ -108,6 +108,26 @@ async def _bought(connection: Connection) -> list[str]:
     return problems[:_LIMIT]
 
 
+async def _credited(connection: Connection) -> list[str]:
+    problems = [
+        f"credit {r['wire_id']} of workspace {r['workspace']} is of no purchase or association of its account"
+        for r in await connection.fetch(plan_credits.queries.stray_plan_credits)
+    ]
+    last = 0
+    while rows := await connection.fetch(plan_credits.queries.page_credited, last, _PAGE):
+        last = rows[-1]["key"]
+        for row in rows:
+            purchase = orders.purchase_of(row)
+            assert purchase.version is not None
+            plan = await plans.version(connection, row["workspace"], purchase.version)
+            gives = plan_credits.bought(purchase.goods, plan.details, purchase.currency, row["exponent"])
+            wanted = [(card.add_on_id, amount) for card, amount in gives]
+            found = [(add_on, Decimal(amount)) for add_on, amount in map(str.split, row["credited"])]
+            if sorted(found) != sorted(wanted):
+                problems.append(f"purchase {purchase.id} gave the credits {found} where its plan gives {wanted}")
+    return problems[:_LIMIT]
+
+
 async def _licensed(connection: Connection) -> list[str]:
     wrong = await connection.fetch(licenses.queries.wrong_quantities)
     stray = await connection.fetch(licenses.queries.stray_licenses)
@@ -127,6 +147,7 @@ async def _licensed(connection: Connection) -> list[str]:
 CHECKS: list[Check] = [
     Check("I3", "the number of licences is what their updates come to", _licensed),
     Check("I3", "every purchase gave exactly what its plan and quantities say, nobody else did", _bought),
+    Check("I3", "every purchase gave exactly the credits of its plan, and plans give credits to their own", _credited),
     Check("I3", "every charge took exactly its amount from its account's wallet", _posted),
     Check("I3", "charges and free minutes are of their services' accounts", _of_their_accounts),
     Check("I3", "every grant holds what its entries sum to", _granted),

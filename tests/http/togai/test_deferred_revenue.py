@@ -24,6 +24,7 @@ from tests.http.togai.catalog import (
     plan,
     schema,
 )
+from tests.http.togai.test_credit_grants import granting
 from tests.http.togai.test_invoices import run_bill, set_clock
 from tests.http.togai.test_purchases import entitlement
 
@@ -145,7 +146,7 @@ def test_what_it_excludes(shop: tuple[Tenant, str, str]) -> None:
             if name in ("featureId", "ratePlan", "rateValues")}  # fmt: skip
     cases: list[tuple[str, Any, str]] = [
         ("fixedFeeRateCards", [advance], "[0].invoiceTiming: must be IN_ARREARS"),
-        ("creditGrantRateCards", [{"id": "x"}], ": cannot be on a plan with deferredRevenue"),
+        ("creditGrantRateCards", [granting("x", 1, 1)], ": cannot be on a plan with deferredRevenue"),
         ("billingEntitlementRateCards", [entitlement(feature, 1, 1)], ": cannot be on a plan with deferredRevenue"),
         ("entitlementOverageRateCards", [over], ": cannot be on a plan with deferredRevenue"),
     ]

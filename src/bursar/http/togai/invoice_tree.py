@@ -16,6 +16,7 @@ from bursar.invoicing.ruled import ADDED, measured
 USAGE_UNITS = "USAGE_UNITS"
 BOUGHT = {
     "BILLING_ENTITLEMENT_RATE_CARD": "BILLING_ENTITLEMENT_AMOUNT",
+    "CREDIT_GRANT_RATE_CARD": "CREDIT_GRANT_RATE_CARD_AMOUNT",
     "WALLET_TOPUP": "WALLET_TOPUP_AMOUNT",
     "PREPAID": "PREPAID_AMOUNT",
 }
@@ -62,6 +63,7 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
     cards += [_license(line, document) for line in document.lines if line.type == "LICENSE_RATE_CARD"]
     cards += [_feature(line, document) for line in document.lines if line.feature is not UNSET]
+    cards += [_credits_granted(line, document) for line in document.lines if line.credit_grant is not UNSET]
     cards += [
         _bought(line, document.currency) for line in document.lines if line.type in BOUGHT and line.order is not UNSET
     ]
@@ -186,6 +188,19 @@ def _feature(line: Line, document: Document) -> InvoiceLineItem:
         value=number(line.amount),
         quantity=None if line.quantity is None else number(line.quantity),
         line_items=slabs or None,
+    )
+
+
+def _credits_granted(line: Line, document: Document) -> InvoiceLineItem:
+    assert line.credit_grant is not UNSET
+    kind = "CREDIT_GRANT_RATE_CARD_AMOUNT"
+    return InvoiceLineItem(
+        id=line.credit_grant.add_on_id,
+        description=line.description,
+        type=f"ADVANCED_{kind}" if in_advance(document) else kind,
+        units=document.currency,
+        value=number(line.amount),
+        quantity=None if line.quantity is None else number(line.quantity),
     )
 
 

@@ -9,6 +9,7 @@ from bursar.catalog.plans import PlanChange
 from bursar.core.errors import Invalid
 from bursar.db.database import Connection
 from bursar.http.door import Answer
+from bursar.http.togai.credit_shapes import CreditGrantRateCard
 from bursar.http.togai.entitlement_shapes import BillingEntitlementRateCard, EntitlementOverageRateCard
 from bursar.http.togai.fee_shapes import FixedFeeRateCard
 from bursar.http.togai.license_shapes import LicenseRateCard
@@ -37,6 +38,7 @@ class PricePlanDetailsOverride(Answer, kw_only=True):
     billing_entitlement_rate_cards: list[BillingEntitlementRateCard] | None = None
     license_rate_cards: list[LicenseRateCard] | None = None
     entitlement_overage_rate_cards: list[EntitlementOverageRateCard] | None = None
+    credit_grant_rate_cards: list[CreditGrantRateCard] | None = None
 
 
 @contextmanager
@@ -82,5 +84,6 @@ def override_shape(change: PlanChange | None) -> PricePlanDetailsOverride | None
         minimum_commitment=whole.minimum_commitment,
         billing_entitlement_rate_cards=whole.billing_entitlement_rate_cards,
         entitlement_overage_rate_cards=whole.entitlement_overage_rate_cards,
+        credit_grant_rate_cards=whole.credit_grant_rate_cards,
         license_rate_cards=None if change.licenses is None else whole.license_rate_cards or [],
     )

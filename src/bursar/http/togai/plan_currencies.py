@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
@@ -11,6 +11,7 @@ from bursar.catalog.definitions import CardRates
 from bursar.catalog.plan_currencies import NewCurrency
 from bursar.core.errors import Invalid
 from bursar.http.door import Body, Call
+from bursar.http.togai.credit_shapes import CreditGrantRate, credit_rates_of
 from bursar.http.togai.door import door
 from bursar.http.togai.fee_shapes import CurrencyText
 from bursar.http.togai.price_plans import TAG, PricePlanShape, plan_shape
@@ -51,7 +52,7 @@ class AddCurrencyToPricePlanRequest(Body, kw_only=True):
     minimum_commitment_rate: Decimal | None = None
     license_rates: Annotated[list[CardRate], Meta(max_length=100)] | None = None
     billing_entitlement_rates: Annotated[list[CardRate], Meta(max_length=100)] | None = None
-    credit_grant_rates: list[Any] | None = None
+    credit_grant_rates: Annotated[list[CreditGrantRate], Meta(max_length=100)] | None = None
     entitlement_overage_rates: Annotated[list[CardRate], Meta(max_length=100)] | None = None
 
 
@@ -67,9 +68,6 @@ class AddCurrencyToPricePlanRequest(Body, kw_only=True):
 )
 async def add_currency(call: Call, body: AddCurrencyToPricePlanRequest) -> PricePlanShape:
     """Say what a plan costs in one more currency."""
-    for field, value in (("creditGrantRates", body.credit_grant_rates),):
-        if value:
-            raise Invalid(field, "the plan has no such rate cards")
     currency = body.currency
     new = NewCurrency(
         currency=currency,
@@ -79,6 +77,7 @@ async def add_currency(call: Call, body: AddCurrencyToPricePlanRequest) -> Price
         licenses=_slab_rates(currency, body.license_rates, "licenseRates"),
         entitlements=_slab_rates(currency, body.billing_entitlement_rates, "billingEntitlementRates"),
         overages=_slab_rates(currency, body.entitlement_overage_rates, "entitlementOverageRates"),
+        credits=credit_rates_of(currency, body.credit_grant_rates),
     )
     async with call.db.transaction(call.caller.workspace) as connection:
         identifier = call.path["price_plan_id"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +20,7 @@ from bursar.catalog.plans import PlanChange
 from bursar.core.errors import Invalid
 from bursar.http.door import Answer, Body
 from bursar.http.encode import number
+from bursar.http.togai.credit_shapes import CreditGrantRateCard, credit_shape, credits_of
 from bursar.http.togai.entitlement_shapes import (
     BillingEntitlementRateCard,
     EntitlementOverageRateCard,
@@ -86,7 +87,7 @@ class CreatePricePlanDetails(Body, kw_only=True):
     fixed_fee_rate_cards: Annotated[list[FixedFeeRateCard], Meta(max_length=100)] | None = None
     license_rate_cards: Annotated[list[LicenseRateCard], Meta(max_length=100)] | None = None
     billing_entitlement_rate_cards: Annotated[list[BillingEntitlementRateCard], Meta(max_length=100)] | None = None
-    credit_grant_rate_cards: list[Any] | None = None
+    credit_grant_rate_cards: Annotated[list[CreditGrantRateCard], Meta(max_length=100)] | None = None
     entitlement_overage_rate_cards: Annotated[list[EntitlementOverageRateCard], Meta(max_length=100)] | None = None
     deferred_revenue: bool | None = None
     # The contract spells this one field with underscores.
@@ -103,7 +104,7 @@ class CreatePricePlanDetailsOverride(Body, kw_only=True):
     fixed_fee_rate_cards: Annotated[list[FixedFeeRateCard], Meta(max_length=100)] | None = None
     license_rate_cards: Annotated[list[LicenseRateCard], Meta(max_length=100)] | None = None
     billing_entitlement_rate_cards: Annotated[list[BillingEntitlementRateCard], Meta(max_length=100)] | None = None
-    credit_grant_rate_cards: list[Any] | None = None
+    credit_grant_rate_cards: Annotated[list[CreditGrantRateCard], Meta(max_length=100)] | None = None
     entitlement_overage_rate_cards: Annotated[list[EntitlementOverageRateCard], Meta(max_length=100)] | None = None
 
 
@@ -121,13 +122,11 @@ class PricePlanDetails(Answer, kw_only=True):
     license_rate_cards: list[LicenseRateCard] | None = None
     billing_entitlement_rate_cards: list[BillingEntitlementRateCard] | None = None
     entitlement_overage_rate_cards: list[EntitlementOverageRateCard] | None = None
+    credit_grant_rate_cards: list[CreditGrantRateCard] | None = None
     pricing_cycle_config: PricingCycleConfig | None = None
     minimum_commitment: MinimumCommitment | None = None
     deferred_revenue: bool | None = None
     allow_ongoing_cycle_updates: bool | None = msgspec.field(default=None, name="allow_ongoing_cycle_updates")
-
-
-_LATER = ("credit_grant_rate_cards",)
 
 
 _NEVER_DEFERRED = ("billing_entitlement_rate_cards", "credit_grant_rate_cards", "entitlement_overage_rate_cards")
@@ -157,7 +156,11 @@ def meters_of(body: PlanBody) -> list[str]:
 
 def add_ons_of(body: PlanBody) -> list[str]:
     """The add-on ids that a plan names."""
-    cards = [*(body.fixed_fee_rate_cards or ()), *(body.license_rate_cards or ())]
+    cards = [
+        *(body.fixed_fee_rate_cards or ()),
+        *(body.license_rate_cards or ()),
+        *(body.credit_grant_rate_cards or ()),
+    ]
     return [card.id for card in cards]
 
 
@@ -188,11 +191,8 @@ def change_of(
     rules: list[PricingRule] | None = None,
 ) -> PlanChange:
     """The parts of a plan that a body gives."""
-    for name in _LATER:
-        if getattr(body, name):
-            raise Invalid(f"{PATH}.{_camel(name)}", "are not supported yet")
     fees, commitment = body.fixed_fee_rate_cards, body.minimum_commitment
-    overages = body.entitlement_overage_rate_cards
+    overages, granted = body.entitlement_overage_rate_cards, body.credit_grant_rate_cards
     entitlements, licenses = body.billing_entitlement_rate_cards, body.license_rate_cards
     return PlanChange(
         description=description,
@@ -206,6 +206,7 @@ def change_of(
         overages=None
         if overages is None
         else overages_of(overages, known.features, f"{PATH}.entitlementOverageRateCards"),
+        credits=None if granted is None else credits_of(granted, known.add_ons, f"{PATH}.creditGrantRateCards"),
         licenses=None if licenses is None else licenses_of(licenses, known.add_ons, f"{PATH}.licenseRateCards"),
         commitment=None
         if commitment is None
@@ -226,6 +227,7 @@ def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PriceP
         license_rate_cards=[license_shape(card) for card in plan.licenses] or None,
         billing_entitlement_rate_cards=[entitlement_shape(card) for card in plan.entitlements] or None,
         entitlement_overage_rate_cards=[overage_shape(card) for card in plan.overages] or None,
+        credit_grant_rate_cards=[credit_shape(card) for card in plan.credits] or None,
         pricing_cycle_config=None if plan.cycle is None else _cycle_shape(plan.cycle),
         minimum_commitment=None
         if commitment is None

@@ -10,6 +10,7 @@ from bursar.core.errors import Invalid
 from bursar.db.database import Connection
 from bursar.http.door import Answer, Body
 from bursar.http.encode import number
+from bursar.http.togai.credit_shapes import CreditGrantRateCard
 from bursar.http.togai.entitlement_shapes import BillingEntitlementRateCard
 from bursar.http.togai.fee_shapes import FixedFeeRateCard
 from bursar.http.togai.overrides import PricePlanDetailsOverride, override_of, override_shape
@@ -34,7 +35,7 @@ class PurchasePlanOverride(Body, kw_only=True):
 
     fixed_fee_rate_cards: Annotated[list[FixedFeeRateCard], Meta(max_length=50)] | None = None
     billing_entitlement_rate_cards: Annotated[list[BillingEntitlementRateCard], Meta(max_length=50)] | None = None
-    credit_grant_rate_cards: Annotated[list[Any], Meta(max_length=50)] | None = None
+    credit_grant_rate_cards: Annotated[list[CreditGrantRateCard], Meta(max_length=50)] | None = None
 
 
 class CreatePurchaseRequest(Body, kw_only=True):

@@ -51,6 +51,48 @@ class RateValue(Body, kw_only=True, omit_defaults=True):
     rate_config: Config | None = None
 
 
+class SlabDetail(Body, kw_only=True, omit_defaults=True):
+    """A slab with its price."""
+
+    start_after: Decimal
+    price_type: Literal["FLAT", "PER_UNIT", "PACKAGE"]
+    rate: Decimal
+    slab_config: Config | None = None
+    slab_rate_config: Config | None = None
+
+
+def slab_details_of(details: Sequence[SlabDetail], path: str) -> tuple[list[SlabDefinition], list[SlabRateShape]]:
+    """The slabs that details give, in their order, and their prices."""
+    slabs = [
+        _slab(
+            # More of them than there can be orders are refused with the plan.
+            SlabShape(order=order, start_after=one.start_after, price_type=one.price_type, slab_config=one.slab_config),
+            f"{path}.slabDetails[{order - 1}]",
+        )
+        for order, one in enumerate(details, 1)
+    ]
+    prices = [
+        SlabRateShape(order=order, rate=one.rate, slab_rate_config=one.slab_rate_config)
+        for order, one in enumerate(details, 1)
+    ]
+    return slabs, prices
+
+
+def slab_details_shape(slabs: Sequence[SlabDefinition], prices: CardRates) -> list[SlabDetail]:
+    """Slabs with their prices as the wire shows them."""
+    rates = {rate.order: rate for rate in prices.slabs}
+    return [
+        SlabDetail(
+            start_after=number(slab.start_after),
+            price_type=slab.price_type,
+            rate=number(rates[slab.order].rate),
+            slab_config=_slab_shape(slab).slab_config,
+            slab_rate_config=_rate_shape(rates[slab.order]).slab_rate_config,
+        )
+        for slab in slabs
+    ]
+
+
 def slabs_of(plan: RatePlan, path: str) -> list[SlabDefinition]:
     """The slabs that a rate plan gives."""
     return [_slab(slab, f"{path}.ratePlan.slabs[{index}]") for index, slab in enumerate(plan.slabs)]
@@ -84,7 +126,7 @@ def rate_values_shape(rates: Sequence[CardRates]) -> list[RateValue]:
         RateValue(
             currency=entry.currency,
             slab_rates=[_rate_shape(rate) for rate in entry.slabs],
-            rate_config=_config(entry.minimum_rate, entry.maximum_rate),
+            rate_config=config_shape(entry.minimum_rate, entry.maximum_rate),
         )
         for entry in rates
     ]
@@ -134,10 +176,11 @@ def _slab_shape(slab: SlabDefinition) -> SlabShape:
 
 
 def _rate_shape(rate: SlabRate) -> SlabRateShape:
-    config = _config(rate.minimum_rate, rate.maximum_rate)
+    config = config_shape(rate.minimum_rate, rate.maximum_rate)
     return SlabRateShape(order=rate.order, rate=number(rate.rate), slab_rate_config=config)
 
 
-def _config(low: Decimal | None, high: Decimal | None) -> dict[str, str] | None:
+def config_shape(low: Decimal | None, high: Decimal | None) -> dict[str, str] | None:
+    """The least and the most that is charged, as the wire shows them."""
     bounds = {"minimumRate": low, "maximumRate": high}
     return {name: decimals.show(value) for name, value in bounds.items() if value is not None} or None

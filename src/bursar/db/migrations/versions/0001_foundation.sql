@@ -1180,6 +1180,20 @@ comment on column feature_grant.schedule is 'the association that gives it, as t
 comment on column feature_grant.granted is 'null: without limit';
 comment on column feature_grant.held is 'what open holds have of it, those included whose time is over and that nobody has closed yet';
 
+-- Which purchase, or cycle of an association, gave a credit: the same gives each but once.
+create table plan_credit (
+    credit bigint primary key references credit,
+    workspace int not null references workspace,
+    purchase bigint references purchase,
+    schedule bigint references schedule,
+    add_on int not null references add_on,
+    starts_at timestamptz not null,
+    unique (purchase, add_on),
+    unique (schedule, add_on, starts_at),
+    check ((purchase is null) <> (schedule is null))
+);
+comment on column plan_credit.starts_at is 'when the cycle begins for the association, or when the purchase was carried out';
+
 -- Units of a feature that are set aside for a time. Whoever changes one holds the feature's balance.
 create table feature_hold (
     key bigint primary key default nextval('hold_key'),
@@ -1678,6 +1692,6 @@ end $$;
 -- What only flushes write, and what nobody changes once it is written.
 revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter, named_license_event
     from bursar_api;
-revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, credit_entry, charge, feature_entry, invoice_document,
-    credit_note, invoice_payment, remittance_line, adjustment_usage, adjustment_part from bursar_api;
+revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, credit_entry, charge, feature_entry, plan_credit,
+    invoice_document, credit_note, invoice_payment, remittance_line, adjustment_usage, adjustment_part from bursar_api;
 revoke insert, delete on workspace from bursar_api;
