@@ -33,7 +33,8 @@ async def stretches_of(
 ) -> dict[int, dict[str, list[Stretch]]]:
     """By key of the invoice and name of the card, what is charged of licences; nothing of plans that have none.
 
-    An invoice in advance that is issued charged what its document says, whatever has become known since.
+    An invoice in advance that is issued charged what its document says, whatever has become known since; so did any of
+    names, whose events may be corrected later.
     """
     cards = [
         (header, cycle, card)
@@ -73,7 +74,7 @@ def _charged(
 ) -> list[Stretch] | None:
     """What an invoice charges by a card; None: it has no line."""
     zone = cycle.calendar.zone
-    if header.type == _ADVANCED and header.content is not None:
+    if header.content is not None and (header.type == _ADVANCED or card.named):
         terms = _terms(frozen(header.content)).get(card.add_on_id)
         return None if terms is None else _kept(terms)
     association = Period(cycle.anchor, header.period.end)

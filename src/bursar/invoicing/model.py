@@ -253,8 +253,8 @@ def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
-             entry.tax, entry.rules, entry.order, entry.charge, entry.license, entry.adjustment,
-             entry.feature)  # fmt: skip
+            entry.tax, entry.rules, entry.order, entry.charge, entry.license, entry.feature,
+            entry.adjustment)  # fmt: skip
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:
