@@ -33,9 +33,9 @@ FUZZ_EXAMPLES ?= 300
 fuzz: .venv/.developed
 	BURSAR_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -n 2 tests/http/test_fuzz.py
 
-# The long form of the fault tests: a death at each named point, some 200 kills during ingest, bill runs over 2,000
-# accounts, PostgreSQL hung for half a minute; invoice periods in every time zone, corrections in a hundred orders; and
-# what races for one grant, wallet, key or proposal, twenty times in a row. An hour.
+# The long form of the fault tests: a death at each of 66 points, some 200 kills during ingest, bill runs over 2,000
+# accounts, PostgreSQL hung for half a minute; invoice periods in every time zone, corrections in a hundred orders; and what
+# races for one grant, wallet, key or proposal, twenty times in a row. An hour.
 chaos: .venv/.developed
 	BURSAR_EVERY_ZONE=1 BURSAR_ORDERS=100 $(BIN)/pytest -n 0 tests/core/test_invoice_periods.py \
 		tests/http/native/test_adjustments.py

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import uvloop
 
-from benchmarks import billing, carrier, entitled, imports, ingest, payments, reads
+from benchmarks import billing, carrier, entitled, imports, ingest, payments, pressure, reads
 from benchmarks.world import folder, postgres
 from bursar import __version__
 
@@ -70,11 +70,12 @@ PARTS: dict[str, Callable[[int], dict[str, object]]] = {
     "carrier_of_a_million": lambda rounds: carried(rounds, MILLION),
     "entitled_events": decided,
     "bill_run": billed,
+    "pressure": pressure.measure,
 }
 
 
-LONG = ("carrier_of_a_million",)
-"""Parts that are measured only by their names: what they need takes many minutes to make."""
+LONG = ("carrier_of_a_million", "pressure")
+"""Parts that are measured only by their names: what they need takes many minutes to make or to bear."""
 QUICK: dict[str, Callable[[], dict[str, object]]] = {
     "ingest": lambda: ingest.measure(1, 1.0),
     "entitled_events": lambda: decided(1, 1.0),

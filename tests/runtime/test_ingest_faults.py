@@ -11,6 +11,7 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,15 +21,17 @@ from tests.runtime.program import Program, command, postmaster, program
 from tests.runtime.test_faults import event, family
 from tests.runtime.test_kill import (
     PATIENCE,
+    SENDERS,
     Sender,
     nothing_lost_or_doubled,
     prepare,
-    started,
     until_all_are_acknowledged,
 )
 
 STANDSTILL = max(1.0, float(os.environ.get("BURSAR_STANDSTILL", "0")))
 """Seconds for which a process stands still."""
+PAUSES = (0, 0.002, 0.004, 0.008, 0.02, 0.2)
+"""Seconds until a sender dies: before its request is read, in the middle of its flush, after its commit."""
 DISK = 320
 """MB of the small disk."""
 ROOM = 8
@@ -54,35 +57,54 @@ def hang_up(stream: socket.socket) -> None:
     stream.close()
 
 
-def test_what_is_cut_off_is_not_there_and_what_is_answered_to_nobody_counts_once() -> None:
-    with open_folder() as folder, program(folder) as running:
-        token = prepare(running, folder)
-        whole = request(token, [f"cut-{n}" for n in range(50)])
-        for end in range(0, len(whole), 300):
-            stream = connect(running)
-            stream.sendall(whole[:end])
-            (hang_up if end % 600 else socket.socket.close)(stream)
-        balance = running.call("GET", "/bursar/v1/ingest/balance", token=token)
-        assert balance["received"] == 0, "nothing of a request that did not come"
+class Place(NamedTuple):
+    """A running server, and who may send."""
 
-        sent = 0
-        for number in range(36):
-            names = [f"lost-{number}-{n}" for n in range(20)]
-            stream = connect(running)
-            stream.sendall(request(token, names))
-            time.sleep(number % 12 / 1000)  # before it was read, in the middle of its flush, after its commit
-            hang_up(stream)
-            while True:
-                with contextlib.suppress(urllib.error.HTTPError):
-                    running.call("POST", "/ingestBatch", {"events": [event(name) for name in names]}, token=token)
-                    break
-            sent += len(names)
-        balance = running.call("GET", "/bursar/v1/ingest/balance", token=token)
-        assert balance["metered"] == sent
-        assert balance["received"] == sent + balance["duplicate"]
-        assert balance["duplicate"] > 0, "no answer was lost after its commit"
-        assert command("verify", "--data-dir", str(folder))["holds"] is True
-        assert running.failures() == [], "a client that hangs up is no failure of ours"
+    folder: Path
+    running: Program
+    token: str
+
+    def balance(self) -> Any:
+        return self.running.call("GET", "/bursar/v1/ingest/balance", token=self.token)
+
+    def holds(self) -> None:
+        assert command("verify", "--data-dir", str(self.folder))["holds"] is True
+        assert self.running.failures() == [], "a client that hangs up, or an outage, is no failure of ours"
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    with open_folder() as folder, program(folder) as running:
+        yield Place(folder, running, prepare(running, folder))
+
+
+def test_what_is_cut_off_is_not_there_and_what_is_answered_to_nobody_counts_once(place: Place) -> None:
+    before = place.balance()
+    whole = request(place.token, [f"cut-{n}" for n in range(50)])
+    for end in range(0, len(whole), 300):
+        stream = connect(place.running)
+        stream.sendall(whole[:end])
+        (hang_up if end % 600 else socket.socket.close)(stream)
+    assert place.balance() == before, "nothing of a request that did not come"
+
+    sent = 0
+    for number in range(36):
+        names = [f"lost-{number}-{n}" for n in range(20)]
+        stream = connect(place.running)
+        stream.sendall(request(place.token, names))
+        time.sleep(PAUSES[number % len(PAUSES)])
+        hang_up(stream)
+        while True:
+            with contextlib.suppress(urllib.error.HTTPError):
+                body = {"events": [event(name) for name in names]}
+                place.running.call("POST", "/ingestBatch", body, token=place.token)
+                break
+        sent += len(names)
+    after = place.balance()
+    assert after["metered"] == before["metered"] + sent
+    assert after["received"] - before["received"] == sent + after["duplicate"] - before["duplicate"]
+    assert after["duplicate"] > before["duplicate"], "no answer was lost after its commit"
+    place.holds()
 
 
 @contextlib.contextmanager
@@ -97,22 +119,23 @@ def standing(pids: list[int]) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
-def test_whoever_stands_still_loses_and_doubles_nothing() -> None:
+def test_whoever_stands_still_loses_and_doubles_nothing(place: Place) -> None:
     """PostgreSQL with all its processes, then the server's process, then everything, in the middle of ingest."""
-    with open_folder() as folder:
-        target, senders = started(folder)
-        running = target["program"]
-        servers = [pid for pid in family(running.process.pid) if _is_server(pid)]
-        assert servers
-        for stopped in (family(postmaster(folder)), servers, [*family(postmaster(folder)), *servers]):
-            until_all_are_acknowledged(senders)
-            with standing(stopped):
-                time.sleep(STANDSTILL)
-            until_all_are_acknowledged(senders)
-        nothing_lost_or_doubled(target, senders)
-        assert running.terminate() < 10
-        assert command("verify", "--data-dir", str(folder))["holds"] is True
-        assert running.failures() == []
+    before = place.balance()["metered"]
+    target: dict[str, Any] = {"program": place.running, "token": place.token, "stop": False}
+    senders = [Sender(number, target) for number in range(SENDERS)]
+    for sender in senders:
+        sender.start()
+    servers = [pid for pid in family(place.running.process.pid) if _is_server(pid)]
+    assert servers
+    database = family(postmaster(place.folder))
+    for stopped in (database, servers, [*database, *servers]):
+        until_all_are_acknowledged(senders)
+        with standing(stopped):
+            time.sleep(STANDSTILL)
+        until_all_are_acknowledged(senders)
+    nothing_lost_or_doubled(target, senders, others=before)
+    place.holds()
 
 
 def _is_server(pid: int) -> bool:

@@ -4,7 +4,8 @@ The same rows as the accounts of `service`. A carrier deletes an account by hidi
 other; no posting, event or document goes.
 """
 
-from collections.abc import Container, Mapping, Sequence
+import zlib
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,9 @@ _INSERT = queries.insert_agreed.replace("{audit}", audit.ROWS)
 _LISTS = ("send_balance_notifications_to", "send_invoices_to")
 
 
+_HALF = 2**31
+"""What takes a checksum of 32 bits to where the integers of a lock are."""
+
 Agreed = dict[str, Any]
 """All values of an account, with `id`, its number, and `key`."""
 
@@ -60,9 +64,18 @@ async def create_all_agreed(
     Each has its outcome: an account, or `Rejected`. Raises what undoes all of them: of one alone `Rejected` or
     `Unavailable`.
     """
+    holding = _holding(wanted)
+    if holding:
+        await connection.execute(holding)
+    return await _create_held(connection, wanted)
+
+
+async def _create_held(
+    connection: Connection, wanted: Sequence[tuple[Caller, Mapping[str, Any]]]
+) -> list[Agreed | BursarError]:
+    """As `create_all_agreed`, where the values that must be unique are held already."""
     caller = wanted[0][0]
     every = [{**DEFAULTS, "currency": one.currency, **given} for one, given in wanted]
-    await _hold(connection, caller, every, {})
     rows = await _facts(connection, caller, every, None)
     seen: dict[str, set[Any]] = {field: set() for field in _UNIQUE}
     outcomes: list[Agreed | BursarError | None] = []
@@ -128,7 +141,7 @@ class NewAccounts(Grouped[Mapping[str, Any], Agreed]):
     """The accounts that one process makes, those that come at once in one transaction."""
 
     def __init__(self) -> None:
-        super().__init__(create_all_agreed)
+        super().__init__(_create_held, first=_holding)
 
 
 async def update_agreed(
@@ -145,7 +158,10 @@ async def update_agreed(
         raise NotFound("account", str(number))
     before = dict(row)
     values = {**{field: before[field] for field in DEFAULTS}, **given}
-    await _hold(connection, caller, [values], before)
+    changed = {field: value for field, value in values.items() if value != before[field]}
+    holding = _holding([(caller, changed)])
+    if holding:
+        await connection.execute(holding)
     (facts,) = await _facts(connection, caller, [values], before)
     problems = check_terms(values, _known(facts, values, {}), before)
     if problems:
@@ -183,24 +199,21 @@ async def find_agreed(connection: Connection, caller: Caller, number: int) -> Ro
     return row
 
 
-async def _hold(
-    connection: Connection, caller: Caller, every: Sequence[Mapping[str, Any]], before: Mapping[str, Any]
-) -> None:
-    """Keep values that must be unique from others until the transaction ends, unless they are as `before`."""
-    held = [
-        f"account {field} {values[field]}"
-        for values in every
+def _holding(wanted: Iterable[tuple[Caller, Mapping[str, Any]]]) -> str:
+    """The statement that keeps values that must be unique from others until the transaction ends; or nothing."""
+    held = {
+        zlib.crc32(f"{caller.workspace} {field} {values[field]}".encode()) - _HALF
+        for caller, values in wanted
         for field in _UNIQUE
-        if values[field] is not None and before.get(field) != values[field]
-    ]
-    if held:
-        await connection.execute(queries.hold_terms, caller.workspace, held)
+        if values.get(field) is not None
+    }
+    return queries.hold_terms.replace("{places}", numbers(sorted(held))) if held else ""
 
 
 async def _facts(
     connection: Connection, caller: Caller, every: Sequence[Mapping[str, Any]], before: Mapping[str, Any] | None
 ) -> list[Row]:
-    """What decides on values, for each, by a statement after `_hold`: it sees what was done while that waited.
+    """What decides on values, for each, by a statement after `_holding`: it sees what was done while that waited.
 
     A contractor that is as `before` decides nothing and is not looked up, nor kept.
     """

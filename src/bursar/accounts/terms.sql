@@ -1,7 +1,7 @@
 -- name: hold_terms
--- Keep what must be unique at the carrier's door from others until the transaction ends.
-select pg_advisory_xact_lock(7215004, place)
-from (select distinct hashtext($1::int || ' ' || value) as place from unnest($2::text[]) as v (value) order by 1) as p;
+-- Keep what must be unique at the carrier's door from others until the transaction ends, in an order that cannot go round in
+-- a circle. It has no parameters, so that it may be sent along with BEGIN; its places are numbers.
+select pg_advisory_xact_lock(7215004, place) from unnest('{places}'::int[]) as p (place);
 
 -- name: facts_of_terms
 -- What decides on accounts that are made ($7 null) or on one that is changed: contractor, who has its unique values,

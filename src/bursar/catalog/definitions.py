@@ -165,9 +165,34 @@ class EntitlementCard(msgspec.Struct, omit_defaults=True):
         return _prices_in(self.rates, currency)
 
     @property
+    def in_advance(self) -> bool:
+        """Whether it is invoiced as its cycle begins; else with the usage of the cycle."""
+        return self.timing == "IN_ADVANCE"
+
+    @property
     def units(self) -> Decimal:
         """Units that one grant of the card has in all."""
         return sum((config.limit for config in self.configs), Decimal(0))
+
+
+class OverageCard(msgspec.Struct, omit_defaults=True):
+    """What units of a feature cost that are used beyond those that were granted."""
+
+    name: str
+    feature: int
+    """Internal key of the feature."""
+    feature_id: str
+    pricing_model: Literal["TIERED", "VOLUME"]
+    slabs: list[SlabDefinition]
+    rates: list[CardRates]
+    max_quantity: Decimal | None = None
+    """In a cycle; None: without limit."""
+    display_name: str | None = None
+    tag: str | None = None
+
+    def prices_in(self, currency: str) -> CardRates:
+        """The prices in a currency, slabs in their order. Raises `KeyError`."""
+        return _prices_in(self.rates, currency)
 
 
 class LicenseCard(msgspec.Struct, omit_defaults=True):
@@ -291,6 +316,7 @@ class PlanDetails(msgspec.Struct, omit_defaults=True):
     rules: list[PricingRule] = []
     entitlements: list[EntitlementCard] = []
     licenses: list[LicenseCard] = []
+    overages: list[OverageCard] = []
     deferred_revenue: bool = False
     """Whether nothing is told of what a cycle brings before its grace has ended: it may still be priced anew."""
 

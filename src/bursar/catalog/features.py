@@ -102,6 +102,18 @@ async def get_feature(connection: Connection, workspace: int, identifier: str) -
     return _feature(row)
 
 
+async def feature_at(connection: Connection, workspace: int, key: int) -> Feature:
+    """The feature of an internal key."""
+    (row,) = await connection.fetch(queries.features_at, workspace, [key])
+    return _feature(row)
+
+
+async def names_of_features(connection: Connection, workspace: int, keys: Sequence[int]) -> dict[int, str]:
+    """What invoices call features, by internal key."""
+    rows = await connection.fetch(queries.features_at, workspace, list(keys)) if keys else []
+    return {row["key"]: _feature(row).display_name for row in rows}
+
+
 async def feature_keys(connection: Connection, workspace: int, identifiers: Sequence[str]) -> dict[str, int]:
     """Internal keys by wire id; unknown ids are left out."""
     rows = await connection.fetch(queries.feature_keys, workspace, list(identifiers)) if identifiers else []

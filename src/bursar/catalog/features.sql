@@ -12,6 +12,10 @@ select * from feature where workspace = $1 and wire_id = $2;
 select f.*, (select count(*) from feature_schema d where d.feature = f.key)::int as schemas
 from feature f where f.workspace = $1 and f.key > $2 order by f.key limit $3;
 
+-- name: features_at
+-- Features by internal key.
+select * from feature where workspace = $1 and key = any($2::int[]) order by key;
+
 -- name: feature_keys
 -- Internal keys of features by wire id.
 select key, wire_id from feature where workspace = $1 and wire_id = any($2::text[]);

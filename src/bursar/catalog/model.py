@@ -1,15 +1,12 @@
 """The rules of the catalogue: what a schema, a meter and a plan may say. Pure; errors name the field on the wire."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from bursar.catalog.card_rules import check_card, check_currencies, check_licenses
 from bursar.catalog.definitions import (
     Commitment,
     CycleDefinition,
-    EntitlementCard,
-    FeatureConfig,
     FeeCard,
     Filter,
     LicenseCard,
@@ -18,12 +15,11 @@ from bursar.catalog.definitions import (
     SchemaDefinition,
 )
 from bursar.catalog.enrichments import check_enrichments, variables
+from bursar.catalog.entitlement_rules import check_entitlements, check_granting
 from bursar.catalog.id_templates import read_template
 from bursar.catalog.pricing_rules import check_rules
-from bursar.core import decimals
 from bursar.core.cycles import Calendar
 from bursar.core.decimals import NUMERAL
-from bursar.core.durations import parse_duration
 from bursar.core.errors import Invalid
 from bursar.core.jsonlogic import Rule, compile_rule
 
@@ -32,8 +28,6 @@ COMPUTATION_LIMIT = 500
 GRACE_LIMIT = 366
 RECURRENCE_LIMIT = 10_000
 
-_SOME_DAY = datetime(2001, 1, 1, tzinfo=UTC)
-"""From which durations are compared: of no leap year, before a long month."""
 _ROOTS = {"attribute": "attributes", "dimension": "dimensions"}
 
 
@@ -114,12 +108,10 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     if kind == "PURCHASE":
         _check_purchase(plan, path)
         return
-    if plan.entitlements:
-        raise Invalid(f"{path}.billingEntitlementRateCards", "are not supported yet on a BILLING plan")
     if plan.cycle is None:
         raise Invalid(f"{path}.pricingCycleConfig", "a BILLING plan needs a pricing cycle")
     _check_cycle(plan.cycle, f"{path}.pricingCycleConfig")
-    if not plan.usage and not plan.fees and not plan.licenses and plan.commitment is None:
+    if not any((plan.usage, plan.fees, plan.licenses, plan.entitlements, plan.overages, plan.commitment)):
         raise Invalid(path, "needs at least one rate card or a minimum commitment")
     meters = [card.meter_id for card in plan.usage]
     names = [card.name for card in plan.usage]
@@ -133,6 +125,8 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     _check_fees(plan.fees, names, plan.currencies, f"{path}.fixedFeeRateCards")
     names += [fee.name for fee in plan.fees]
     check_licenses(plan.licenses, names, plan.currencies, plan.cycle.interval, f"{path}.licenseRateCards")
+    names += [card.name for card in plan.licenses]
+    check_granting(plan, names, path)
     if plan.deferred_revenue:
         _check_deferred(plan.fees, f"{path}.fixedFeeRateCards")
         _check_deferred(plan.licenses, f"{path}.licenseRateCards")
@@ -147,6 +141,7 @@ def _check_purchase(plan: PlanDetails, path: str) -> None:
         ("pricingCycleConfig", plan.cycle),
         ("usageRateCards", plan.usage),
         ("licenseRateCards", plan.licenses),
+        ("entitlementOverageRateCards", plan.overages),
         ("minimumCommitment", plan.commitment),
         ("deferredRevenue", plan.deferred_revenue),
     ):
@@ -166,36 +161,6 @@ def _check_purchase(plan: PlanDetails, path: str) -> None:
         if (card.interval, card.offset) != (1, 0):
             rule = "must be left out of a PURCHASE plan"
             raise Invalid(f"{path}.billingEntitlementRateCards[{index}].recurrenceConfig", rule)
-
-
-def check_entitlements(
-    cards: Sequence[EntitlementCard], names: Sequence[str], currencies: Sequence[str], path: str
-) -> None:
-    """Raise `Invalid` for entitlements that could not be granted; `names` are those of the plan's other cards."""
-    for index, card in enumerate(cards):
-        field = f"{path}[{index}]"
-        if card.feature in [other.feature for other in cards[:index]]:
-            raise Invalid(f"{field}.featureId", f"{card.feature_id!r} has a rate card already")
-        if card.name in names or card.name in [other.name for other in cards[:index]]:
-            raise Invalid(f"{field}.name", f"{card.name!r} is given twice")
-        for place, config in enumerate(card.configs):
-            _check_config(config, f"{field}.featureConfigs[{place}]")
-        if not decimals.fits(card.units):
-            raise Invalid(f"{field}.featureConfigs", "must come to less than 10^26 units in all")
-        check_card(card, currencies, field)
-
-
-def _check_config(config: FeatureConfig, path: str) -> None:
-    if config.limit < 0:
-        raise Invalid(f"{path}.featureCreditLimit", "must not be negative")
-    ends = []
-    for name, text in (("effectiveFrom", config.start), ("effectiveUntil", config.end)):
-        try:
-            ends.append(parse_duration(text).after(_SOME_DAY, "UTC"))
-        except ValueError:
-            raise Invalid(f"{path}.{name}", "must be an ISO 8601 duration, as P20D or PT0S") from None
-    if ends[0] >= ends[1]:
-        raise Invalid(f"{path}.effectiveUntil", "must be longer than effectiveFrom")
 
 
 def _check_fees(fees: Sequence[FeeCard], names: Sequence[str], currencies: Sequence[str], path: str) -> None:

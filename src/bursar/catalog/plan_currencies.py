@@ -17,6 +17,7 @@ from bursar.catalog.definitions import (
     EntitlementCard,
     FeeCard,
     LicenseCard,
+    OverageCard,
     PlanDetails,
     UsageCard,
 )
@@ -25,7 +26,7 @@ from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, WrongState
 from bursar.db.database import Connection
 
-C = TypeVar("C", UsageCard, LicenseCard, EntitlementCard)
+C = TypeVar("C", UsageCard, LicenseCard, EntitlementCard, OverageCard)
 R = TypeVar("R", CardRates, CurrencyRate)
 
 
@@ -43,6 +44,8 @@ class NewCurrency:
     """By add-on id."""
     entitlements: Mapping[str, CardRates] = field(default_factory=dict)
     """By feature id."""
+    overages: Mapping[str, CardRates] = field(default_factory=dict)
+    """By feature id."""
 
 
 def with_currency(details: PlanDetails, new: NewCurrency) -> PlanDetails:
@@ -53,6 +56,7 @@ def with_currency(details: PlanDetails, new: NewCurrency) -> PlanDetails:
     _match("fixedFeeRates", "add-on", new.fees, [fee.add_on_id for fee in details.fees])
     _match("licenseRates", "add-on", new.licenses, [card.add_on_id for card in details.licenses])
     _match("billingEntitlementRates", "feature", new.entitlements, [card.feature_id for card in details.entitlements])
+    _match("entitlementOverageRates", "feature", new.overages, [card.feature_id for card in details.overages])
     commitment = details.commitment
     if (commitment is None) != (new.commitment is None):
         raise Invalid("minimumCommitmentRate", "is needed where the plan has a commitment, and only there")
@@ -66,6 +70,7 @@ def with_currency(details: PlanDetails, new: NewCurrency) -> PlanDetails:
         fees=[_fee(fee, [*fee.rates, CurrencyRate(new.currency, new.fees[fee.add_on_id])]) for fee in details.fees],
         licenses=[_priced(card, [*card.rates, new.licenses[card.add_on_id]]) for card in details.licenses],
         entitlements=[_priced(card, [*card.rates, new.entitlements[card.feature_id]]) for card in details.entitlements],
+        overages=[_priced(card, [*card.rates, new.overages[card.feature_id]]) for card in details.overages],
         commitment=commitment,
     )
 
@@ -82,6 +87,7 @@ def without_currency(details: PlanDetails, currency: str) -> PlanDetails:
         fees=[_fee(fee, _without(fee.rates, currency)) for fee in details.fees],
         licenses=[_priced(card, _without(card.rates, currency)) for card in details.licenses],
         entitlements=[_priced(card, _without(card.rates, currency)) for card in details.entitlements],
+        overages=[_priced(card, _without(card.rates, currency)) for card in details.overages],
         commitment=commitment,
     )
 

@@ -12,6 +12,7 @@ from bursar.catalog.definitions import (
     EntitlementCard,
     FeeCard,
     LicenseCard,
+    OverageCard,
     PlanDetails,
     PricingRule,
     UsageCard,
@@ -77,6 +78,7 @@ class PlanChange:
     rules: list[PricingRule] | None = None
     entitlements: list[EntitlementCard] | None = None
     licenses: list[LicenseCard] | None = None
+    overages: list[OverageCard] | None = None
 
     def applied(self, details: PlanDetails) -> PlanDetails:
         """What a plan says with the change."""
@@ -89,6 +91,7 @@ class PlanChange:
             "rules": self.rules,
             "entitlements": self.entitlements,
             "licenses": self.licenses,
+            "overages": self.overages,
         }
         return msgspec.structs.replace(details, **{name: part for name, part in parts.items() if part is not None})
 

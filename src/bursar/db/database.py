@@ -144,7 +144,9 @@ class Database:
                 del self._answering[question]
 
     @asynccontextmanager
-    async def transaction(self, workspace: int | None, *, steady: bool = False) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, workspace: int | None, *, steady: bool = False, first: str = ""
+    ) -> AsyncIterator[Connection]:
         """One transaction on behalf of `workspace` (None: for all of them, as the worker and commands do).
 
         On behalf of a workspace it sees that workspace's rows alone: row-level security is the second wall. Commits
@@ -152,8 +154,10 @@ class Database:
 
         `steady`: for few statements that look rows up by index and come very often. Each is planned once for a
         connection, for any parameters, and its plan does not go through tables, however small they were by then.
+        `first`: a statement without parameters, for locks, that is sent along with BEGIN.
         """
-        async with self._connection() as connection, _begun(connection, workspace, steady=steady):
+        also = f"{_STEADY if steady else ''}{f'; {first}' if first else ''}"
+        async with self._connection() as connection, _begun(connection, workspace, also=also, waits=bool(first)):
             yield connection
 
     @asynccontextmanager
@@ -183,12 +187,17 @@ class Database:
             yield connection
 
     async def run(
-        self, workspace: int | None, work: Callable[[Connection], Awaitable[T]], *, steady: bool = False
+        self,
+        workspace: int | None,
+        work: Callable[[Connection], Awaitable[T]],
+        *,
+        steady: bool = False,
+        first: str = "",
     ) -> T:
         """`work` in a transaction, again from the start (three times in all) where PostgreSQL broke a deadlock."""
         for attempt in range(3):
             try:
-                async with self.transaction(workspace, steady=steady) as connection:
+                async with self.transaction(workspace, steady=steady, first=first) as connection:
                     return await work(connection)
             except _RETRYABLE:
                 if attempt == 2:
@@ -273,12 +282,15 @@ class Session:
 
 @asynccontextmanager
 async def _begun(
-    connection: Connection, workspace: int | None, kind: str = "", *, steady: bool = False
+    connection: Connection, workspace: int | None, kind: str = "", *, also: str = "", waits: bool = False
 ) -> AsyncIterator[None]:
-    """A transaction of which the role and the workspace are set in the round trip of its BEGIN."""
+    """A transaction whose role and workspace are set in the round trip of its BEGIN, which sends `also` along.
+
+    `waits`: that may wait for a lock, as long as any statement. Where it fails, PostgreSQL has begun nevertheless.
+    """
     wall = "" if workspace is None else f"; set local role {API_ROLE}; set local bursar.workspace = {workspace:d}"
-    await connection.execute(f"begin {kind}{wall}{_STEADY if steady else ''}", timeout=SOON)
     try:
+        await connection.execute(f"begin {kind}{wall}{also}", timeout=None if waits else SOON)
         yield
     except BaseException as error:
         # Where it is lost the connection is dropped, and the transaction with it.

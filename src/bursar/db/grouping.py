@@ -29,6 +29,8 @@ HANDS = 2
 
 Work = Callable[[Connection, Sequence[tuple[Caller, C]]], Awaitable[list[R | BursarError]]]
 """Carries out commands of one workspace in order; one outcome each. What it raises undoes all of them."""
+First = Callable[[Sequence[tuple[Caller, C]]], str]
+"""The statement without parameters by which commands take locks before all else; empty: they take none."""
 
 
 @dataclass(slots=True)
@@ -51,8 +53,11 @@ class _Line(Generic[C, R]):
 class Grouped(Generic[C, R]):
     """One kind of command in one process."""
 
-    def __init__(self, work: Work[C, R], *, at_most: int = AT_MOST, hands: int = HANDS) -> None:
+    def __init__(
+        self, work: Work[C, R], *, first: First[C] = lambda _: "", at_most: int = AT_MOST, hands: int = HANDS
+    ) -> None:
         self._work = work
+        self._first = first
         self._at_most = at_most
         self._hands = hands
         self._lines: dict[int, _Line[C, R]] = {}
@@ -63,9 +68,7 @@ class Grouped(Generic[C, R]):
         Where the transactions of `db` are one of somebody else's, it is carried out in that one, alone.
         """
         if db.joined:
-            return _outcome(
-                (await db.run(caller.workspace, lambda connection: self._work(connection, [(caller, command)])))[0]
-            )
+            return _outcome((await self._together(db, caller.workspace, [(caller, command)]))[0])
         line = self._lines.setdefault(caller.workspace, _Line())
         if len(line.queue) >= WAITING:
             raise Unavailable("more is waiting than can be stored in time; try again shortly")
@@ -73,6 +76,13 @@ class Grouped(Generic[C, R]):
         line.queue.append(waiting)
         self._lend(db, caller.workspace, line)
         return await waiting.done
+
+    async def _together(
+        self, db: Database, workspace: int, commands: Sequence[tuple[Caller, C]]
+    ) -> list[R | BursarError]:
+        """The outcomes of commands in one transaction."""
+        first = self._first(commands)
+        return await db.run(workspace, lambda connection: self._work(connection, commands), steady=True, first=first)
 
     def _lend(self, db: Database, workspace: int, line: _Line[C, R]) -> None:
         """Let another hand begin, where there is one."""
@@ -111,7 +121,7 @@ class Grouped(Generic[C, R]):
         """Carry out commands together; where that fails on the content of one, by halves, so that it fails alone."""
         commands = [(waiting.caller, waiting.command) for waiting in some]
         try:
-            outcomes = await db.run(workspace, lambda connection: self._work(connection, commands), steady=True)
+            outcomes = await self._together(db, workspace, commands)
         except BaseException as error:
             if len(some) > 1 and isinstance(error, (asyncpg.PostgresError, BursarError)) and not _away(error):
                 middle = len(some) // 2

@@ -233,8 +233,12 @@ class _Joined(Database):
         self._joined = connection
 
     @asynccontextmanager
-    async def transaction(self, workspace: int | None, *, steady: bool = False) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, workspace: int | None, *, steady: bool = False, first: str = ""
+    ) -> AsyncIterator[Connection]:
         """The one transaction."""
+        if first:
+            await self._joined.execute(first)
         yield self._joined
 
     @asynccontextmanager
@@ -247,7 +251,13 @@ class _Joined(Database):
         return await work(self._joined)
 
     async def run(
-        self, workspace: int | None, work: Callable[[Connection], Awaitable[T]], *, steady: bool = False
+        self,
+        workspace: int | None,
+        work: Callable[[Connection], Awaitable[T]],
+        *,
+        steady: bool = False,
+        first: str = "",
     ) -> T:
         """`work` in the one transaction; where PostgreSQL breaks a deadlock, the whole is run again."""
-        return await work(self._joined)
+        async with self.transaction(workspace, first=first) as connection:
+            return await work(connection)

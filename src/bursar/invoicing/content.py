@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from bursar.catalog import add_ons, plans
+from bursar.catalog.features import names_of_features
 from bursar.core.cycles import add_days, days_in, local_date
 from bursar.core.period import Period
 from bursar.db.database import Connection
@@ -19,6 +20,7 @@ from bursar.invoicing.charges import Charge, of_items, with_charges
 from bursar.invoicing.composite_lines import contents_of
 from bursar.invoicing.custom_items import items_of
 from bursar.invoicing.document import FORMAT, Document, Meter, frozen
+from bursar.invoicing.featured import overage_of
 from bursar.invoicing.licensed import stretches_of
 from bursar.invoicing.model import ADVANCED, COMPOSITE, CUSTOM, Content, Facts, draw_up, issue_transaction
 from bursar.invoicing.pricing import Pricing
@@ -95,6 +97,10 @@ async def _planned(
     charged = {fee.add_on for version in versions.values() for fee in version.details.fees}
     charged |= {card.add_on for version in versions.values() for card in version.details.licenses}
     names = await add_ons.display_names(connection, workspace, list(charged))
+    granted = {card.feature for version in versions.values() for card in version.details.entitlements}
+    granted |= {card.feature for version in versions.values() for card in version.details.overages}
+    features = await names_of_features(connection, workspace, list(granted))
+    beyond = await overage_of(connection, workspace, headers, versions)
     known = await store.meters(connection, workspace, list({meter for _, meter in cards}))
     keys = [(header.account, meter, header.period.start, header.period.end) for header, meter in cards]
     used = await quantities.sums(connection, workspace, keys)
@@ -117,6 +123,8 @@ async def _planned(
         facts = _facts(header, cycle, plan, used_of, known, names)
         if header.key in licensed:
             facts = replace(facts, licenses=licensed[header.key])
+        if features:
+            facts = replace(facts, features=features, overage=beyond.get(header.key, {}))
         content = draw_up(facts, pricings[name])
         if header.key in charges:
             content = with_charges(content, charges[header.key], header.exponent)
@@ -147,7 +155,13 @@ def posting_of(drawn: Drawn) -> Transaction | None:
 
 
 def advance_content(
-    plan: plans.PlanVersion, segment: Segment, billed: Period, currency: str, exponent: int, names: Mapping[int, str]
+    plan: plans.PlanVersion,
+    segment: Segment,
+    billed: Period,
+    currency: str,
+    exponent: int,
+    names: Mapping[int, str],
+    features: Mapping[int, str],
 ) -> Content:
     """What an association charges in advance for a billing period of it, which it may be yet to have."""
     calendar = segment.calendar
@@ -163,6 +177,7 @@ def advance_content(
         cycle=cycle_number(calendar, segment.anchor, billed.start),
         opens_cycle=opens_cycle(calendar, segment.anchor, billed.start),
         add_ons=names,
+        features=features,
     )
     return draw_up(facts)
 
@@ -187,7 +202,8 @@ def _facts(
     start, calendar = header.period.start, billed.calendar
     cycle = calendar.cycle_at(start)
     days = days_in(header.period, calendar.zone)
-    with_fees = bool(plan.details.fees)  # nothing else asks where in the association the cycle lies
+    # Nothing else asks where in the association the cycle lies.
+    with_fees = bool(plan.details.fees or plan.details.entitlements or plan.details.overages)
     return Facts(
         plan=plan,
         currency=header.currency,

@@ -36,6 +36,8 @@ def entities(line: Line) -> set[str]:
         names |= {line.fee.add_on_id, ALL_FEES}
     if line.license is not msgspec.UNSET:
         names.add(line.license.add_on_id)
+    if line.feature is not msgspec.UNSET:
+        names.add(line.feature.feature_id)
     return names
 
 

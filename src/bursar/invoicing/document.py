@@ -14,7 +14,7 @@ import msgspec
 import zstandard
 
 from bursar.accounts.model import Address
-from bursar.invoicing.parts import CardBounds, LicenseTerms, Part, SlabLine
+from bursar.invoicing.parts import CardBounds, FeatureTerms, LicenseTerms, Part, SlabLine
 
 FORMAT = 1
 _LEVEL = 3
@@ -182,6 +182,7 @@ class Line(Part, frozen=True, kw_only=True):
         "FIXED_FEE_RATE_CARD",
         "LICENSE_RATE_CARD",
         "BILLING_ENTITLEMENT_RATE_CARD",
+        "ENTITLEMENT_OVERAGE_RATE_CARD",
         "PRICING_RULE_ADDITION",
         "TRUE_UP",
         "WALLET_TOPUP",
@@ -215,6 +216,8 @@ class Line(Part, frozen=True, kw_only=True):
     tax: Decimal
     license: LicenseTerms | msgspec.UnsetType = msgspec.UNSET
     """Of a line for licences."""
+    feature: FeatureTerms | msgspec.UnsetType = msgspec.UNSET
+    """Of a line for units of a feature, unless they were ordered."""
     rules: list[RuleRun] | msgspec.UnsetType = msgspec.UNSET
     """The pricing rules that changed or made it, in their order; left out where there are none."""
     order: OrderTerms | msgspec.UnsetType = msgspec.UNSET

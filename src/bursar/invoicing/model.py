@@ -8,11 +8,12 @@ from functools import lru_cache
 
 from msgspec import UNSET
 
-from bursar.catalog.definitions import Commitment, FeeCard
+from bursar.catalog.definitions import Commitment, EntitlementCard, FeeCard, OverageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core import decimals
 from bursar.core.decimals import plain, show
 from bursar.invoicing.document import CommitmentTerms, Document, FeeTerms, Line, Meter, PriceVersion, RuleRun
+from bursar.invoicing.feature_lines import feature_line
 from bursar.invoicing.license_lines import license_line
 from bursar.invoicing.pricing import Pricing
 from bursar.invoicing.ruled import ADDED, apply_rules
@@ -65,6 +66,10 @@ class Facts:
     """What invoices call add-ons, by their internal keys."""
     licenses: Mapping[str, Sequence[Stretch]] = field(default_factory=dict)
     """What is charged of licences, by the names of their cards; a card that is missing has no line."""
+    features: Mapping[int, str] = field(default_factory=dict)
+    """What invoices call features, by their internal keys."""
+    overage: Mapping[int, Decimal] = field(default_factory=dict)
+    """What was used of features beyond what was granted, by their internal keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +96,13 @@ def draw_up(facts: Facts, pricing: Pricing | None = None) -> Content:
     due = fees_due(facts.plan, facts.cycle, advance=facts.advance, opens_cycle=facts.opens_cycle)
     lines += [_fee_line(n, card, facts, pricing.version) for n, card in enumerate(due, len(lines) + 1)]
     licenses = _license_lines(len(lines) + 1, facts, pricing.version)
+    granted = _feature_lines(len(lines) + len(licenses) + 1, facts, pricing.version)
     added: list[Line] = []
     runs: list[RuleRun] = []
     if book := pricing.rules.get(facts.advance):
-        next_number = len(lines) + len(licenses) + 1
+        next_number = len(lines) + len(licenses) + len(granted) + 1
         lines, added, runs = apply_rules(lines, book, facts.exponent, pricing.version, pricing.rated, next_number)
-    lines += licenses
+    lines += [*licenses, *granted]
     subtotal = sum((entry.amount for entry in lines), _ZERO)
     lines += added
     total = sum((entry.amount for entry in added), subtotal)
@@ -117,10 +123,25 @@ def fees_due(plan: PlanVersion, cycle: int, *, advance: bool, opens_cycle: bool)
     ]
 
 
+def entitlements_due(plan: PlanVersion, cycle: int, *, advance: bool, opens_cycle: bool) -> list[EntitlementCard]:
+    """The entitlements, of those in advance or of the others, that are granted with the cycle that a period begins."""
+    return [
+        card
+        for card in plan.details.entitlements
+        if (card.timing == "IN_ADVANCE") is advance
+        and opens_cycle
+        and falls_in(cycle, recurring=True, interval=card.interval, offset=card.offset)
+    ]
+
+
 def charges_ahead(plan: PlanVersion, cycle: int, *, opens_cycle: bool) -> bool:
     """Whether a period of a cycle has an invoice in advance."""
     licenses = any(card.in_advance for card in plan.details.licenses)
-    return licenses or bool(fees_due(plan, cycle, advance=True, opens_cycle=opens_cycle))
+    due = [
+        *fees_due(plan, cycle, advance=True, opens_cycle=opens_cycle),
+        *entitlements_due(plan, cycle, advance=True, opens_cycle=opens_cycle),
+    ]
+    return licenses or bool(due)
 
 
 def in_advance(document: Document) -> bool:
@@ -209,6 +230,8 @@ def plan_line(entry: Line) -> str:
         what = entry.fee.add_on_id
     elif entry.license is not UNSET:
         what = entry.license.add_on_id
+    elif entry.feature is not UNSET:
+        what = entry.feature.feature_id
     elif entry.order is not UNSET and entry.order.billable_id is not None:
         what = entry.order.billable_id
     elif entry.type == ADDED and entry.rules:
@@ -230,7 +253,8 @@ def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
-             entry.tax, entry.rules, entry.order, entry.charge, entry.license, entry.adjustment)  # fmt: skip
+             entry.tax, entry.rules, entry.order, entry.charge, entry.license, entry.adjustment,
+             entry.feature)  # fmt: skip
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:
@@ -278,6 +302,20 @@ def _license_lines(number: int, facts: Facts, version: PriceVersion) -> list[Lin
             place, card, facts.licenses[card.name], facts.add_ons[card.add_on], facts.currency, facts.exponent, version
         )
         for place, card in enumerate(cards, number)
+    ]
+
+
+def _feature_lines(number: int, facts: Facts, version: PriceVersion) -> list[Line]:
+    plan = facts.plan
+    due = entitlements_due(plan, facts.cycle, advance=facts.advance, opens_cycle=facts.opens_cycle)
+    cards: list[tuple[EntitlementCard | OverageCard, Decimal]] = [(card, card.units) for card in due]
+    if not facts.advance:
+        cards += [(card, facts.overage.get(card.feature, _ZERO)) for card in plan.details.overages]
+    return [
+        feature_line(
+            place, card, quantity, facts.features[card.feature], facts.cycle, facts.currency, facts.exponent, version
+        )
+        for place, (card, quantity) in enumerate(cards, number)
     ]
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 
 from bursar.catalog import plans
-from bursar.catalog.definitions import FeeCard, LicenseCard, PlanDetails
+from bursar.catalog.definitions import EntitlementCard, FeeCard, LicenseCard, PlanDetails
 from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.period import Period
@@ -14,6 +14,7 @@ from bursar.db.database import Connection, Database
 from bursar.invoicing import orders
 from bursar.invoicing.model import ADVANCED, STANDARD, charges_ahead
 from bursar.invoicing.store import queries
+from bursar.purchases import plan_grants
 from bursar.purchases import store as schedules
 from bursar.purchases.model import BillingPeriod, Segment, billing_periods, cycle_number, opens_cycle
 
@@ -55,11 +56,25 @@ async def _open_some(connection: Connection, caller: Caller, until: datetime, ac
     withdrawn = await connection.execute(queries.withdraw_drafts, caller.workspace, gone) if gone else "DELETE 0"
     following = [(segment.key, _opens_at(segment, some)) for segment, some in periods]
     await schedules.set_opens_at(connection, caller.workspace, [*following, *((key, None) for key in gone)])
+    if granting := await _granting(connection, caller, live):
+        await plan_grants.follow(connection, caller, granting)
     detail = {"count": made, "withdrawn": int(withdrawn.split()[-1])}
     if any(detail.values()):
         await audit.record(connection, caller, "open", "invoices", "", detail)
         crash.point("cycles opened")
     return made
+
+
+async def _granting(connection: Connection, caller: Caller, segments: Sequence[Segment]) -> list[int]:
+    """The accounts among those of segments whose plans grant units of features with each cycle."""
+    versions = await plans.versions(connection, caller.workspace, list({segment.version for segment in segments}))
+    return sorted(
+        {
+            segment.account
+            for segment in segments
+            if versions[segment.version].details.entitlements or versions[segment.version].details.overages
+        }
+    )
 
 
 def _next_periods(segment: Segment, until: datetime) -> Iterator[BillingPeriod]:
@@ -99,9 +114,9 @@ async def _advances(
     return found
 
 
-def _charged(details: PlanDetails) -> Sequence[FeeCard | LicenseCard]:
+def _charged(details: PlanDetails) -> Sequence[FeeCard | LicenseCard | EntitlementCard]:
     """The cards of a plan of which something may be charged in advance."""
-    return [*details.fees, *details.licenses]
+    return [*details.fees, *details.licenses, *details.entitlements]
 
 
 def _opens_at(segment: Segment, opened: Sequence[BillingPeriod]) -> datetime | None:

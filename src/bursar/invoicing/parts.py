@@ -43,6 +43,17 @@ class CardBounds(Part, frozen=True, kw_only=True):
     """What the bound added, or took away where it is negative."""
 
 
+class FeatureTerms(Part, frozen=True, kw_only=True):
+    """Units of a feature that were granted with a cycle, or used beyond what was granted."""
+
+    feature_id: str
+    invoice_timing: Literal["IN_ADVANCE", "IN_ARREARS"]
+    cycle: int
+    """Number of the cycle in the association, from 0."""
+    limit: Decimal | None
+    """Of overage: what may be used; none: without limit."""
+
+
 class LicenseStretch(Part, frozen=True, kw_only=True):
     """Days of a cycle that are charged alike."""
 

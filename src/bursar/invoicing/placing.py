@@ -105,7 +105,10 @@ async def _association(
     (segment,) = edited(facts, [], On(period, plan, retain=False), 1)
     first = next(billing_periods(segment, segment.period.start)).period
     names = await add_ons.display_names(connection, caller.workspace, [fee.add_on for fee in plan.details.fees])
-    content = advance_content(plan, segment, first, account.currency, exponent, names)
+    called = await features.names_of_features(
+        connection, caller.workspace, [card.feature for card in plan.details.entitlements]
+    )
+    content = advance_content(plan, segment, first, account.currency, exponent, names, called)
     return Priced(content, first, ORDER_ADVANCED)
 
 

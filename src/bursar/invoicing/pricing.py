@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from bursar.catalog.definitions import EntitlementCard, LicenseCard, UsageCard
+from bursar.catalog.definitions import EntitlementCard, LicenseCard, OverageCard, UsageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core.decimals import plain, show
 from bursar.invoicing.document import Line, Meter, PriceVersion
@@ -14,6 +14,8 @@ from bursar.rating.card import Card
 from bursar.rating.rate import formula, line, rate, rounding_formula
 from bursar.rating.slabs import UNBOUNDED, Bounds, Charge, Model, PriceType, Slab, SlabCharge
 
+SlabbedCard = UsageCard | EntitlementCard | LicenseCard | OverageCard
+
 _MODEL = {"TIERED": Model.GRADUATED, "VOLUME": Model.VOLUME}
 _PRICE_TYPE = {"FLAT": PriceType.FLAT, "PER_UNIT": PriceType.PER_UNIT, "PACKAGE": PriceType.PACKAGE}
 _PRICE_TYPE_NAME = {price_type: name for name, price_type in _PRICE_TYPE.items()}
@@ -22,12 +24,12 @@ _known = lru_cache(maxsize=4096)(plain)
 """For what stands in price plans, of which there is little."""
 
 
-def charge(card: UsageCard | EntitlementCard | LicenseCard, currency: str, quantity: Decimal) -> Charge:
+def charge(card: SlabbedCard, currency: str, quantity: Decimal) -> Charge:
     """What a quantity costs by a rate card with slabs."""
     return rate(_MODEL[card.pricing_model], _slabs(card, currency), quantity, _bounds(card, currency))
 
 
-def _slabs(card: UsageCard | EntitlementCard | LicenseCard, currency: str) -> list[Slab]:
+def _slabs(card: SlabbedCard, currency: str) -> list[Slab]:
     prices = card.prices_in(currency)
     return [
         Slab(
@@ -43,7 +45,7 @@ def _slabs(card: UsageCard | EntitlementCard | LicenseCard, currency: str) -> li
     ]
 
 
-def _bounds(card: UsageCard | EntitlementCard | LicenseCard, currency: str) -> Bounds:
+def _bounds(card: SlabbedCard, currency: str) -> Bounds:
     prices = card.prices_in(currency)
     return Bounds(prices.minimum_rate, prices.maximum_rate)
 

@@ -93,7 +93,7 @@ def before_rounding(entry: Line) -> Decimal | None:
         return to_scale(one * entry.order.times)
     if entry.license is not UNSET:
         cards = cost_of(entry.license)
-    if entry.meter is not None:
+    if entry.meter is not None or entry.feature is not UNSET:
         cards = sum((slab.amount for slab in entry.slabs), entry.bounds.adjustment if entry.bounds else _ZERO)
     if not entry.rules:
         return cards

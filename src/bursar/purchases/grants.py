@@ -55,6 +55,8 @@ class NewGrant:
     """Units; None, for overage alone: without limit."""
     purchase: int | None = None
     """Internal key of the purchase that gave it."""
+    schedule: int | None = None
+    """Internal key of the association that gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ async def give(connection: Connection, caller: Caller, account: Account, grants:
             new.granted,
             caller.wall,
             new.purchase,
+            new.schedule,
         )
         if key is None:
             raise Taken("id", f"there is a feature credit entry {new.id!r} already")

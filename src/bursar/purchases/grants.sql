@@ -59,8 +59,8 @@ from feature_grant g where workspace = $1 and feature_balance = $2 and wire_id =
 -- name: insert_grant
 -- Add a grant; nothing where the balance has one of that id.
 insert into feature_grant (workspace, feature_balance, wire_id, source, effective_from, effective_until, granted, used,
-    created_at, purchase)
-values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)
+    created_at, purchase, schedule)
+values ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9, $10)
 on conflict (feature_balance, wire_id) do nothing returning key;
 
 -- name: change_grant

@@ -13,7 +13,7 @@ from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, WrongState
 from bursar.db import audit
 from bursar.db.database import Connection
-from bursar.purchases import store
+from bursar.purchases import plan_grants, store
 from bursar.purchases.model import MigrationMode, NewSegment, Segment, Takeover, joined, may_migrate, take_over
 
 
@@ -123,3 +123,4 @@ async def _tell_admission(connection: Connection, caller: Caller, accounts: Sequ
             (segment.period.start, segment.period.end, segment.calendar, segment.grace_days)
         )
     await set_calendars(connection, caller, entries)
+    await plan_grants.follow(connection, caller, accounts)

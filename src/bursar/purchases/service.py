@@ -17,7 +17,7 @@ from bursar.core.page import Page
 from bursar.core.period import FIRST, FOREVER, Period, parse_instant, show_instant
 from bursar.db import audit
 from bursar.db.database import Connection
-from bursar.purchases import store
+from bursar.purchases import plan_grants, store
 from bursar.purchases.edits import UNWRITTEN, Off, On, edited
 from bursar.purchases.model import (
     AccountFacts,
@@ -232,10 +232,11 @@ async def write(
 
 
 async def tell_admission(connection: Connection, caller: Caller, account: int) -> list[Segment]:
-    """Tell admission how the account's cycles run now; returns the segments in force."""
+    """Tell admission how the account's cycles run now, and let grants follow; returns the segments in force."""
     segments = await store.segments_of(connection, caller.workspace, account)
     entries = [(s.period.start, s.period.end, s.calendar, s.grace_days) for s in segments]
     await set_calendar(connection, caller, account, entries)
+    await plan_grants.follow(connection, caller, [account])
     return segments
 
 

@@ -141,11 +141,13 @@ def test_what_it_excludes(shop: tuple[Tenant, str, str]) -> None:
     linked = [{"schemaName": "llm", "attributeName": "tokens"}]
     feature = expect(tenant.http.post("/features", json={"name": "Tokens", "schemaAssociations": linked}), 200)["id"]
     advance, arrears = {**fee, "invoiceTiming": "IN_ADVANCE"}, {**fee, "invoiceTiming": "IN_ARREARS"}
+    over = {name: part for name, part in entitlement(feature, 1, 1).items()
+            if name in ("featureId", "ratePlan", "rateValues")}  # fmt: skip
     cases: list[tuple[str, Any, str]] = [
         ("fixedFeeRateCards", [advance], "[0].invoiceTiming: must be IN_ARREARS"),
         ("creditGrantRateCards", [{"id": "x"}], ": cannot be on a plan with deferredRevenue"),
         ("billingEntitlementRateCards", [entitlement(feature, 1, 1)], ": cannot be on a plan with deferredRevenue"),
-        ("entitlementOverageRateCards", [{"id": "x"}], ": cannot be on a plan with deferredRevenue"),
+        ("entitlementOverageRateCards", [over], ": cannot be on a plan with deferredRevenue"),
     ]
     for name, cards, rule in cases:
         body = {**wanted(meter_id, **{name: cards}), "name": "refused"}

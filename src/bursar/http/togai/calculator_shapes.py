@@ -94,7 +94,7 @@ class NamedLicenseEntriesConfig(Body, kw_only=True):
 
 
 class EntriesConfig(Body, kw_only=True):
-    """Overages; no plan has cards of them yet, so they change nothing."""
+    """Overages; they are taken, and left out."""
 
     mode: Lookup
     custom: Annotated[list[Any], Meta(max_length=1000)] | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from bursar.catalog.definitions import EntitlementCard, FeatureConfig
+from bursar.catalog.definitions import EntitlementCard, FeatureConfig, OverageCard
 from bursar.core.errors import Invalid
 from bursar.http.door import Body
 from bursar.http.encode import number
@@ -43,6 +43,65 @@ class BillingEntitlementRateCard(Body, kw_only=True, omit_defaults=True):
     name: Annotated[str, Meta(min_length=1, max_length=50)] | None = None
     tag: Annotated[str, Meta(max_length=50)] | None = None
     recurrence_config: RecurrenceConfig | None = None
+
+
+class BillingConfig(Body, kw_only=True, omit_defaults=True):
+    """In which pricing cycles overage is billed."""
+
+    interval: int | None = None
+    start_offset: int | None = None
+
+
+class EntitlementOverageRateCard(Body, kw_only=True, omit_defaults=True):
+    """What units of a feature cost that are used beyond those that were granted."""
+
+    feature_id: Annotated[str, Meta(min_length=1, max_length=50)]
+    rate_plan: RatePlan
+    rate_values: Annotated[list[RateValue], Meta(min_length=1, max_length=50)]
+    max_quantity: Decimal | None = None
+    display_name: Label | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=50)] | None = None
+    tag: Annotated[str, Meta(max_length=50)] | None = None
+    billing_config: BillingConfig | None = None
+
+
+def overages_of(
+    cards: Sequence[EntitlementOverageRateCard], features: Mapping[str, int], path: str
+) -> list[OverageCard]:
+    """The overages that cards give; `features` are the internal keys of those features that exist."""
+    return [_overage(card, features, f"{path}[{index}]") for index, card in enumerate(cards)]
+
+
+def overage_shape(card: OverageCard) -> EntitlementOverageRateCard:
+    """An overage as the wire shows it."""
+    return EntitlementOverageRateCard(
+        feature_id=card.feature_id,
+        rate_plan=rate_plan_shape(card.pricing_model, card.slabs),
+        rate_values=rate_values_shape(card.rates),
+        max_quantity=None if card.max_quantity is None else number(card.max_quantity),
+        display_name=card.display_name,
+        name=card.name,
+        tag=card.tag,
+    )
+
+
+def _overage(card: EntitlementOverageRateCard, features: Mapping[str, int], path: str) -> OverageCard:
+    if card.feature_id not in features:
+        raise Invalid(f"{path}.featureId", f"there is no feature {card.feature_id!r}")
+    config = card.billing_config or BillingConfig()
+    if config.interval not in (None, 1) or config.start_offset not in (None, 0):
+        raise Invalid(f"{path}.billingConfig", "must be every cycle (interval 1, startOffset 0), or left out")
+    return OverageCard(
+        name=card.name or f"overage-{card.feature_id}",
+        feature=features[card.feature_id],
+        feature_id=card.feature_id,
+        pricing_model=card.rate_plan.pricing_model,
+        slabs=slabs_of(card.rate_plan, path),
+        rates=rates_of(card.rate_values, path),
+        max_quantity=card.max_quantity,
+        display_name=card.display_name,
+        tag=card.tag,
+    )
 
 
 def entitlements_of(

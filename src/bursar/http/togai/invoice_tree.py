@@ -61,7 +61,10 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
     cards += [_license(line, document) for line in document.lines if line.type == "LICENSE_RATE_CARD"]
-    cards += [_bought(line, document.currency) for line in document.lines if line.type in BOUGHT]
+    cards += [_feature(line, document) for line in document.lines if line.feature is not UNSET]
+    cards += [
+        _bought(line, document.currency) for line in document.lines if line.type in BOUGHT and line.order is not UNSET
+    ]
     true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
     added = [_addition(line, document.currency) for line in document.lines if line.type == ADDED]
     additions = sum((item.value for item in added), Decimal(0))
@@ -167,6 +170,37 @@ def _license(line: Line, document: Document) -> InvoiceLineItem:
     )
 
 
+def _feature(line: Line, document: Document) -> InvoiceLineItem:
+    assert line.feature is not UNSET
+    granted = "BILLING_ENTITLEMENT_RATE_CARD_AMOUNT"
+    kind = f"ADVANCED_{granted}" if in_advance(document) else granted
+    slabs = None
+    if line.type == "ENTITLEMENT_OVERAGE_RATE_CARD":
+        kind = "ENTITLEMENT_OVERAGE_RATE_CARD_AMOUNT"
+        slabs = [_slab(slab, "ENTITLEMENT_OVERAGE_RATE_CARD_SLAB_AMOUNT", document.currency) for slab in line.slabs]
+    return InvoiceLineItem(
+        id=line.feature.feature_id,
+        description=line.description,
+        type=kind,
+        units=document.currency,
+        value=number(line.amount),
+        quantity=None if line.quantity is None else number(line.quantity),
+        line_items=slabs or None,
+    )
+
+
+def _slab(slab: SlabLine, kind: str, currency: str) -> InvoiceLineItem:
+    return InvoiceLineItem(
+        description=f"Slab {slab.order}",
+        type=kind,
+        units=currency,
+        value=number(slab.amount),
+        value_per_quantity=number(slab.rate),
+        quantity=number(slab.quantity),
+        metadata=_slab_metadata(slab),
+    )
+
+
 def _addition(line: Line, currency: str) -> InvoiceLineItem:
     assert line.rules
     return InvoiceLineItem(
@@ -241,18 +275,7 @@ def _updates(line: Line, currency: str) -> list[InvoiceLineItem]:
 def _card(line: Line, currency: str) -> InvoiceLineItem:
     assert line.meter is not None
     assert line.quantity is not None
-    slabs = [
-        InvoiceLineItem(
-            description=f"Slab {slab.order}",
-            type="USAGE_RATE_CARD_SLAB_AMOUNT",
-            units=currency,
-            value=number(slab.amount),
-            value_per_quantity=number(slab.rate),
-            quantity=number(slab.quantity),
-            metadata=_slab_metadata(slab),
-        )
-        for slab in line.slabs
-    ]
+    slabs = [_slab(slab, "USAGE_RATE_CARD_SLAB_AMOUNT", currency) for slab in line.slabs]
     if line.bounds is not None and line.bounds.bound is not None:
         name = f"{line.bounds.bound} of the rate card".capitalize()
         slabs.append(

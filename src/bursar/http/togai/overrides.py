@@ -9,7 +9,7 @@ from bursar.catalog.plans import PlanChange
 from bursar.core.errors import Invalid
 from bursar.db.database import Connection
 from bursar.http.door import Answer
-from bursar.http.togai.entitlement_shapes import BillingEntitlementRateCard
+from bursar.http.togai.entitlement_shapes import BillingEntitlementRateCard, EntitlementOverageRateCard
 from bursar.http.togai.fee_shapes import FixedFeeRateCard
 from bursar.http.togai.license_shapes import LicenseRateCard
 from bursar.http.togai.plan_references import known_to
@@ -36,6 +36,7 @@ class PricePlanDetailsOverride(Answer, kw_only=True):
     minimum_commitment: MinimumCommitment | None = None
     billing_entitlement_rate_cards: list[BillingEntitlementRateCard] | None = None
     license_rate_cards: list[LicenseRateCard] | None = None
+    entitlement_overage_rate_cards: list[EntitlementOverageRateCard] | None = None
 
 
 @contextmanager
@@ -80,5 +81,6 @@ def override_shape(change: PlanChange | None) -> PricePlanDetailsOverride | None
         fixed_fee_rate_cards=whole.fixed_fee_rate_cards or None,
         minimum_commitment=whole.minimum_commitment,
         billing_entitlement_rate_cards=whole.billing_entitlement_rate_cards,
+        entitlement_overage_rate_cards=whole.entitlement_overage_rate_cards,
         license_rate_cards=None if change.licenses is None else whole.license_rate_cards or [],
     )

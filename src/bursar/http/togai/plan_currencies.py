@@ -52,7 +52,7 @@ class AddCurrencyToPricePlanRequest(Body, kw_only=True):
     license_rates: Annotated[list[CardRate], Meta(max_length=100)] | None = None
     billing_entitlement_rates: Annotated[list[CardRate], Meta(max_length=100)] | None = None
     credit_grant_rates: list[Any] | None = None
-    entitlement_overage_rates: list[Any] | None = None
+    entitlement_overage_rates: Annotated[list[CardRate], Meta(max_length=100)] | None = None
 
 
 @door.operation(
@@ -67,10 +67,7 @@ class AddCurrencyToPricePlanRequest(Body, kw_only=True):
 )
 async def add_currency(call: Call, body: AddCurrencyToPricePlanRequest) -> PricePlanShape:
     """Say what a plan costs in one more currency."""
-    for field, value in (
-        ("creditGrantRates", body.credit_grant_rates),
-        ("entitlementOverageRates", body.entitlement_overage_rates),
-    ):
+    for field, value in (("creditGrantRates", body.credit_grant_rates),):
         if value:
             raise Invalid(field, "the plan has no such rate cards")
     currency = body.currency
@@ -81,6 +78,7 @@ async def add_currency(call: Call, body: AddCurrencyToPricePlanRequest) -> Price
         commitment=body.minimum_commitment_rate,
         licenses=_slab_rates(currency, body.license_rates, "licenseRates"),
         entitlements=_slab_rates(currency, body.billing_entitlement_rates, "billingEntitlementRates"),
+        overages=_slab_rates(currency, body.entitlement_overage_rates, "entitlementOverageRates"),
     )
     async with call.db.transaction(call.caller.workspace) as connection:
         identifier = call.path["price_plan_id"]

@@ -20,7 +20,14 @@ from bursar.catalog.plans import PlanChange
 from bursar.core.errors import Invalid
 from bursar.http.door import Answer, Body
 from bursar.http.encode import number
-from bursar.http.togai.entitlement_shapes import BillingEntitlementRateCard, entitlement_shape, entitlements_of
+from bursar.http.togai.entitlement_shapes import (
+    BillingEntitlementRateCard,
+    EntitlementOverageRateCard,
+    entitlement_shape,
+    entitlements_of,
+    overage_shape,
+    overages_of,
+)
 from bursar.http.togai.fee_shapes import (
     CurrencyRateValue,
     CurrencyText,
@@ -80,7 +87,7 @@ class CreatePricePlanDetails(Body, kw_only=True):
     license_rate_cards: Annotated[list[LicenseRateCard], Meta(max_length=100)] | None = None
     billing_entitlement_rate_cards: Annotated[list[BillingEntitlementRateCard], Meta(max_length=100)] | None = None
     credit_grant_rate_cards: list[Any] | None = None
-    entitlement_overage_rate_cards: list[Any] | None = None
+    entitlement_overage_rate_cards: Annotated[list[EntitlementOverageRateCard], Meta(max_length=100)] | None = None
     deferred_revenue: bool | None = None
     # The contract spells this one field with underscores.
     allow_ongoing_cycle_updates: bool | None = msgspec.field(default=None, name="allow_ongoing_cycle_updates")
@@ -97,7 +104,7 @@ class CreatePricePlanDetailsOverride(Body, kw_only=True):
     license_rate_cards: Annotated[list[LicenseRateCard], Meta(max_length=100)] | None = None
     billing_entitlement_rate_cards: Annotated[list[BillingEntitlementRateCard], Meta(max_length=100)] | None = None
     credit_grant_rate_cards: list[Any] | None = None
-    entitlement_overage_rate_cards: list[Any] | None = None
+    entitlement_overage_rate_cards: Annotated[list[EntitlementOverageRateCard], Meta(max_length=100)] | None = None
 
 
 PlanBody = CreatePricePlanDetails | CreatePricePlanDetailsOverride
@@ -113,16 +120,14 @@ class PricePlanDetails(Answer, kw_only=True):
     type: str
     license_rate_cards: list[LicenseRateCard] | None = None
     billing_entitlement_rate_cards: list[BillingEntitlementRateCard] | None = None
+    entitlement_overage_rate_cards: list[EntitlementOverageRateCard] | None = None
     pricing_cycle_config: PricingCycleConfig | None = None
     minimum_commitment: MinimumCommitment | None = None
     deferred_revenue: bool | None = None
     allow_ongoing_cycle_updates: bool | None = msgspec.field(default=None, name="allow_ongoing_cycle_updates")
 
 
-_LATER = (
-    "credit_grant_rate_cards",
-    "entitlement_overage_rate_cards",
-)
+_LATER = ("credit_grant_rate_cards",)
 
 
 _NEVER_DEFERRED = ("billing_entitlement_rate_cards", "credit_grant_rate_cards", "entitlement_overage_rate_cards")
@@ -158,7 +163,8 @@ def add_ons_of(body: PlanBody) -> list[str]:
 
 def features_of(body: PlanBody) -> list[str]:
     """The feature ids that a plan names."""
-    return [card.feature_id for card in body.billing_entitlement_rate_cards or ()]
+    cards = [*(body.billing_entitlement_rate_cards or ()), *(body.entitlement_overage_rate_cards or ())]
+    return [card.feature_id for card in cards]
 
 
 def plan_of(body: CreatePricePlanDetails, known: Known, rules: list[PricingRule] | None = None) -> PlanDetails:
@@ -186,6 +192,7 @@ def change_of(
         if getattr(body, name):
             raise Invalid(f"{PATH}.{_camel(name)}", "are not supported yet")
     fees, commitment = body.fixed_fee_rate_cards, body.minimum_commitment
+    overages = body.entitlement_overage_rate_cards
     entitlements, licenses = body.billing_entitlement_rate_cards, body.license_rate_cards
     return PlanChange(
         description=description,
@@ -196,6 +203,9 @@ def change_of(
         entitlements=None
         if entitlements is None
         else entitlements_of(entitlements, known.features, f"{PATH}.billingEntitlementRateCards"),
+        overages=None
+        if overages is None
+        else overages_of(overages, known.features, f"{PATH}.entitlementOverageRateCards"),
         licenses=None if licenses is None else licenses_of(licenses, known.add_ons, f"{PATH}.licenseRateCards"),
         commitment=None
         if commitment is None
@@ -215,6 +225,7 @@ def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PriceP
         type=kind,
         license_rate_cards=[license_shape(card) for card in plan.licenses] or None,
         billing_entitlement_rate_cards=[entitlement_shape(card) for card in plan.entitlements] or None,
+        entitlement_overage_rate_cards=[overage_shape(card) for card in plan.overages] or None,
         pricing_cycle_config=None if plan.cycle is None else _cycle_shape(plan.cycle),
         minimum_commitment=None
         if commitment is None

@@ -1166,13 +1166,17 @@ create table feature_grant (
     purchase bigint references purchase,
     created_at timestamptz not null,
     held numeric(38, 12) not null default 0 check (held >= 0),
+    schedule bigint references schedule,
     unique (feature_balance, wire_id),
+    check (purchase is null or schedule is null),
     check (effective_from < effective_until),
     check (used <= granted),
     check (granted is not null or source = 'OVERAGE')
 );
 create index feature_grant_purchase on feature_grant (purchase) where purchase is not null;
+create index feature_grant_schedule on feature_grant (schedule, effective_from) where schedule is not null;
 create index feature_grant_live on feature_grant (feature_balance, effective_until) where voided_at is null;
+comment on column feature_grant.schedule is 'the association that gives it, as the cycles of it run';
 comment on column feature_grant.granted is 'null: without limit';
 comment on column feature_grant.held is 'what open holds have of it, those included whose time is over and that nobody has closed yet';
 
