@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import uvloop
 
-from benchmarks import billing, carrier, entitled, ingest, payments, pressure, reads
+from benchmarks import billing, carrier, entitled, imports, ingest, payments, pressure, reads
 from benchmarks.world import folder, postgres
 from bursar import __version__
 
@@ -63,6 +63,7 @@ def decided(rounds: int, seconds: float = entitled.SECONDS) -> dict[str, object]
 MILLION = 1_000_000
 PARTS: dict[str, Callable[[int], dict[str, object]]] = {
     "ingest": ingest.measure,
+    "imports": imports.measure,
     "reads": read,
     "payments": paid,
     "carrier": carried,

@@ -64,18 +64,18 @@ def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
     ceilings: dict[str, list[float]] = {name: [] for name in LOADS}
     try:
         with serving(folder, "--workers", "2", "--rate-limit", "0") as url, _alone(folder) as single:
-            _prepare(url)
+            prepare(url)
             # Both bare servers wait all the time: what sleeps costs nothing, and a start would be measured.
             with _bare(folder, 1) as bare_single, _bare(folder, 2) as bare_double:
                 for number in range(rounds):
                     for name, load in LOADS.items():
                         say(f"ingest: round {number + 1} of {rounds}, {name}")
                         own, other = (url, bare_double) if load.workers > 1 else (single, bare_single)
-                        rates[name].append(_send(own, load, f"{name}-{number}", seconds)[0])
-                        ceilings[name].append(_send(other, load._replace(duplicates=0), f"{name}-{number}", seconds)[0])
+                        rates[name].append(send(own, load, f"{name}-{number}", seconds)[0])
+                        ceilings[name].append(send(other, load._replace(duplicates=0), f"{name}-{number}", seconds)[0])
                 hundred = LOADS["batches_of_100"]
                 half = statistics.median(rates["batches_of_100"]) / hundred.batch / 2
-                p50, p99 = _send(url, hundred, "half", seconds, half)[1:]
+                p50, p99 = send(url, hundred, "half", seconds, half)[1:]
             memory = _memory(folder)
             kept = asyncio.run(_count(DataDir(folder).dsn()))
     finally:
@@ -192,7 +192,8 @@ def _post(url: str, path: str, body: Any) -> Any:
         return json.loads(answer.read())
 
 
-def _prepare(url: str) -> None:
+def prepare(url: str) -> None:
+    """Accounts with aliases, a schema and two meters."""
     for number in range(ACCOUNTS):
         person = {"name": "Bench", "primaryEmail": "b@example.com", "address": {}}
         account = f"account-{number}"
@@ -211,7 +212,7 @@ def _prepare(url: str) -> None:
         _post(url, f"/usage_meters/{_post(url, '/usage_meters', meter)['id']}/activate", {})
 
 
-def _send(url: str, load: Load, prefix: str, length: float, rate: float = 0) -> tuple[float, float, float]:
+def send(url: str, load: Load, prefix: str, length: float, rate: float = 0) -> tuple[float, float, float]:
     """Events per second, and p50 and p99 of a request in milliseconds, of a process that only sends."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
     events = int(length * (rate * load.batch or (FASTEST if load.batch > 1 else FASTEST_SINGLE)))

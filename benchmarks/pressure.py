@@ -21,7 +21,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.ingest import TOKEN, _memory, _post, _prepare, say, serving
+from benchmarks.ingest import TOKEN, _memory, _post, prepare, say, serving
 from benchmarks.sender import ACCOUNTS
 from benchmarks.world import folder
 from bursar.runtime.datadir import DataDir
@@ -56,7 +56,7 @@ def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
 def _round(place: Path, number: int, seconds: float) -> dict[str, float]:
     with serving(place, "--workers", "1", "--rate-limit", "0") as url, contextlib.ExitStack() as stack:
         if number == 0:
-            _prepare(url)
+            prepare(url)
         idle = _reads(url, min(WATCH, seconds))
         flood = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.pressure", *_address(url), TOKEN, f"round-{number}", str(seconds)],

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bursar.catalog.card_rules import check_card
 from bursar.catalog.definitions import (
     AttributeDefinition,
     CardRates,
@@ -27,7 +28,7 @@ from bursar.catalog.definitions import (
     from_text,
     to_text,
 )
-from bursar.catalog.model import check_card, check_meter, check_plan, check_schema
+from bursar.catalog.model import check_meter, check_plan, check_schema
 from bursar.core.errors import Invalid
 
 SCHEMA = SchemaDefinition(

@@ -257,6 +257,7 @@ def sound(two: Two) -> dict[str, Any]:
         "updatePricingSchedule": {"mode": "ASSOCIATE", "pricePlanId": two.ids["price_plan_id"], **dates},
         "updatePricingScheduleBatch": {"edits": [{"mode": "DISASSOCIATE", **dates}]},
         "updateWalletForAccount": {"status": "ACTIVE"},
+        "updateLicenseEntryDetails": {**BODIES["updateLicenseEntryDetails"], "accountId": two.ids["account_id"]},
     }
 
 

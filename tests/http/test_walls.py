@@ -75,6 +75,9 @@ BODIES: dict[str, Any] = {
     "updateWalletForAccount": {"status": "INACTIVE"},
     "topUpWalletForAccount": {"topupAmount": 5},
     "settleHold": {"amount": 1},
+    "updateLicenseEntryDetails": {
+        "accountId": "mine", "effectiveFrom": "2024-05-01T00:00:00Z", "metadata": {"note": "mine"},
+    },
     "initiateOneTimeEntitlementPlan": {"type": "WALLET_TOPUP", "walletTopupDetails": {"topupAmount": 5}},
     "createProposal": {
         "type": "WALLET_TOPUP", "paymentMode": "PREPAID", "walletTopupDetails": {"topupAmount": 5},
@@ -156,6 +159,11 @@ def furnish(server: Server) -> Two:
     meter_id = meter(owner.http, f"meter-{MARK}", f"schema-{MARK}")
     body: dict[str, Any] = {"name": f"addon-{MARK}", "type": "FIXED_FEE"}
     add_on = expect(owner.http.post("/addons", json=body), 200)["id"]
+    body = {"name": f"seats-{MARK}", "type": "LICENSE"}
+    seats = expect(owner.http.post("/addons", json=body), 200)["id"]
+    body = {"licenseId": seats, "accountId": name, "updateType": "ABSOLUTE", "quantity": 3,
+            "effectiveFrom": "2024-05-01T00:00:00Z", "metadata": {"note": MARK}}  # fmt: skip
+    expect(owner.http.post("/license_updates", json=body), 200)
     links = [{"schemaName": f"schema-{MARK}", "attributeName": "tokens"}]
     body = {"name": f"feature-{MARK}", "schemaAssociations": links}
     feature = expect(owner.http.post("/features", json=body), 200)["id"]
@@ -211,6 +219,7 @@ def furnish(server: Server) -> Two:
         "pricing_schedule_id": expect(owner.http.get(f"/price_plans/{plan_id}"), 200)["pricingSchedule"][0]["id"],
         "addon_id": add_on,
         "feature_id": feature,
+        "license_id": seats,
         "entry_id": _in_thread(lambda: server.run(lambda db: _grant(db, owner, name, feature))),
         "currency_id": "USD",
         "credit_id": credit,
@@ -320,6 +329,9 @@ def bodies(ids: dict[str, str]) -> dict[str, Any]:
             {"accountId": ids["account_id"], "purpose": "x", "effectiveFrom": "2024-06-01", "priority": 1,
              "creditAmount": 5}]},
         "replayRejectedEvents": {"ids": [ids["event_id"], ids["refused_event_id"]], "backfill": True},
+        "addLicenseUpdateEntry": {
+            "licenseId": ids["license_id"], "accountId": ids["account_id"], "updateType": "ABSOLUTE", "quantity": 1,
+        },
         "createAccount": {"id": "mine", "name": "Mine", "customerId": ids["customer_id"]},
         "getMetrics": {
             "startTime": "2024-05-01T00:00:00Z", "endTime": "2024-06-01T00:00:00Z", "metricQueries": [

@@ -18,6 +18,7 @@ from bursar.catalog.definitions import (
     CurrencyRate,
     CycleDefinition,
     FeeCard,
+    LicenseCard,
     MeterDefinition,
     PlanDetails,
     PricingRule,
@@ -33,6 +34,8 @@ from bursar.catalog.schemas import activate_schema, create_schema
 from bursar.core.caller import Caller
 from bursar.db.database import Database
 from bursar.purchases import service as purchases
+from bursar.purchases.license_model import NewUpdate
+from bursar.purchases.licenses import update_licenses
 from bursar.purchases.model import MigrationMode
 from bursar.purchases.plan_changes import UpdatePlan, update_plan
 from bursar.purchases.service import Associate
@@ -108,6 +111,30 @@ class World:
             made = await create_add_on(connection, self.caller, name, "FIXED_FEE", None)
         return FeeCard(name, made.key, made.id, [CurrencyRate(currency, dec(rate))], prorated, **more)
 
+    async def license(
+        self, name: str, slabs: Sequence[Any], *, model: Literal["TIERED", "VOLUME"] = "TIERED", **more: Any
+    ) -> LicenseCard:
+        async with self.db.transaction(self.caller.workspace) as connection:
+            made = await create_add_on(connection, self.caller, name, "LICENSE", None)
+        return LicenseCard(
+            name,
+            made.key,
+            made.id,
+            model,
+            [
+                SlabDefinition(n, dec(slab[0]), slab[1], dec(slab[3]) if len(slab) > 3 else None)
+                for n, slab in enumerate(slabs, 1)
+            ],
+            [CardRates("USD", [SlabRate(n, dec(slab[2])) for n, slab in enumerate(slabs, 1)])],
+            **{"prorated": True, **more},
+        )
+
+    async def hold(
+        self, account: str, card: LicenseCard, moment: datetime, quantity: Any, kind: Literal["ABSOLUTE", "RELATIVE"]
+    ) -> Decimal:
+        new = NewUpdate(card.add_on_id, account, kind, dec(quantity), moment)
+        return (await update_licenses(self.db, self.caller, new)).quantity
+
     async def plan(
         self,
         name: str,
@@ -119,6 +146,7 @@ class World:
         fees: Sequence[FeeCard] = (),
         ongoing_updates: bool = False,
         rules: Sequence[PricingRule] = (),
+        licenses: Sequence[LicenseCard] = (),
     ) -> PlanVersion:
         details = PlanDetails(
             currencies=[currency],
@@ -128,6 +156,7 @@ class World:
             fees=list(fees),
             ongoing_updates=ongoing_updates,
             rules=list(rules),
+            licenses=list(licenses),
         )
         async with self.db.transaction(self.caller.workspace) as connection:
             made = await create_plan(connection, self.caller, NewPlan(name, "BILLING", None, details))

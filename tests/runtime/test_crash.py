@@ -1,18 +1,11 @@
 """Every kill point in one story: wherever a process dies, all goes on by itself, and nothing is lost or doubled."""
 
 import asyncio
-import contextlib
 import json
 import os
 import re
-import subprocess
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +21,11 @@ from tests.http.togai.catalog import card, per_unit
 from tests.http.yeti.carrier import ADMIN, JSON_API
 from tests.notify.receivers import hearing
 from tests.postgres import open_folder
-from tests.runtime.program import BURSAR, TOKEN, Program
+from tests.runtime.story import Story, until
+from tests.runtime.test_crash_money import OF_MONEY
 
 SOURCE = Path(crash.__file__).parents[1]
 ACCOUNTS = 3
-PATIENCE = 120.0
 
 
 def test_every_point_is_one_place_in_the_code() -> None:
@@ -58,75 +51,9 @@ def test_off_nothing_happens_and_on_it_is_once(monkeypatch: pytest.MonkeyPatch, 
     assert killed == [os.getpid()]
 
 
-class Story:
-    """A client and an operator who do not give up: requests are sent again, a dead server is started again."""
-
-    def __init__(self, folder: Path, marks: Path) -> None:
-        self.folder = folder
-        self.environment = {**os.environ, "BURSAR_CRASH_DIR": str(marks)}
-        self.token = TOKEN
-        self.meter = ""
-        self.starts = 0
-        self.running = self._start()
-
-    def _start(self) -> Program:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            self.starts += 1
-            running = Program(self.folder, "--workers", "1", "--allow-private-callbacks", environment=self.environment)
-            with contextlib.suppress(AssertionError):  # it died under way: its next start goes on
-                running.ready()
-                return running
-        raise AssertionError("it does not start")
-
-    def command(self, *arguments: str) -> Any:
-        """What a command prints; one that was killed is run again."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            done = subprocess.run(
-                [*BURSAR, *arguments, "--data-dir", str(self.folder), "--json"],
-                capture_output=True, text=True, timeout=60, check=False, env=self.environment,
-            )  # fmt: skip
-            if done.returncode == 0:
-                return json.loads(done.stdout)
-            assert done.returncode == -9, done.stderr
-        raise AssertionError("it is killed again and again")
-
-    def send(
-        self, method: str, path: str, body: Any = None, key: str | None = None, media_type: str = "application/json"
-    ) -> Any:
-        """The answer of a request that is sent until it has one."""
-        headers = {"authorization": f"Bearer {self.token}", "content-type": media_type}
-        if key is not None:
-            headers["idempotency-key"] = key
-        data = None if body is None else json.dumps(body).encode()
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            request = urllib.request.Request(self.running.url + path, data, headers, method=method)
-            try:
-                with urllib.request.urlopen(request, timeout=10) as answer:
-                    return json.loads(answer.read())
-            except urllib.error.HTTPError as error:
-                if error.code != 503:
-                    raise AssertionError((method, path, error.read())) from error
-            except (HTTPException, OSError, ValueError):
-                pass
-            assert time.monotonic() < deadline, f"{method} {path}: nobody answers"
-            time.sleep(0.1)
-
-
-def _until(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_every_point_recovers_by_itself(tmp_path: Path) -> None:
-    marks = tmp_path / "marks"
-    marks.mkdir()
     with open_folder() as folder:
-        story = Story(folder, marks)
+        story = Story(folder, tmp_path / "marks", crash.POINTS.keys() - OF_MONEY)
         story.command("workspace", "create", "trial", "--sandbox")
         story.token = story.command("token", "create", "--workspace", "trial")["token"]
         story.send("POST", "/bursar/v1/clock", {"now": "2024-05-01T00:00:00Z"}, "clock")
@@ -138,15 +65,16 @@ def test_every_point_recovers_by_itself(tmp_path: Path) -> None:
         for batch in range(4):
             events = [_event(f"{batch}-{n}", f"a{n % ACCOUNTS}") for n in range(30)]
             story.send("POST", "/ingestBatch", {"events": events}, f"batch {batch}")
+        _import(story, tmp_path / "usage.ndjson")
         feature, lapsing = _purchases(story)
         _invoice_monthly(story)
         for month in (6, 7):
             story.send("POST", "/bursar/v1/clock", {"now": f"2024-{month:02}-10T00:00:00Z"}, f"month {month}")
         _jobs(story, plan)
-        _until(lambda: {one["status"] for one in _deliveries(story)} == {"DELIVERED"})
+        until(lambda: {one["status"] for one in _deliveries(story)} == {"DELIVERED"})
         assert story.command("erase", "customer", "a0", "--workspace", "trial")["customer"] == "a0"
         story.command("bill", "--workspace", "trial")
-        _until(lambda: {path.name for path in marks.iterdir()} == {*crash.POINTS})
+        until(story.died_everywhere)
         assert sorted({json.loads(body)["event_data"]["id"] for _, body in told}) == [1, 2, 3]
         assert len({name for name, _ in told}) == ACCOUNTS == len(_deliveries(story)), "once for each account"
         assert len(told) <= ACCOUNTS + 1, "twice where it was killed before it could note that it had been there"
@@ -222,7 +150,7 @@ def _jobs(story: Story, plan: str) -> None:
     def jobs() -> list[tuple[str, str]]:
         return [(job["type"], job["status"]) for job in story.send("GET", "/jobs")["data"]]
 
-    _until(lambda: jobs() == [("BILL_RUN", "COMPLETED"), ("PRICE_PLAN", "COMPLETED")])
+    until(lambda: jobs() == [("BILL_RUN", "COMPLETED"), ("PRICE_PLAN", "COMPLETED")])
 
 
 def _thresholds(story: Story) -> list[tuple[str, str]]:
@@ -250,6 +178,13 @@ async def _bound(dsn: str) -> None:
 
 def _deliveries(story: Story) -> list[dict[str, Any]]:
     return list(story.send("GET", "/bursar/v1/deliveries")["deliveries"])
+
+
+def _import(story: Story, path: Path) -> None:
+    """A file of events that were sent, whose import is cut off behind them: run again, it has nothing left to do."""
+    path.write_text("\n".join(json.dumps(_event(f"0-{number}", f"a{number}")) for number in range(ACCOUNTS)))
+    told = story.command("import", "events", str(path), "--workspace", "trial")
+    assert (told["rows"], told["known"], told["resumed"]) == (ACCOUNTS, ACCOUNTS, ACCOUNTS)
 
 
 def _catalogue(story: Story) -> str:

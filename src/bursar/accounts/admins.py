@@ -90,7 +90,7 @@ async def admin_by_name(db: Database, username: str) -> AdminLogin | None:
 
 async def admin_by_subject(db: Database, subject: int) -> AdminLogin | None:
     """The user whom a token names."""
-    return _login(await db.lookup(queries.admin_by_subject, subject))
+    return _login(await db.shared_lookup(queries.admin_by_subject, subject))
 
 
 def _admin(row: Row) -> AdminUser:

@@ -193,12 +193,12 @@ async def portal_by_login(db: Database, login: str) -> Portal | None:
 
 async def portal_by_subject(db: Database, subject: int) -> Portal | None:
     """What the login that a token names opens."""
-    return _portal(await db.lookup(queries.portal_by_subject, subject))
+    return _portal(await db.shared_lookup(queries.portal_by_subject, subject))
 
 
 async def portal_by_config(db: Database, config: Config) -> Portal | None:
     """What a dynamic token opens."""
-    found = _portal(await db.lookup(queries.portal_by_customer, config.customer))
+    found = _portal(await db.shared_lookup(queries.portal_by_customer, config.customer))
     if found is None:
         return None
     return replace(

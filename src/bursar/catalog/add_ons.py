@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bursar.accounts import gate
+from bursar.catalog.schemas import offer_named_licenses
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, WrongState
 from bursar.core.ids import draw
@@ -13,6 +15,9 @@ from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
 
 queries = Queries("bursar.catalog", "add_ons.sql")
+
+NAMED = "NAMED_LICENSE"
+"""The type of licences that are counted by the names that have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,10 @@ async def create_add_on(
 ) -> AddOn:
     """An add-on, at once in use. Raises `Taken` for a known name."""
     _check_name(name)
+    if kind == NAMED:
+        # Admission knows these: before any row is held.
+        await gate.change(connection, caller.workspace, "catalog")
+        await offer_named_licenses(connection, caller)
     identifier = draw("addon")
     key = await connection.fetchval(
         queries.insert_add_on, caller.workspace, identifier, name, kind, billable_name or None, caller.wall
@@ -70,6 +79,8 @@ async def update_add_on(
 
 async def archive_add_on(connection: Connection, caller: Caller, identifier: str) -> None:
     """Take an add-on out of use; its name is free again. Raises `WrongState` while a price plan charges for it."""
+    if (await get_add_on(connection, caller.workspace, identifier)).type == NAMED:
+        await gate.change(connection, caller.workspace, "catalog")
     add_on = await _enter(connection, caller, identifier)
     plan = await connection.fetchval(queries.plan_with_add_on, caller.workspace, add_on.key)
     if plan is not None:

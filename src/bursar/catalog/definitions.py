@@ -170,6 +170,37 @@ class EntitlementCard(msgspec.Struct, omit_defaults=True):
         return sum((config.limit for config in self.configs), Decimal(0))
 
 
+class LicenseCard(msgspec.Struct, omit_defaults=True):
+    """What it costs to have licences of an add-on for a cycle, by how many there are on each of its days."""
+
+    name: str
+    add_on: int
+    """Internal key of the add-on."""
+    add_on_id: str
+    pricing_model: Literal["TIERED", "VOLUME"]
+    slabs: list[SlabDefinition]
+    rates: list[CardRates]
+    prorated: bool
+    """Whether each day is charged by what there is on it; else each cycle by the most that there is in it."""
+    named: bool = False
+    """Whether licences are counted by the names that have them."""
+    in_advance: bool = False
+    """Whether what there is as the cycle begins is invoiced then; else all of it with the usage of the cycle."""
+    usage_cycle: str | None = None
+    """The interval that the price is for, where that is a part of the plan's."""
+    max_quantity: Decimal | None = None
+    tolerant: bool = False
+    """Whether there may be more than `max_quantity`."""
+    refund: Literal["NONE", "CREDITS", "PAYMENT", "WALLET"] = "NONE"
+    """Where money goes that was charged in advance for days on which there were fewer."""
+    display_name: str | None = None
+    tag: str | None = None
+
+    def prices_in(self, currency: str) -> CardRates:
+        """The prices in a currency, slabs in their order. Raises `KeyError`."""
+        return _prices_in(self.rates, currency)
+
+
 class CurrencyRate(msgspec.Struct):
     """An amount in one currency."""
 
@@ -259,6 +290,7 @@ class PlanDetails(msgspec.Struct, omit_defaults=True):
     fees: list[FeeCard] = []
     rules: list[PricingRule] = []
     entitlements: list[EntitlementCard] = []
+    licenses: list[LicenseCard] = []
     deferred_revenue: bool = False
     """Whether nothing is told of what a cycle brings before its grace has ended: it may still be priced anew."""
 

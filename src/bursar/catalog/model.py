@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from bursar.catalog.card_rules import check_card, check_currencies, check_licenses
 from bursar.catalog.definitions import (
     Commitment,
     CycleDefinition,
@@ -11,12 +12,10 @@ from bursar.catalog.definitions import (
     FeatureConfig,
     FeeCard,
     Filter,
+    LicenseCard,
     MeterDefinition,
     PlanDetails,
     SchemaDefinition,
-    SlabDefinition,
-    SlabRate,
-    UsageCard,
 )
 from bursar.catalog.enrichments import check_enrichments, variables
 from bursar.catalog.id_templates import read_template
@@ -30,7 +29,6 @@ from bursar.core.jsonlogic import Rule, compile_rule
 
 MATCHER_LIMIT = 1500
 COMPUTATION_LIMIT = 500
-SLABS_LIMIT = 10
 GRACE_LIMIT = 366
 RECURRENCE_LIMIT = 10_000
 
@@ -121,7 +119,7 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     if plan.cycle is None:
         raise Invalid(f"{path}.pricingCycleConfig", "a BILLING plan needs a pricing cycle")
     _check_cycle(plan.cycle, f"{path}.pricingCycleConfig")
-    if not plan.usage and not plan.fees and plan.commitment is None:
+    if not plan.usage and not plan.fees and not plan.licenses and plan.commitment is None:
         raise Invalid(path, "needs at least one rate card or a minimum commitment")
     meters = [card.meter_id for card in plan.usage]
     names = [card.name for card in plan.usage]
@@ -133,8 +131,11 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
             raise Invalid(f"{field}.name", f"{card.name!r} is given twice")
         check_card(card, plan.currencies, field)
     _check_fees(plan.fees, names, plan.currencies, f"{path}.fixedFeeRateCards")
+    names += [fee.name for fee in plan.fees]
+    check_licenses(plan.licenses, names, plan.currencies, plan.cycle.interval, f"{path}.licenseRateCards")
     if plan.deferred_revenue:
         _check_deferred(plan.fees, f"{path}.fixedFeeRateCards")
+        _check_deferred(plan.licenses, f"{path}.licenseRateCards")
     if plan.commitment is not None:
         _check_commitment(plan.commitment, plan.currencies, f"{path}.minimumCommitment")
     check_rules(plan)
@@ -145,6 +146,7 @@ def _check_purchase(plan: PlanDetails, path: str) -> None:
     for name, given in (
         ("pricingCycleConfig", plan.cycle),
         ("usageRateCards", plan.usage),
+        ("licenseRateCards", plan.licenses),
         ("minimumCommitment", plan.commitment),
         ("deferredRevenue", plan.deferred_revenue),
     ):
@@ -196,15 +198,6 @@ def _check_config(config: FeatureConfig, path: str) -> None:
         raise Invalid(f"{path}.effectiveUntil", "must be longer than effectiveFrom")
 
 
-def check_card(card: UsageCard | EntitlementCard, currencies: Sequence[str], path: str) -> None:
-    """Raise `Invalid` for slabs with gaps, and for prices that are missing or superfluous."""
-    _check_slabs(card.slabs, f"{path}.ratePlan.slabs")
-    _check_currencies([rates.currency for rates in card.rates], currencies, f"{path}.rateValues")
-    for index, rates in enumerate(card.rates):
-        _check_rates(rates.slabs, len(card.slabs), f"{path}.rateValues[{index}].slabRates")
-        _check_bounds(rates.minimum_rate, rates.maximum_rate, f"{path}.rateValues[{index}].rateConfig")
-
-
 def _check_fees(fees: Sequence[FeeCard], names: Sequence[str], currencies: Sequence[str], path: str) -> None:
     """Raise `Invalid` for fees that could not be charged; `names` are those of the plan's other cards."""
     for index, fee in enumerate(fees):
@@ -213,7 +206,7 @@ def _check_fees(fees: Sequence[FeeCard], names: Sequence[str], currencies: Seque
             raise Invalid(f"{field}.id", f"{fee.add_on_id!r} has a rate card already")
         if fee.name in names or fee.name in [other.name for other in fees[:index]]:
             raise Invalid(f"{field}.name", f"{fee.name!r} is given twice")
-        _check_currencies([rate.currency for rate in fee.rates], currencies, f"{field}.rateValues")
+        check_currencies([rate.currency for rate in fee.rates], currencies, f"{field}.rateValues")
         for place, rate in enumerate(fee.rates):
             if rate.rate < 0:
                 raise Invalid(f"{field}.rateValues[{place}].rate", "must not be negative")
@@ -225,60 +218,14 @@ def _check_fees(fees: Sequence[FeeCard], names: Sequence[str], currencies: Seque
             raise Invalid(f"{field}.recurrenceConfig.offset", f"must be 0 to {RECURRENCE_LIMIT} cycles")
 
 
-def _check_deferred(fees: Sequence[FeeCard], path: str) -> None:
+def _check_deferred(fees: Sequence[FeeCard | LicenseCard], path: str) -> None:
     for index, fee in enumerate(fees):
         if fee.in_advance:
             raise Invalid(f"{path}[{index}].invoiceTiming", "must be IN_ARREARS on a plan with deferredRevenue")
 
 
-def _check_slabs(slabs: Sequence[SlabDefinition], path: str) -> None:
-    if not 1 <= len(slabs) <= SLABS_LIMIT:
-        raise Invalid(path, f"must be 1 to {SLABS_LIMIT} slabs")
-    for index, slab in enumerate(slabs):
-        field = f"{path}[{index}]"
-        if slab.order != index + 1:
-            raise Invalid(f"{field}.order", f"must be {index + 1}: orders count from 1 without gaps")
-        if index == 0 and slab.start_after != 0:
-            raise Invalid(f"{field}.startAfter", "the first slab must start after 0")
-        if index > 0 and slab.start_after <= slabs[index - 1].start_after:
-            raise Invalid(f"{field}.startAfter", "must be above the previous slab's")
-        if slab.price_type == "PACKAGE":
-            if slab.package_size is None:
-                raise Invalid(f"{field}.slabConfig", "PACKAGE needs a packageSize")
-            if slab.package_size <= 0:
-                raise Invalid(f"{field}.slabConfig.packageSize", "must be above 0")
-        elif slab.package_size is not None:
-            raise Invalid(f"{field}.slabConfig", f"{slab.price_type} has no packageSize")
-
-
-def _check_rates(rates: Sequence[SlabRate], slabs: int, path: str) -> None:
-    if sorted(rate.order for rate in rates) != list(range(1, slabs + 1)):
-        raise Invalid(path, f"must give one rate for each slab order 1 to {slabs}")
-    for index, rate in enumerate(rates):
-        if rate.rate < 0:
-            raise Invalid(f"{path}[{index}].rate", "must not be negative")
-        _check_bounds(rate.minimum_rate, rate.maximum_rate, f"{path}[{index}].slabRateConfig")
-
-
-def _check_bounds(low: Decimal | None, high: Decimal | None, path: str) -> None:
-    for name, bound in (("minimumRate", low), ("maximumRate", high)):
-        if bound is not None and bound < 0:
-            raise Invalid(f"{path}.{name}", "must not be negative")
-    if low is not None and high is not None and low > high:
-        raise Invalid(path, "minimumRate must not be above maximumRate")
-
-
-def _check_currencies(given: Sequence[str], wanted: Sequence[str], path: str) -> None:
-    for index, currency in enumerate(given):
-        if currency not in wanted or currency in given[:index]:
-            raise Invalid(f"{path}[{index}].currency", f"{currency!r} is not supported by the plan or is given twice")
-    for currency in wanted:
-        if currency not in given:
-            raise Invalid(path, f"has no rates in {currency}")
-
-
 def _check_commitment(commitment: Commitment, currencies: Sequence[str], path: str) -> None:
-    _check_currencies([rate.currency for rate in commitment.rates], currencies, f"{path}.rateValues")
+    check_currencies([rate.currency for rate in commitment.rates], currencies, f"{path}.rateValues")
     for index, rate in enumerate(commitment.rates):
         if rate.rate < Decimal(0):
             raise Invalid(f"{path}.rateValues[{index}].rate", "must not be negative")

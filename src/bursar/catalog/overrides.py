@@ -82,7 +82,7 @@ def _field(field: str, *, own_rules: bool) -> str:
 
 
 def _said(change: PlanChange) -> dict[str, object]:
-    names = ("currencies", "cycle", "usage", "fees", "commitment", "rules", "entitlements")
+    names = ("currencies", "cycle", "usage", "fees", "commitment", "rules", "entitlements", "licenses")
     parts = {name: getattr(change, name) for name in names}
     return {name: part for name, part in parts.items() if part is not None}
 
@@ -100,5 +100,6 @@ def _narrowed(details: PlanDetails, currencies: Sequence[str]) -> PlanDetails:
         usage=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.usage],
         fees=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.fees],
         entitlements=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.entitlements],
+        licenses=[msgspec.structs.replace(card, rates=only(card.rates)) for card in details.licenses],
         commitment=commitment and msgspec.structs.replace(commitment, rates=only(commitment.rates)),
     )

@@ -3,17 +3,30 @@
 Neither makes a version: what the plan says in its other currencies stays as it is, and nobody can be on this one yet.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
-from bursar.catalog.definitions import CardRates, Commitment, CurrencyRate, FeeCard, PlanDetails, UsageCard
+from bursar.catalog.definitions import (
+    CardRates,
+    Commitment,
+    CurrencyRate,
+    EntitlementCard,
+    FeeCard,
+    LicenseCard,
+    PlanDetails,
+    UsageCard,
+)
 from bursar.catalog.plans import PlanVersion, hold, revise
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, WrongState
 from bursar.db.database import Connection
+
+C = TypeVar("C", UsageCard, LicenseCard, EntitlementCard)
+R = TypeVar("R", CardRates, CurrencyRate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +39,10 @@ class NewCurrency:
     fees: Mapping[str, Decimal]
     """By add-on id."""
     commitment: Decimal | None
+    licenses: Mapping[str, CardRates] = field(default_factory=dict)
+    """By add-on id."""
+    entitlements: Mapping[str, CardRates] = field(default_factory=dict)
+    """By feature id."""
 
 
 def with_currency(details: PlanDetails, new: NewCurrency) -> PlanDetails:
@@ -34,6 +51,8 @@ def with_currency(details: PlanDetails, new: NewCurrency) -> PlanDetails:
         raise Invalid("currency", f"{new.currency!r} is a currency of the plan already")
     _match("usageRates", "usage meter", new.usage, [card.meter_id for card in details.usage])
     _match("fixedFeeRates", "add-on", new.fees, [fee.add_on_id for fee in details.fees])
+    _match("licenseRates", "add-on", new.licenses, [card.add_on_id for card in details.licenses])
+    _match("billingEntitlementRates", "feature", new.entitlements, [card.feature_id for card in details.entitlements])
     commitment = details.commitment
     if (commitment is None) != (new.commitment is None):
         raise Invalid("minimumCommitmentRate", "is needed where the plan has a commitment, and only there")
@@ -43,8 +62,10 @@ def with_currency(details: PlanDetails, new: NewCurrency) -> PlanDetails:
     return msgspec.structs.replace(
         details,
         currencies=[*details.currencies, new.currency],
-        usage=[_usage(card, [*card.rates, new.usage[card.meter_id]]) for card in details.usage],
+        usage=[_priced(card, [*card.rates, new.usage[card.meter_id]]) for card in details.usage],
         fees=[_fee(fee, [*fee.rates, CurrencyRate(new.currency, new.fees[fee.add_on_id])]) for fee in details.fees],
+        licenses=[_priced(card, [*card.rates, new.licenses[card.add_on_id]]) for card in details.licenses],
+        entitlements=[_priced(card, [*card.rates, new.entitlements[card.feature_id]]) for card in details.entitlements],
         commitment=commitment,
     )
 
@@ -53,13 +74,14 @@ def without_currency(details: PlanDetails, currency: str) -> PlanDetails:
     """A plan without one of its currencies."""
     commitment = details.commitment
     if commitment is not None:
-        rates = [rate for rate in commitment.rates if rate.currency != currency]
-        commitment = Commitment(commitment.display_name, rates)
+        commitment = Commitment(commitment.display_name, _without(commitment.rates, currency))
     return msgspec.structs.replace(
         details,
         currencies=[other for other in details.currencies if other != currency],
-        usage=[_usage(card, [rates for rates in card.rates if rates.currency != currency]) for card in details.usage],
-        fees=[_fee(fee, [rate for rate in fee.rates if rate.currency != currency]) for fee in details.fees],
+        usage=[_priced(card, _without(card.rates, currency)) for card in details.usage],
+        fees=[_fee(fee, _without(fee.rates, currency)) for fee in details.fees],
+        licenses=[_priced(card, _without(card.rates, currency)) for card in details.licenses],
+        entitlements=[_priced(card, _without(card.rates, currency)) for card in details.entitlements],
         commitment=commitment,
     )
 
@@ -96,7 +118,11 @@ def _match(field: str, kind: str, given: Mapping[str, object], wanted: list[str]
             raise Invalid(field, f"has no rates of {kind} {name!r}")
 
 
-def _usage(card: UsageCard, rates: list[CardRates]) -> UsageCard:
+def _without(rates: Sequence[R], currency: str) -> list[R]:
+    return [entry for entry in rates if entry.currency != currency]
+
+
+def _priced(card: C, rates: list[CardRates]) -> C:
     return msgspec.structs.replace(card, rates=rates)
 
 

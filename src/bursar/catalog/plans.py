@@ -11,6 +11,7 @@ from bursar.catalog.definitions import (
     CycleDefinition,
     EntitlementCard,
     FeeCard,
+    LicenseCard,
     PlanDetails,
     PricingRule,
     UsageCard,
@@ -75,6 +76,7 @@ class PlanChange:
     commitment: Commitment | None = None
     rules: list[PricingRule] | None = None
     entitlements: list[EntitlementCard] | None = None
+    licenses: list[LicenseCard] | None = None
 
     def applied(self, details: PlanDetails) -> PlanDetails:
         """What a plan says with the change."""
@@ -86,6 +88,7 @@ class PlanChange:
             "commitment": self.commitment,
             "rules": self.rules,
             "entitlements": self.entitlements,
+            "licenses": self.licenses,
         }
         return msgspec.structs.replace(details, **{name: part for name, part in parts.items() if part is not None})
 

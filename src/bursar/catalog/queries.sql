@@ -131,6 +131,10 @@ from event_schema s
 join lateral (select * from event_schema_version v where v.event_schema = s.key order by version desc limit 1) v on true
 where s.workspace = $1 and s.status = 'ACTIVE';
 
+-- name: named_licenses
+-- The add-ons in use that are counted by names.
+select wire_id, key from add_on where workspace = $1 and type = 'NAMED_LICENSE' and status = 'ACTIVE';
+
 -- name: meter_history
 -- Every meter version that ever was in force.
 select m.key, m.wire_id, m.name, s.name as schema_name, v.key as version_key, v.version, v.definition, v.active_from,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bursar.accounts import gate
+from bursar.catalog import named_licenses
 from bursar.catalog.definitions import (
     AttributeDefinition,
     EnrichmentDefinition,
@@ -74,7 +75,22 @@ async def create_schema(connection: Connection, caller: Caller, name: str, defin
     """A draft of an event schema. Raises `Taken` for a known name."""
     if not name.strip():
         raise Invalid("name", "must not be blank")
+    if name == named_licenses.SCHEMA:
+        raise Invalid("name", f"{name!r} is made with the first add-on of type NAMED_LICENSE")
     check_schema(definition)
+    return await _create(connection, caller, name, definition)
+
+
+async def offer_named_licenses(connection: Connection, caller: Caller) -> None:
+    """Let the events in by which names get and lose licences. The caller holds the gate."""
+    try:
+        schema = await get_schema(connection, caller.workspace, named_licenses.SCHEMA)
+    except NotFound:
+        schema = await _create(connection, caller, named_licenses.SCHEMA, named_licenses.DEFINITION)
+        await activate_schema(connection, caller, schema.name)
+
+
+async def _create(connection: Connection, caller: Caller, name: str, definition: SchemaDefinition) -> EventSchema:
     key = await connection.fetchval(queries.insert_schema, caller.workspace, name, caller.wall)
     if key is None:
         raise Taken("name", f"there is an event schema {name!r} already")

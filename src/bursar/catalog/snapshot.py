@@ -1,8 +1,9 @@
 """What admission loads of a workspace's catalogue, and the history by which it is recomputed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from bursar.catalog import named_licenses
 from bursar.catalog.definitions import MeterDefinition, SchemaDefinition, from_text
 from bursar.catalog.schemas import queries
 from bursar.db.database import Connection
@@ -42,6 +43,8 @@ class SchemaView:
     meters: tuple[MeterView, ...]
     definition: SchemaDefinition
     """All that the version says."""
+    licenses: Mapping[str, int] | None = None
+    """Of the schema by which names get and lose licences: internal keys of the add-ons in use, by wire id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,14 @@ async def load(connection: Connection, workspace: int) -> Catalog:
                 dimensions=frozenset(definition.dimensions),
                 meters=tuple(view for view in meters if view.schema_name == row["name"]),
                 definition=definition,
+                licenses=await _named(connection, workspace) if row["name"] == named_licenses.SCHEMA else None,
             )
         )
     return Catalog(tuple(schemas))
+
+
+async def _named(connection: Connection, workspace: int) -> dict[str, int]:
+    return {row["wire_id"]: row["key"] for row in await connection.fetch(queries.named_licenses, workspace)}
 
 
 async def schema_versions(

@@ -218,6 +218,22 @@ def anniversary(start: date, interval: Interval, zone: str) -> Calendar:
     return Calendar(interval, LAST if last else str(start.day), month, zone)
 
 
+def subdivides(interval: str, whole: str) -> bool:
+    """Whether cycles of a whole interval are made of cycles of another one: the same, or of months."""
+    months, of_months = _MONTHS[Interval(interval)], _MONTHS[Interval(whole)]
+    return interval == whole or (bool(months) and bool(of_months) and of_months % months == 0)
+
+
+def subdivided(calendar: Calendar, interval: str) -> Calendar:
+    """The calendar of an interval that tiles the cycles of another one, as `subdivides` says it can."""
+    months = _MONTHS[Interval(interval)]
+    if interval == calendar.interval or not months:
+        return calendar
+    of_months = _MONTHS[calendar.interval]
+    month = NO_MONTH if months == 1 else str((_month_number(calendar.month, of_months) - 1) % months + 1)
+    return Calendar(Interval(interval), calendar.day, month, calendar.zone)
+
+
 def _day_number(day: str, most: int) -> int:
     allowed = {LAST: most} | {str(n): n for n in range(1, most + 1)}
     if day not in allowed:

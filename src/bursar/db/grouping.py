@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import asyncpg
 
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError, Unavailable
 from bursar.db.database import Connection, Database, outage
@@ -124,6 +125,7 @@ class Grouped(Generic[C, R]):
             if not isinstance(error, Exception):
                 raise
             return
+        crash.point("group committed")
         for waiting, outcome in zip(some, outcomes, strict=True):
             if waiting.done.done():
                 continue

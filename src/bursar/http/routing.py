@@ -136,8 +136,8 @@ def _endpoint(door: Door, operation: Operation, db: Database, services: Mapping[
             response = await _perform(door, operation, db, services, request, headers)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
             response = door.refuse(error) or _failed(door, failure(error))
-        if headers:
-            response.headers.update(headers)
+        # No answer has one of these yet, so there is none to look for and to replace.
+        response.raw_headers += [(name.encode(), value.encode()) for name, value in headers.items()]
         return door.finish(request, response, started)
 
     return endpoint

@@ -2,29 +2,34 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 
 from bursar.catalog import plans
-from bursar.catalog.definitions import FeeCard, PlanDetails, PricingRule, UsageCard
+from bursar.catalog.definitions import FeeCard, LicenseCard, PlanDetails, PricingRule, UsageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core.caller import Caller
 from bursar.core.currencies import EXPONENTS
-from bursar.core.cycles import days_in
+from bursar.core.cycles import days_in, local_date
 from bursar.core.decimals import SCALE, round_line
 from bursar.core.errors import Invalid, WrongState
 from bursar.core.period import FIRST, FOREVER, Period, show_instant
 from bursar.db.database import Connection
 from bursar.invoicing.pricing import charge
 from bursar.invoicing.ruled import RuleBook, books_of
+from bursar.purchases import licenses
 from bursar.purchases import store as schedules
 from bursar.purchases.model import AccountFacts, Segment, cycle_number
+from bursar.purchases.named_licenses import Wanted
 from bursar.rating.fees import falls_in, fee
+from bursar.rating.licenses import by_day
 from bursar.rating.pricing_rules import Verdict, run_rules
 from bursar.rating.slabs import Charge
 from bursar.usage import quantities
 
 _ZERO = Decimal(0)
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,16 @@ class FeeRevenue:
 
 
 @dataclass(frozen=True, slots=True)
+class LicenseRevenue:
+    """What the most licences of a cycle cost by a card, for the days that are charged."""
+
+    card: LicenseCard
+    charge: Charge
+    share: Share
+    """Of the cycle."""
+
+
+@dataclass(frozen=True, slots=True)
 class Addition:
     """What a pricing rule adds."""
 
@@ -82,16 +97,23 @@ class Calculation:
     usage: list[UsageRevenue]
     fees: list[FeeRevenue]
     added: list[Addition] = field(default_factory=list)
+    licenses: list[LicenseRevenue] = field(default_factory=list)
 
 
 def calculate(
-    details: PlanDetails, currency: str, used: Mapping[int, Decimal], cycle: int, share: Share | None = None
+    details: PlanDetails,
+    currency: str,
+    used: Mapping[int, Decimal],
+    cycle: int,
+    share: Share | None = None,
+    held: Mapping[int, Decimal] = MappingProxyType({}),
 ) -> Calculation:
     """What a plan charges in the cycle of a number, counted from 0, for quantities by internal key of the meter.
 
-    Its pricing rules are applied, those for the invoice in advance too.
+    Its pricing rules are applied, those for the invoice in advance too. `held` are the most licences, by internal key
+    of the add-on. `share` prorates fees and licences that are charged by the day.
 
-    `share` prorates the fees that are charged by the day. Raises `Invalid` for a currency that the plan does not have.
+    Raises `Invalid` for a currency that the plan does not have.
     """
     if currency not in details.currencies:
         raise Invalid("currencyConfig.currency", f"{currency!r} is not among the plan's supported currencies")
@@ -103,7 +125,13 @@ def calculate(
         amount = fee(rate, part.days, part.of_days, prorated=card.prorated, opens_cycle=True) if due else None
         fees.append(FeeRevenue(card, amount or _ZERO))
     usage = [UsageRevenue(card, charge(card, currency, used.get(card.meter, _ZERO))) for card in details.usage]
-    found = Calculation(usage, fees)
+    licenses = [
+        LicenseRevenue(
+            card, charge(card, currency, held.get(card.add_on, _ZERO)), part if card.prorated else Share(1, 1)
+        )
+        for card in details.licenses
+    ]
+    found = Calculation(usage, fees, licenses=licenses)
     for in_advance, book in books_of(details).items():
         found = _ruled(found, book, currency, cycle, in_advance=in_advance)
     return found
@@ -143,6 +171,7 @@ def _ruled(found: Calculation, book: RuleBook, currency: str, cycle: int, *, in_
         usage=[usage.get(f"urc.{entry.card.meter_id}", entry) for entry in found.usage],
         fees=[fees.get(f"ff.{entry.card.add_on_id}", entry) for entry in found.fees],
         added=added,
+        licenses=found.licenses,
     )
 
 
@@ -167,6 +196,20 @@ async def running_cycle(connection: Connection, caller: Caller, account_id: str,
 async def plan_of(connection: Connection, caller: Caller, cycle: RunningCycle) -> PlanVersion:
     """The plan that holds in a cycle."""
     return await plans.version(connection, caller.workspace, cycle.segment.version)
+
+
+async def held_in(
+    connection: Connection, caller: Caller, account: AccountFacts, cards: Sequence[LicenseCard], period: Period
+) -> dict[int, Decimal]:
+    """The most licences that an account had on any day of a period, by internal key of the add-on."""
+    wanted = [Wanted(account.key, card.add_on, card.named, period) for card in cards]
+    found = await licenses.histories(connection, caller.workspace, wanted)
+    first = local_date(period.start, account.zone)
+    end = local_date(period.end - _INSTANT, account.zone) + timedelta(days=1)
+    return {
+        card.add_on: max(days.quantity for days in by_day(changes, first, end, account.zone))
+        for card, changes in zip(cards, found, strict=True)
+    }
 
 
 async def used_in(

@@ -145,6 +145,8 @@ def _amounts(lines: Sequence[Line]) -> dict[str, Decimal]:
             name = entry.meter.id
         elif entry.fee is not None:
             name = entry.fee.add_on_id
+        elif entry.license is not msgspec.UNSET:
+            name = entry.license.add_on_id
         elif entry.rules is not msgspec.UNSET:
             name = entry.rules[0].key
         elif entry.charge is not msgspec.UNSET:

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
-from bursar.core import ids
+from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date, local_midnight
 from bursar.core.decimals import plain
@@ -114,6 +114,7 @@ async def _make(
     await connection.execute(
         queries.merge_invoices, caller.workspace, [row["key"] for row in invoices], key, caller.wall
     )
+    crash.point("invoices merged")
     headers = await store.headers(connection, caller.workspace, [key])
     (drawn,) = await draw_up_all(connection, caller.workspace, headers)
     parts = await connection.fetch(queries.parts_of, caller.workspace, [key])
@@ -125,3 +126,4 @@ async def _make(
     document = msgspec.structs.replace(drawn.document, sequence_id=sequence_id(number))
     assert document.total == plain(sum((row["total"] for row in invoices), _ZERO)), "a composite is its parts"
     await store.freeze(connection, caller.workspace, caller.now, [(drawn.header, number, document)])
+    crash.point("composite frozen")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -17,7 +18,8 @@ from bursar.invoicing.charge_lists import charges_of
 from bursar.invoicing.charges import Charge, of_items, with_charges
 from bursar.invoicing.composite_lines import contents_of
 from bursar.invoicing.custom_items import items_of
-from bursar.invoicing.document import FORMAT, Document, Meter
+from bursar.invoicing.document import FORMAT, Document, Meter, frozen
+from bursar.invoicing.licensed import stretches_of
 from bursar.invoicing.model import ADVANCED, COMPOSITE, CUSTOM, Content, Facts, draw_up, issue_transaction
 from bursar.invoicing.pricing import Pricing
 from bursar.invoicing.store import Cycle, Header
@@ -89,7 +91,9 @@ async def _planned(
 ) -> list[Drawn]:
     versions = await plans.versions(connection, workspace, list({cycle.plan_version for _, cycle in headers}))
     cards = [(header, meter) for header, cycle in headers for meter in _meters(header, versions[cycle.plan_version])]
+    licensed = await stretches_of(connection, workspace, headers, versions, _advances_drawn)
     charged = {fee.add_on for version in versions.values() for fee in version.details.fees}
+    charged |= {card.add_on for version in versions.values() for card in version.details.licenses}
     names = await add_ons.display_names(connection, workspace, list(charged))
     known = await store.meters(connection, workspace, list({meter for _, meter in cards}))
     keys = [(header.account, meter, header.period.start, header.period.end) for header, meter in cards]
@@ -110,11 +114,23 @@ async def _planned(
         if name not in pricings:
             pricings[name] = Pricing(plan, header.currency, header.exponent, known)
         used_of = {meter: by_invoice[header.key, meter] for meter in _meters(header, plan)}
-        content = draw_up(_facts(header, cycle, plan, used_of, known, names), pricings[name])
+        facts = _facts(header, cycle, plan, used_of, known, names)
+        if header.key in licensed:
+            facts = replace(facts, licenses=licensed[header.key])
+        content = draw_up(facts, pricings[name])
         if header.key in charges:
             content = with_charges(content, charges[header.key], header.exponent)
         drawn.append(Drawn(header, document_of(header, content, plan), content))
     return drawn
+
+
+async def _advances_drawn(connection: Connection, workspace: int, keys: Sequence[int]) -> list[Document]:
+    """The documents of invoices in advance, as they are frozen or would be now."""
+    headers = await store.headers(connection, workspace, keys)
+    drafts = [(header, header.cycle) for header in headers if header.content is None and header.cycle is not None]
+    drawn = await _planned(connection, workspace, drafts, {}, corrected=False) if drafts else []
+    issued = [frozen(header.content) for header in headers if header.content is not None]
+    return issued + [one.document for one in drawn]
 
 
 def posting_of(drawn: Drawn) -> Transaction | None:

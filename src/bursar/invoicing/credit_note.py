@@ -7,7 +7,8 @@ from typing import Literal
 import msgspec
 
 from bursar.invoicing.crediting import charged
-from bursar.invoicing.document import Document, Part, Party, Seller
+from bursar.invoicing.document import Document, Party, Seller
+from bursar.invoicing.parts import Part
 
 FORMAT = 1
 

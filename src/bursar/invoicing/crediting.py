@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.decimals import plain
 from bursar.db.database import Connection
@@ -33,6 +34,8 @@ def entities(line: Line) -> set[str]:
         names.add(line.charge.billable_id)
     if line.fee is not None:
         names |= {line.fee.add_on_id, ALL_FEES}
+    if line.license is not msgspec.UNSET:
+        names.add(line.license.add_on_id)
     return names
 
 
@@ -100,6 +103,8 @@ async def use_credits(
     key_of = {credit.id: credit.key for credit in held}
     uses = [Use(key_of[one.id], one.amount, document.id) for document in made for one in uses_of(document)]
     await use(connection, caller, uses)
+    if uses:
+        crash.point("credits used")
     return made
 
 

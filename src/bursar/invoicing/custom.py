@@ -8,7 +8,7 @@ from typing import Literal
 from bursar.accounts.model import may_change
 from bursar.accounts.service import fix_currencies
 from bursar.accounts.store import lock_account
-from bursar.core import ids
+from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, WrongState
 from bursar.core.period import Period
@@ -152,6 +152,7 @@ async def _issue_now(connection: Connection, caller: Caller, key: int) -> None:
     await connection.execute(queries.set_due_at, caller.workspace, key, caller.now)
     headers = await store.headers(connection, caller.workspace, [key])
     await issue(connection, caller, await draw_up_all(connection, caller.workspace, headers, take=True))
+    crash.point("custom invoice issued")
 
 
 async def _checked(connection: Connection, caller: Caller, key: int) -> None:

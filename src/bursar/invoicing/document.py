@@ -14,14 +14,11 @@ import msgspec
 import zstandard
 
 from bursar.accounts.model import Address
+from bursar.invoicing.parts import CardBounds, LicenseTerms, Part, SlabLine
 
 FORMAT = 1
 _LEVEL = 3
 """Of compression. A level less costs as much and keeps more; five takes three times as long."""
-
-
-class Part(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
-    """Base of the document's parts: camelCase, every field written."""
 
 
 class Filter(Part, frozen=True, kw_only=True):
@@ -52,38 +49,6 @@ class PriceVersion(Part, frozen=True, kw_only=True):
     price_plan_name: str
     version: int
     id: str
-
-
-class SlabLine(Part, frozen=True, kw_only=True):
-    """What one slab charged."""
-
-    order: int
-    start_after: Decimal
-    """Exclusive."""
-    up_to: Decimal | None
-    """Inclusive; none: without end."""
-    price_type: Literal["FLAT", "PER_UNIT", "PACKAGE"]
-    rate: Decimal
-    package_size: Decimal | None
-    packages: Decimal | None
-    quantity: Decimal
-    bound: str | None
-    """`minimum` or `maximum` where that decided the amount."""
-    amount: Decimal
-    formula: str
-
-
-class CardBounds(Part, frozen=True, kw_only=True):
-    """The least and the most that a rate card charges, if anything, and what that did."""
-
-    minimum: Decimal | None
-    maximum: Decimal | None
-    slabs: Decimal
-    """What the slabs add up to."""
-    bound: str | None
-    """`minimum` or `maximum` where that decided the amount."""
-    adjustment: Decimal
-    """What the bound added, or took away where it is negative."""
 
 
 class CommitmentTerms(Part, frozen=True, kw_only=True):
@@ -215,6 +180,7 @@ class Line(Part, frozen=True, kw_only=True):
     type: Literal[
         "USAGE_RATE_CARD",
         "FIXED_FEE_RATE_CARD",
+        "LICENSE_RATE_CARD",
         "BILLING_ENTITLEMENT_RATE_CARD",
         "PRICING_RULE_ADDITION",
         "TRUE_UP",
@@ -247,6 +213,8 @@ class Line(Part, frozen=True, kw_only=True):
     """What the rounding took away: unrounded minus amount."""
     tax_rate: Decimal
     tax: Decimal
+    license: LicenseTerms | msgspec.UnsetType = msgspec.UNSET
+    """Of a line for licences."""
     rules: list[RuleRun] | msgspec.UnsetType = msgspec.UNSET
     """The pricing rules that changed or made it, in their order; left out where there are none."""
     order: OrderTerms | msgspec.UnsetType = msgspec.UNSET

@@ -13,7 +13,7 @@ from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.db import audit
 from bursar.db.database import Connection, Database
-from bursar.invoicing import custom_items, settlement, store
+from bursar.invoicing import custom_items, license_refunds, settlement, store
 from bursar.invoicing.adjustments import note_taken
 from bursar.invoicing.content import Drawn, draw_up_all, posting_of
 from bursar.invoicing.crediting import use_credits
@@ -163,6 +163,7 @@ async def issue(connection: Connection, caller: Caller, drawn: Sequence[Drawn]) 
 
 async def _issue(connection: Connection, caller: Caller, drawn: Sequence[Drawn]) -> tuple[list[Drawn], range]:
     """Let credits pay, post, number and freeze, and let wallets pay."""
+    await license_refunds.refund(connection, caller, [(one.header, one.document) for one in drawn])
     # Credits are held first, then wallets, then other balances, whoever holds them.
     payable_by_credits = [one for one in drawn if one.header.uses_credits]
     documents = await use_credits(

@@ -13,10 +13,12 @@ from bursar.catalog.plans import PlanVersion
 from bursar.core import decimals
 from bursar.core.decimals import plain, show
 from bursar.invoicing.document import CommitmentTerms, Document, FeeTerms, Line, Meter, PriceVersion, RuleRun
+from bursar.invoicing.license_lines import license_line
 from bursar.invoicing.pricing import Pricing
 from bursar.invoicing.ruled import ADDED, apply_rules
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction, side
 from bursar.rating.fees import falls_in, fee
+from bursar.rating.licenses import Stretch
 from bursar.rating.rate import line, prorate, rounding_formula, true_up
 
 SERIES = "INV"
@@ -61,6 +63,8 @@ class Facts:
     """Whether the cycle begins for the association with this period."""
     add_ons: Mapping[int, str] = field(default_factory=dict)
     """What invoices call add-ons, by their internal keys."""
+    licenses: Mapping[str, Sequence[Stretch]] = field(default_factory=dict)
+    """What is charged of licences, by the names of their cards; a card that is missing has no line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,9 @@ class Content:
 
 
 def draw_up(facts: Facts, pricing: Pricing | None = None) -> Content:
-    """The lines: one per usage rate card in the plan's order, then the fees in arrears that fall in the period, then
-    the true-up to the commitment, where one is due. An invoice in advance has lines of fees in advance only. Pricing
-    rules change the lines of cards before they are summed, and what they add comes after these.
+    """The lines: one per usage rate card in the plan's order, then fees in arrears that fall in the period, licences,
+    then the true-up to the commitment, where one is due. An invoice in advance has lines of what is charged in advance
+    only. Pricing rules change the lines of cards before they are summed, and what they add comes after these.
 
     `pricing` is that of the facts' plan, currency and meters, from a caller with many invoices.
     """
@@ -86,10 +90,13 @@ def draw_up(facts: Facts, pricing: Pricing | None = None) -> Content:
     lines = [pricing.line(place, facts.quantities.get(card.meter, _ZERO)) for place, card in enumerate(usage)]
     due = fees_due(facts.plan, facts.cycle, advance=facts.advance, opens_cycle=facts.opens_cycle)
     lines += [_fee_line(n, card, facts, pricing.version) for n, card in enumerate(due, len(lines) + 1)]
+    licenses = _license_lines(len(lines) + 1, facts, pricing.version)
     added: list[Line] = []
     runs: list[RuleRun] = []
     if book := pricing.rules.get(facts.advance):
-        lines, added, runs = apply_rules(lines, book, facts.exponent, pricing.version, pricing.rated)
+        next_number = len(lines) + len(licenses) + 1
+        lines, added, runs = apply_rules(lines, book, facts.exponent, pricing.version, pricing.rated, next_number)
+    lines += licenses
     subtotal = sum((entry.amount for entry in lines), _ZERO)
     lines += added
     total = sum((entry.amount for entry in added), subtotal)
@@ -110,6 +117,12 @@ def fees_due(plan: PlanVersion, cycle: int, *, advance: bool, opens_cycle: bool)
     ]
 
 
+def charges_ahead(plan: PlanVersion, cycle: int, *, opens_cycle: bool) -> bool:
+    """Whether a period of a cycle has an invoice in advance."""
+    licenses = any(card.in_advance for card in plan.details.licenses)
+    return licenses or bool(fees_due(plan, cycle, advance=True, opens_cycle=opens_cycle))
+
+
 def in_advance(document: Document) -> bool:
     """Whether a document charges for time to come."""
     return document.invoice_type in (ADVANCED, ORDER_ADVANCED)
@@ -122,7 +135,9 @@ def is_order(document: Document) -> bool:
 
 def postable(content: Content) -> bool:
     """Whether every amount can be stored: below 10^26. A rounded amount is no larger than the unrounded one."""
-    return decimals.fits(content.total) and all(decimals.fits(entry.unrounded) for entry in content.lines)
+    amounts = [entry.unrounded for entry in content.lines]
+    amounts += [entry.license.refund for entry in content.lines if entry.license is not UNSET]
+    return decimals.fits(content.total) and all(decimals.fits(amount) for amount in amounts)
 
 
 def status_at_issue(total: Decimal) -> str:
@@ -192,6 +207,8 @@ def plan_line(entry: Line) -> str:
         what = entry.meter.id
     elif entry.fee is not None:
         what = entry.fee.add_on_id
+    elif entry.license is not UNSET:
+        what = entry.license.add_on_id
     elif entry.order is not UNSET and entry.order.billable_id is not None:
         what = entry.order.billable_id
     elif entry.type == ADDED and entry.rules:
@@ -213,7 +230,7 @@ def _charged(entry: Line) -> tuple[object, ...]:
     meter = entry.meter and entry.meter.id
     return (entry.number, entry.type, meter, entry.quantity, entry.slabs, entry.bounds, entry.fee, entry.commitment,
             entry.price_version, entry.formula, entry.unrounded, entry.amount, entry.rounding, entry.tax_rate,
-            entry.tax, entry.rules, entry.order, entry.charge, entry.adjustment)  # fmt: skip
+             entry.tax, entry.rules, entry.order, entry.charge, entry.license, entry.adjustment)  # fmt: skip
 
 
 def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -> Line:
@@ -252,6 +269,16 @@ def _fee_line(number: int, card: FeeCard, facts: Facts, version: PriceVersion) -
         tax_rate=_ZERO,
         tax=_ZERO,
     )
+
+
+def _license_lines(number: int, facts: Facts, version: PriceVersion) -> list[Line]:
+    cards = [card for card in facts.plan.details.licenses if card.name in facts.licenses]
+    return [
+        license_line(
+            place, card, facts.licenses[card.name], facts.add_ons[card.add_on], facts.currency, facts.exponent, version
+        )
+        for place, card in enumerate(cards, number)
+    ]
 
 
 def _true_up_lines(

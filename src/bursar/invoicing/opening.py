@@ -5,13 +5,14 @@ from datetime import datetime
 from itertools import islice
 
 from bursar.catalog import plans
+from bursar.catalog.definitions import FeeCard, LicenseCard, PlanDetails
 from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.period import Period
 from bursar.db import audit
 from bursar.db.database import Connection, Database
 from bursar.invoicing import orders
-from bursar.invoicing.model import ADVANCED, STANDARD, fees_due
+from bursar.invoicing.model import ADVANCED, STANDARD, charges_ahead
 from bursar.invoicing.store import queries
 from bursar.purchases import store as schedules
 from bursar.purchases.model import BillingPeriod, Segment, billing_periods, cycle_number, opens_cycle
@@ -68,12 +69,12 @@ def _next_periods(segment: Segment, until: datetime) -> Iterator[BillingPeriod]:
 async def _advances(
     connection: Connection, caller: Caller, periods: Sequence[tuple[Segment, Sequence[BillingPeriod]]]
 ) -> list[tuple[Segment, BillingPeriod, str]]:
-    """The invoices of fees in advance: due as their period begins, for days that none yet charges in advance."""
+    """The invoices of what is charged in advance: due as their period begins, for days that none charges yet."""
     versions = await plans.versions(connection, caller.workspace, list({segment.version for segment, _ in periods}))
     charging = [
         (segment, period)
         for segment, some in periods
-        if any(card.in_advance for card in versions[segment.version].details.fees)
+        if any(card.in_advance for card in _charged(versions[segment.version].details))
         for period in some
     ]
     if not charging:
@@ -89,14 +90,18 @@ async def _advances(
     found = []
     for segment, billing in charging:
         start = max(billing.period.start, charged.get(segment.schedule, billing.period.start))
-        if start < billing.period.end and fees_due(
+        if start < billing.period.end and charges_ahead(
             versions[segment.version],
             cycle_number(segment.calendar, segment.anchor, start),
-            advance=True,
             opens_cycle=opens_cycle(segment.calendar, segment.anchor, start),
         ):
             found.append((segment, BillingPeriod(Period(start, billing.period.end), billing.cycle, start), ADVANCED))
     return found
+
+
+def _charged(details: PlanDetails) -> Sequence[FeeCard | LicenseCard]:
+    """The cards of a plan of which something may be charged in advance."""
+    return [*details.fees, *details.licenses]
 
 
 def _opens_at(segment: Segment, opened: Sequence[BillingPeriod]) -> datetime | None:

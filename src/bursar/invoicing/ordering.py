@@ -173,6 +173,7 @@ async def _answer(connection: Connection, caller: Caller, identifier: str, answe
         return
     may_change("account", account.id, account.status)
     purchase = await purchases.answer(connection, caller, proposal, wanted)
+    crash.point("proposal answered")
     await audit.record(connection, caller, answer.lower(), "purchase", identifier)
     if wanted == "APPROVED":
         await _place(connection, caller, account, purchase)

@@ -84,6 +84,7 @@ async def withdraw(connection: Connection, caller: Caller, invoice: int, identif
         if purchase.status == "PENDING":
             await purchases.settle(connection, caller, purchase, "FAILURE", "the order was taken back")
             await audit.record(connection, caller, "fail", "purchase", purchase.id, {"reason": "order taken back"})
+            crash.point("purchase withdrawn")
 
 
 async def fulfil(connection: Connection, caller: Caller, purchase: Purchase) -> None:
@@ -157,6 +158,7 @@ async def _credit(
         if entry.amount
     ]
     await grant_all(connection, caller, new)
+    crash.point("purchase paid ahead")
     rounding = sum((entry.rounding for entry in document.lines), _ZERO)
     postings = (*side(deferred, rounding), *side(LedgerAccount(Kind.ROUNDING, currency), -rounding))
     await _post(connection, caller, account, purchase, postings)
@@ -193,6 +195,7 @@ async def _associate(connection: Connection, caller: Caller, purchase: Purchase)
         raise WrongState(f"price plan {plan.id!r} is {held.status}")
     period = span(goods.effective_from, goods.effective_until, facts.zone)
     schedule, _ = await schedules.associate_version(connection, caller, facts, plan, period)
+    crash.point("purchase associated")
     return schedule
 
 

@@ -24,6 +24,7 @@ queries = Queries("bursar.invoicing", "payments.sql")
 CAUSE = "payment"
 ROLLBACK = "payment_rollback"
 NOTES_LIMIT = 10_000
+_INSERT = queries.insert_payments.replace("{audit}", audit.ROWS)
 
 _LISTER = Lister(
     queries,
@@ -95,16 +96,16 @@ async def pay_all(connection: Connection, wanted: Sequence[tuple[Caller, Pay]]) 
     Each has its outcome: a payment, or `Rejected`.
     """
     caller = wanted[0][0]
-    numbers = sorted({one.account for _, one in wanted if one.account is not None})
-    rows = await connection.fetch(queries.paying_accounts, caller.workspace, numbers)
-    accounts = {row["yeti_id"]: row for row in rows}
+    asked = numbers(sorted({one.account for _, one in wanted if one.account is not None}))
+    rows = await connection.fetch(queries.paying_accounts, caller.workspace, asked, len(wanted))
+    accounts = {row["yeti_id"]: row for row in rows if row["reserved"] is None}
+    keys = [row["reserved"] for row in rows if row["reserved"] is not None]
     outcomes: list[Payment | BursarError | None] = [_refusal(one, accounts.get(one.account)) for _, one in wanted]
     sound = [place for place, refusal in enumerate(outcomes) if refusal is None]
     if sound:
-        keys = [row["key"] for row in await connection.fetch(queries.reserve_payments, len(sound))]
         takings = [
             _Taking(key, *wanted[place], accounts[wanted[place][1].account])
-            for key, place in zip(keys, sound, strict=True)
+            for key, place in zip(keys, sound, strict=False)
         ]
         for place, outcome in zip(sound, await _take(connection, caller, takings), strict=True):
             outcomes[place] = outcome
@@ -170,8 +171,9 @@ async def _insert(
 ) -> dict[int, Payment]:
     """Payments `(taking, balance before)` as rows, with their audit rows; by key."""
     rows = await connection.fetch(
-        queries.insert_payments,
+        _INSERT,
         caller.workspace,
+        caller.wall,
         numbers(one.key for one, _ in taken),
         numbers(one.account["key"] for one, _ in taken),
         numbers(one.amount for one, _ in taken),
@@ -180,15 +182,11 @@ async def _insert(
         [one.wanted.private_notes for one, _ in taken],
         numbers(before for _, before in taken),
         [one.caller.now for one, _ in taken],
+        [one.caller.actor for one, _ in taken],
+        [f'{{"amount":"{decimals.show(one.amount)}"}}' for one, _ in taken],
     )
     drawn = {row["key"]: (row["yeti_id"], row["uuid"]) for row in rows}
-    made = {one.key: _made(one, before, *drawn[one.key]) for one, before in taken}
-    entries = [
-        (one.caller, "create", "payment", str(made[one.key].id), {"amount": decimals.show(one.amount)})
-        for one, _ in taken
-    ]
-    await audit.record_all(connection, entries)
-    return made
+    return {one.key: _made(one, before, *drawn[one.key]) for one, before in taken}
 
 
 def _made(taking: _Taking, before: Decimal, number: int, uuid: UUID) -> Payment:

@@ -1,24 +1,30 @@
 -- name: paying_accounts
--- Accounts by their number at the carrier's door, as far as they are to be seen there.
-select a.yeti_id, a.key, t.uuid, a.currency, coalesce(a.timezone, w.timezone) as zone
+-- Accounts by their number at the carrier's door, as far as they are to be seen there; and, in rows of their own, keys for $3
+-- payments.
+select a.yeti_id, a.key, t.uuid, a.currency, coalesce(a.timezone, w.timezone) as zone, null as reserved
 from account a join account_terms t on t.account = a.key join workspace w on w.key = a.workspace
-where a.workspace = $1 and a.yeti_id = any($2::bigint[]) and t.hidden_at is null;
-
--- name: reserve_payments
--- Keys for so many payments, in order.
-select nextval('payment_key_seq') as key from generate_series(1, $1::int);
+where a.workspace = $1 and a.yeti_id = any($2::text::bigint[]) and t.hidden_at is null
+union all
+select null, null, null, null, null, nextval('payment_key_seq') from generate_series(1, $3::int);
 
 -- name: insert_payments
--- Payments under their reserved keys, completed; their numbers are drawn in the same order.
-insert into payment (key, workspace, yeti_id, account, amount, currency, notes, private_notes, type, status, balance_before,
-    created_at)
-overriding system value
-select key, $1, nextval(format('yeti_object_%s', $1::int)::regclass), account, amount, currency, notes, private_notes,
-    'manual', 'completed', balance_before, created_at
-from unnest($2::text::bigint[], $3::text::bigint[], $4::text::numeric[], $5::text[], $6::text[], $7::text[],
-    $8::text::numeric[], $9::timestamptz[])
-    as p (key, account, amount, currency, notes, private_notes, balance_before, created_at)
-returning key, yeti_id, uuid;
+-- Payments under their reserved keys, completed, with their audit rows; their numbers are drawn in the same order.
+with given as materialized (
+    select *, nextval(format('yeti_object_%s', $1::int)::regclass) as number
+    from unnest($3::text::bigint[], $4::text::bigint[], $5::text::numeric[], $6::text[], $7::text[], $8::text[],
+        $9::text::numeric[], $10::timestamptz[], $11::text[], $12::text[]) with ordinality
+    as p (key, account, amount, currency, notes, private_notes, balance_before, created_at, actor, detail, place)
+), made as (
+    insert into payment (key, workspace, yeti_id, account, amount, currency, notes, private_notes, type, status, balance_before,
+        created_at)
+    overriding system value
+    select key, $1, number, account, amount, currency, notes, private_notes, 'manual', 'completed', balance_before, created_at
+    from given order by place returning key, yeti_id, uuid
+), audited as (
+    {audit}
+    select $1, $2, actor, 'create', 'payment', number::text, detail::jsonb from given order by place
+)
+select key, yeti_id, uuid from made;
 
 -- name: list_payments
 -- The payments of a workspace, of accounts that a carrier sees.

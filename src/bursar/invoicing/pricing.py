@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
-from bursar.catalog.definitions import EntitlementCard, UsageCard
+from bursar.catalog.definitions import EntitlementCard, LicenseCard, UsageCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core.decimals import plain, show
-from bursar.invoicing.document import CardBounds, Line, Meter, PriceVersion, SlabLine
+from bursar.invoicing.document import Line, Meter, PriceVersion
+from bursar.invoicing.parts import CardBounds, SlabLine
 from bursar.invoicing.ruled import books_of
 from bursar.rating.card import Card
 from bursar.rating.rate import formula, line, rate, rounding_formula
@@ -21,12 +22,12 @@ _known = lru_cache(maxsize=4096)(plain)
 """For what stands in price plans, of which there is little."""
 
 
-def charge(card: UsageCard | EntitlementCard, currency: str, quantity: Decimal) -> Charge:
+def charge(card: UsageCard | EntitlementCard | LicenseCard, currency: str, quantity: Decimal) -> Charge:
     """What a quantity costs by a rate card with slabs."""
     return rate(_MODEL[card.pricing_model], _slabs(card, currency), quantity, _bounds(card, currency))
 
 
-def _slabs(card: UsageCard | EntitlementCard, currency: str) -> list[Slab]:
+def _slabs(card: UsageCard | EntitlementCard | LicenseCard, currency: str) -> list[Slab]:
     prices = card.prices_in(currency)
     return [
         Slab(
@@ -42,7 +43,7 @@ def _slabs(card: UsageCard | EntitlementCard, currency: str) -> list[Slab]:
     ]
 
 
-def _bounds(card: UsageCard | EntitlementCard, currency: str) -> Bounds:
+def _bounds(card: UsageCard | EntitlementCard | LicenseCard, currency: str) -> Bounds:
     prices = card.prices_in(currency)
     return Bounds(prices.minimum_rate, prices.maximum_rate)
 
@@ -145,13 +146,23 @@ def card_bounds(cost: Charge) -> CardBounds | None:
 
 def sum_formula(slabs: Sequence[SlabLine], shown: Sequence[str], cost: Charge, amount: Decimal, exponent: int) -> str:
     """The arithmetic of a line; `shown` are the amounts of its slabs as text."""
+    return _sum(slabs, shown, cost) + (rounding_formula(cost.amount, amount, exponent) if slabs else "")
+
+
+def price_formula(cost: Charge) -> str:
+    """The arithmetic of what a quantity costs."""
+    slabs = [slab_line(entry) for entry in cost.slabs]
+    return _sum(slabs, [show(entry.amount) for entry in slabs], cost)
+
+
+def _sum(slabs: Sequence[SlabLine], shown: Sequence[str], cost: Charge) -> str:
     if not slabs:
         return "nothing to charge = 0"
     total = show(cost.amount - cost.adjustment)
     text = slabs[0].formula if len(slabs) == 1 else f"{' + '.join(shown)} = {total}"
     if cost.bound is not None:
         text += f", {cost.bound} of the rate card applies = {show(cost.amount)}"
-    return text + rounding_formula(cost.amount, amount, exponent)
+    return text
 
 
 def _plain(value: Decimal | None) -> Decimal | None:

@@ -21,6 +21,15 @@ select schedule, ends_at, status from invoice
 where workspace = $1 and schedule = any($2::bigint[]) and type = 'STANDARD_ADVANCED' and ends_at > $3
 order by key for update;
 
+-- name: list_advances
+-- The invoices in advance of associations by their ids, each with the time in which its own are looked for.
+select i.key, w.place::int as place from unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) with ordinality
+    as w (schedule, since, until, place)
+join schedule h on h.workspace = $1 and h.wire_id = w.schedule
+join invoice i on i.account = h.account and i.schedule = h.key and i.type = 'STANDARD_ADVANCED'
+    and i.starts_at < w.until and i.ends_at > w.since
+order by i.key;
+
 -- name: set_release_at
 -- When the next part of fees charged in advance becomes revenue; null: nothing is left.
 update invoice i set release_at = n.release_at
@@ -152,7 +161,8 @@ select exists (select from schedule_segment
 
 -- name: lock_due
 -- The next due drafts of closed periods, at most one of an account and type so that its cycles are issued in order;
--- those that another run holds are left to it. Fees in advance need no closing, but schedules that are settled.
+-- those that another run holds are left to it. Fees in advance need no closing, but schedules that are settled; what was
+-- used waits for the invoice in advance of its time, of which it takes off what was charged.
 -- (coalesce: the index of all due drafts must not serve to find the first of an account, for which it looks as good as
 -- the account's own while statistics are young.)
 select i.key from invoice i join account a on a.key = i.account
@@ -160,6 +170,8 @@ where i.workspace = $1 and i.status = 'DRAFT' and i.schedule is not null and i.d
     and case when i.type = 'STANDARD' then a.closed_from <= i.starts_at and a.closed_until >= i.ends_at
         else not exists (select from schedule_segment s where s.account = i.account and s.opens_at <= $2) end
     and i.key <> all($3::bigint[])
+    and (i.type <> 'STANDARD' or not exists (select from invoice e where e.account = i.account and e.schedule = i.schedule
+        and e.starts_at < i.ends_at and e.type = 'STANDARD_ADVANCED' and e.status = 'DRAFT' and e.key <> all($3)))
     and i.starts_at = (select min(e.starts_at) from invoice e where e.account = i.account and e.status = 'DRAFT'
         and e.type = i.type and coalesce(e.schedule, 0) <> 0)
 order by i.due_at, i.key limit $4 for update of i skip locked;
@@ -204,6 +216,16 @@ select i.key as invoice, (
         and p.ledger_account = any(array(select a.key from ledger_account a
             where a.workspace = $1 and a.kind = 'receivable' and a.account = i.account))
     ) as amount
+from invoice i where i.workspace = $1 and i.key = any($2::bigint[]);
+
+-- name: license_refunds
+-- What went back of licences with the issue of invoices: into wallets, and as credits, which are called after their lines.
+select i.key as invoice, (select coalesce(-sum(p.amount), 0) from ledger_transaction t join posting p on p.transaction = t.key
+        join ledger_account l on l.key = p.ledger_account and l.kind = 'wallet'
+        where t.workspace = $1 and t.cause = 'license_refund' and t.cause_key = i.key)
+    + (select coalesce(sum(e.amount), 0) from credit c join credit_entry e on e.credit = c.key and e.kind = 'CREDITED'
+        and e.invoice_id is null
+        where c.workspace = $1 and c.account = i.account and c.idempotency_key like i.wire_id || '/%') as amount
 from invoice i where i.workspace = $1 and i.key = any($2::bigint[]);
 
 -- name: deferred_posted

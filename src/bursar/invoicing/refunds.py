@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.decimals import show
@@ -50,6 +51,7 @@ async def pay_out(connection: Connection, caller: Caller, one: Standing, amount:
         raise WrongState(f"invoice {one.id!r} is {one.status} and has {owed} to be paid out, not {show(amount)}")
     postings = (Posting(_owed(one), amount), Posting(LedgerAccount(Kind.CASH, one.currency), -amount))
     key = await post(connection, caller, _transaction(one, postings, caller))
+    crash.point("refund paid out")
     left = one.paid - amount
     after = replace(one, paid=left, status=one.status if left else COMPLETED)
     await settlement.note(connection, caller, [after], [(one.key, Source.PAYMENT, -amount, key)])

@@ -10,7 +10,7 @@ import msgspec
 
 from bursar.accounts.model import Account
 from bursar.accounts.store import get_account
-from bursar.core import ids
+from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.decimals import LIMIT, plain, round_line, show
@@ -110,6 +110,7 @@ async def receive(connection: Connection, caller: Caller, new: NewRemittance) ->
     made = await _post_credits(connection, caller, new, facts, shares)
     made |= await _post_wallet(connection, caller, new, facts, shares)
     made |= await _post_invoices(connection, caller, facts, shares)
+    crash.point("payment posted")
     key = await _insert(connection, caller, new, facts.account, shares, made)
     (recorded,) = await _read(connection, caller.workspace, [key])
     detail = {"amount": show(new.amount), "lines": len(shares)}

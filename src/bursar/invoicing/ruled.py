@@ -12,6 +12,7 @@ from bursar.catalog.definitions import PlanDetails, PricingRule
 from bursar.catalog.pricing_rules import figures as figures_of
 from bursar.core.decimals import plain, round_line, show, to_scale
 from bursar.invoicing.document import Document, Line, PriceVersion, RuleRun
+from bursar.invoicing.parts import cost_of
 from bursar.rating.pricing_rules import Run, Step, Verdict, run_rules, step
 from bursar.rating.rate import line, rounding_formula
 
@@ -48,10 +49,12 @@ def apply_rules(
     exponent: int,
     version: PriceVersion,
     rated: Callable[[str, Decimal], Line],
+    number: int,
 ) -> tuple[list[Line], list[Line], list[RuleRun]]:
     """The lines of rate cards as rules leave them, the lines that rules add, and what became of each rule.
 
-    `rated` gives the line of a usage meter (its id) for a quantity. `version` is whose rules these are.
+    `rated` gives the line of a usage meter (its id) for a quantity. `version` is whose rules these are; `number`
+    is that of the first line that one adds.
     """
     found: dict[str, Decimal] = {}
     for entry in lines:
@@ -72,10 +75,7 @@ def apply_rules(
                for entry in lines]  # fmt: skip
     additions = [(rule, record) for rule, record in zip(book.rules, records, strict=True)
                  if record.type == Verdict.TRUE and record.target is None]  # fmt: skip
-    added = [
-        _added(number, rule, record, exponent, version)
-        for number, (rule, record) in enumerate(additions, len(lines) + 1)
-    ]
+    added = [_added(place, rule, record, exponent, version) for place, (rule, record) in enumerate(additions, number)]
     return changed, added, records
 
 
@@ -91,6 +91,8 @@ def before_rounding(entry: Line) -> Decimal | None:
         if entry.slabs and one != sum((slab.amount for slab in entry.slabs), adjusted):
             return Decimal("NaN")
         return to_scale(one * entry.order.times)
+    if entry.license is not UNSET:
+        cards = cost_of(entry.license)
     if entry.meter is not None:
         cards = sum((slab.amount for slab in entry.slabs), entry.bounds.adjustment if entry.bounds else _ZERO)
     if not entry.rules:

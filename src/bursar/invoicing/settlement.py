@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.decimals import show
@@ -140,6 +141,7 @@ async def pay(
     keys = await _post(connection, caller, wanted, transactions)
     entries = [(one.invoice, one.source, one.amount, key) for one, key in zip(wanted, keys, strict=True)]
     await note(connection, caller, list(standings.values()), entries)
+    crash.point("invoices paid")
     details = [
         (caller, "pay", "invoice", standings[one.invoice].id, {"amount": show(one.amount), "source": str(one.source)})
         for one in wanted
@@ -215,6 +217,7 @@ async def settle_due(db: Database, caller: Caller) -> int:
         if following == place:
             return settled
         settled, place = settled + count, following
+        crash.point("wallets settled")
 
 
 async def payments_of(connection: Connection, workspace: int, invoice: int) -> list[Paid]:

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
-from bursar.core import ids
+from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.errors import NotFound, WrongState
@@ -118,6 +118,7 @@ async def change_status(connection: Connection, caller: Caller, identifier: str,
     else:
         moved = settlement_of(one, wanted, local_date(caller.now, one.zone))
         await post(connection, caller, moved)
+        crash.point("invoice written off")
         becomes = "PARTIALLY_PAID" if wanted == "DUE" and one.paid else wanted
         await connection.execute(
             queries.settle, caller.workspace, one.key, becomes, one.paid, row["release_at"], caller.wall
@@ -145,6 +146,7 @@ async def _take_back(
         reversed_by = reversal(document, one.status, key=one.key, account=one.account, release_at=release_at, day=day)
         await post(connection, caller, reversed_by)
     await _credit(connection, caller, header, document, "VOID" if wanted == "VOID" else "REFUND")
+    crash.point("invoice credited")
     await connection.execute(queries.settle, caller.workspace, one.key, status, left, None, caller.wall)
     return status
 

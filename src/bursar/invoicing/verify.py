@@ -9,6 +9,7 @@ from bursar.invoicing import credit_note, payments, refunds, remittances, settle
 from bursar.invoicing.content import draw_up_all
 from bursar.invoicing.crediting import charged
 from bursar.invoicing.document import Document, digest, readable, unpack
+from bursar.invoicing.license_refunds import refunds_in
 from bursar.invoicing.model import COMPOSITE, in_advance, is_order, same_charges, sequence_id
 from bursar.invoicing.release import unearned
 from bursar.invoicing.ruled import before_rounding
@@ -95,6 +96,20 @@ async def _posted(connection: Connection) -> list[str]:
                 f"invoice {row['wire_id']} is of {row['total']:f}, its receivable of {amounts[row['invoice']]}"
                 for row in here
                 if row["type"] != COMPOSITE and (amounts[row["invoice"]] or Decimal(0)) != row["total"]
+            ]
+    return problems[:_LIMIT]
+
+
+async def _given_back(connection: Connection) -> list[str]:
+    problems = []
+    async for rows in _pages(connection):
+        for workspace in {row["workspace"] for row in rows}:
+            read = {row["invoice"]: _read(row) for row in rows if row["workspace"] == workspace}
+            wanted = {key: refunds_in(document) for key, document in read.items() if document is not None}
+            problems += [
+                f"invoice {row['invoice']} gave back {row['amount']:f} of licences, it says {wanted[row['invoice']]}"
+                for row in await connection.fetch(queries.license_refunds, workspace, list(wanted))
+                if row["amount"] != wanted[row["invoice"]]
             ]
     return problems[:_LIMIT]
 
@@ -230,6 +245,7 @@ CHECKS: list[Check] = [
     Check("I6", "a composite is the sum of its parts, and what they left open has moved to it", sums_of_their_parts),
     Check("I7", "credit notes never change, and take back the whole of what is void", _credited),
     Check("I6", "what is deferred of an invoice in advance is what its days to come are worth", _deferred),
+    Check("I6", "what goes back of licences charged in advance went back once", _given_back),
     Check("I7", "issued documents never change", _unchanged),
     Check("I3", "every payment with a reference is its lines, and each moved its cash", _remitted),
     Check("I3", "every payment moved its wallet once, by what it says", _paid),

@@ -11,7 +11,7 @@ from posting p join ledger_transaction t on t.key = p.transaction
 left join payment y on t.cause in ('payment', 'payment_rollback') and y.workspace = $1 and y.key = t.cause_key
 left join remittance_line n on t.cause = 'remittance' and n.workspace = $1 and n.transaction = t.key
 left join remittance r on r.key = n.remittance
-left join invoice i on t.cause in ('settlement', 'refund') and i.workspace = $1 and i.key = t.cause_key
+left join invoice i on t.cause in ('settlement', 'refund', 'license_refund') and i.workspace = $1 and i.key = t.cause_key
 left join wallet_hold h on t.cause = 'hold' and h.workspace = $1 and h.key = t.cause_key
 left join charge c on t.cause = 'charge' and c.workspace = $1 and c.key = t.cause_key
 where p.workspace = $1 and p.ledger_account = $2 and (p.transaction, p.line) < ($3, $4)

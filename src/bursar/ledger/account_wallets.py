@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from bursar.accounts.model import Account, may_change
 from bursar.accounts.store import get_account, lock_account
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.decimals import plain, round_line, show
@@ -104,6 +105,7 @@ async def top_up(connection: Connection, caller: Caller, identifier: str, amount
     )
     day = local_date(caller.now, account.timezone or caller.timezone)
     await post(connection, caller, Transaction(CAUSE, account.key, day, "top-up", postings))
+    crash.point("wallet topped up")
     after = await _wallet(connection, account, caller)
     detail = {"amount": show(amount), "balance": show(after.posted)}
     await audit.record(connection, caller, "top_up", "wallet", wallet.id, detail)

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from bursar.accounts.model import ERASED, may_change
 from bursar.accounts.store import lock_account
-from bursar.core import ids
+from bursar.core import crash, ids
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date, local_midnight
 from bursar.core.decimals import LIMIT, round_line, show
@@ -111,6 +111,7 @@ async def add(connection: Connection, caller: Caller, key: int, amount: Decimal)
     )
     day = local_date(caller.now, credit.zone)
     (posted,) = await post_all(connection, caller, [Transaction(CAUSE, key, day, f"credit {credit.id}", postings)])
+    crash.point("credit added to")
     await _change(connection, caller, [_Change(key, "CREDITED", amount, granted=amount, paid=amount)])
     await audit.record(connection, caller, "add", "credit", credit.id, {"amount": show(amount)})
     return posted
@@ -140,6 +141,8 @@ async def give_back(connection: Connection, caller: Caller, invoice_id: str) -> 
             for credit in held
         ],
     )
+    if held:
+        crash.point("credits given back")
     again = [credit.key for credit in held if credit.voided]
     for credit in await credits_at(connection, caller.workspace, again) if again else ():
         await _void(connection, caller, credit)
@@ -154,6 +157,7 @@ async def void_credit(connection: Connection, caller: Caller, identifier: str) -
     (credit,) = await hold(connection, caller.workspace, [key])
     check_voidable(credit, caller.now)
     await connection.execute(queries.void_credit, caller.workspace, key, caller.now)
+    crash.point("credit voided")
     await _void(connection, caller, credit)
     await audit.record(connection, caller, "void", "credit", identifier, {"amount": show(credit.left)})
     return (await credits_at(connection, caller.workspace, [key]))[0]
@@ -183,6 +187,8 @@ async def expire(connection: Connection, caller: Caller, keys: Sequence[int]) ->
         for credit in held
     ]
     await post_all(connection, caller, transactions)
+    if held:
+        crash.point("credits expired")
     await _change(connection, caller, [_Change(one.key, "EXPIRED", one.left, lapsed=one.left) for one in held])
     details = [(caller, "expire", "credit", one.id, {"amount": show(one.left)}) for one in held]
     await audit.record_all(connection, details)
@@ -211,6 +217,7 @@ async def _post_grant(connection: Connection, caller: Caller, key: int, new: New
     )
     day = local_date(caller.now, credit.zone)
     await post_all(connection, caller, [Transaction(CAUSE, key, day, f"credit {credit.id}", postings)])
+    crash.point("credit granted")
     await _change(connection, caller, [_Change(key, "CREDITED", new.amount)])
     await audit.record(connection, caller, "grant", "credit", credit.id, {"amount": show(new.amount)})
 

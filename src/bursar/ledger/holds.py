@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.errors import BursarError, WrongState
@@ -80,6 +81,7 @@ async def place(connection: Connection, caller: Caller, wanted: Sequence[NewHold
             [new.description for _, new in placed],
             [new.until for _, new in placed],
         )
+        crash.point("money held")
         await _hold_more(connection, caller.workspace, ((key, new.amount) for key, new in placed))
     return outcomes
 
@@ -102,6 +104,7 @@ async def close(connection: Connection, caller: Caller, wanted: Sequence[Closing
             closed.add(closing.key)
             done.append((owners[closing.key], row, closing.amount))
     await post_all(connection, caller, [_posting(*one, caller.now) for one in done if one[2]])
+    crash.point("held money taken")
     ends = [(row["key"], outcome_of(taken), taken, caller.now) for _, row, taken in done]
     await _end(connection, caller.workspace, ends)
     await _hold_more(

@@ -23,24 +23,24 @@ from unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) with ordinality
 order by place
 on conflict do nothing;
 
--- name: reserve_transactions
--- Keys for so many transactions, in order.
-select nextval('ledger_transaction_key_seq') as key from generate_series(1, $1::int);
-
 -- name: insert_transactions
--- Transactions under their reserved keys.
-insert into ledger_transaction (key, workspace, cause, cause_key, description, accounting_date, recorded_at)
-overriding system value
-select key, $1, cause, cause_key, description, accounting_date, $2
-from unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::date[])
-    as t (key, cause, cause_key, description, accounting_date);
-
--- name: insert_postings
--- All postings of these transactions in one statement, as the balance trigger demands; $5 are places in $6.
-insert into posting (transaction, line, workspace, ledger_account, currency, amount)
-select transaction, line, $1, ledger_account, ($6::text[])[currency], amount
-from unnest($2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text::int[], $7::text::numeric[])
-    as p (transaction, line, ledger_account, currency, amount);
+-- Transactions, with all postings of them all in one statement as the balance trigger demands; answers their keys in order.
+-- $7 are places of transactions among these, $10 places of currencies in $11.
+with drawn as materialized (
+    select nextval('ledger_transaction_key_seq') as key, cause, cause_key, description, accounting_date, place
+    from unnest($3::text[], $4::text::bigint[], $5::text[], $6::date[]) with ordinality
+        as t (cause, cause_key, description, accounting_date, place)
+), made as (
+    insert into ledger_transaction (key, workspace, cause, cause_key, description, accounting_date, recorded_at)
+    overriding system value
+    select key, $1, cause, cause_key, description, accounting_date, $2 from drawn
+), posted as (
+    insert into posting (transaction, line, workspace, ledger_account, currency, amount)
+    select d.keys[p.place], line, $1, ledger_account, ($11::text[])[currency], amount
+    from (select array_agg(key order by place) as keys from drawn) d, unnest($7::text::int[], $8::text::int[],
+        $9::text::bigint[], $10::text::int[], $12::text::numeric[]) as p (place, line, ledger_account, currency, amount)
+)
+select key from drawn order by place;
 
 -- name: add_to_balances
 -- Raise or lower running balances; rows are taken in the order given, which is the order of their keys.

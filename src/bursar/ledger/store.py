@@ -57,31 +57,25 @@ async def insert(
     accounts: dict[LedgerAccount, int],
 ) -> list[int]:
     """Add transactions with all their postings; returns their keys in the same order."""
-    keys: list[int] = [r["key"] for r in await connection.fetch(queries.reserve_transactions, len(transactions))]
-    await connection.execute(
-        queries.insert_transactions,
-        workspace,
-        wall,
-        keys,
-        [t.cause for t in transactions],
-        [t.cause_key for t in transactions],
-        [t.description for t in transactions],
-        [t.accounting_date for t in transactions],
-    )
     postings = [posting for transaction in transactions for posting in transaction.postings]
     currencies = list({posting.ledger_account.currency for posting in postings})
     place_of = {currency: place for place, currency in enumerate(currencies, 1)}
-    await connection.execute(
-        queries.insert_postings,
+    rows = await connection.fetch(
+        queries.insert_transactions,
         workspace,
-        numbers(key for key, t in zip(keys, transactions, strict=True) for _ in t.postings),
+        wall,
+        [t.cause for t in transactions],
+        numbers(t.cause_key for t in transactions),
+        [t.description for t in transactions],
+        [t.accounting_date for t in transactions],
+        numbers(place for place, t in enumerate(transactions, 1) for _ in t.postings),
         numbers(line for t in transactions for line in range(1, len(t.postings) + 1)),
         numbers(accounts[posting.ledger_account] for posting in postings),
         numbers(place_of[posting.ledger_account.currency] for posting in postings),
         currencies,
         numbers(posting.amount for posting in postings),
     )
-    return keys
+    return [row["key"] for row in rows]
 
 
 async def add_to_balances(connection: Connection, workspace: int, changes: dict[int, Decimal]) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from bursar.core import decimals
+from bursar.core import crash, decimals
 from bursar.core.errors import BursarError, Invalid
 from bursar.db import idempotency
 from bursar.db.database import Connection, Database
@@ -99,6 +99,8 @@ class Sieve:
             kept[row.id_digest] = row
             draws += [(row.workspace, row.id_digest, draw) for draw in drawn]
         await grants.take(connection, wall, stocks.values(), draws)
+        if draws:
+            crash.point("units drawn")
         await _close_keys(connection, judged, reused)
         return list(kept.values())
 

@@ -13,7 +13,7 @@ from typing import Literal
 from bursar.accounts.model import Account
 from bursar.accounts.store import get_account
 from bursar.catalog.features import Feature, get_feature
-from bursar.core import decimals
+from bursar.core import crash, decimals
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, Taken, Unavailable, WrongState
 from bursar.core.page import Page, key_of
@@ -102,6 +102,7 @@ async def give(connection: Connection, caller: Caller, account: Account, grants:
         granted = ZERO if new.granted is None else new.granted
         await enter(connection, caller.wall, [Entry(caller.workspace, key, "GRANT", granted)], {balance: granted})
         await audit.record(connection, caller, "grant", "feature_credit", new.id, {"feature": new.feature.id})
+    crash.point("units granted")
 
 
 async def standing_of(connection: Connection, caller: Caller, account_id: str, feature_id: str) -> Standing:
@@ -155,6 +156,7 @@ async def edit_grant(
     new = edited(old, until, granted, caller.now)
     if new != old:
         await connection.execute(queries.change_grant, caller.workspace, old.key, new.effective.end, new.granted)
+        crash.point("grant changed")
         more = (new.granted or ZERO) - (old.granted or ZERO)
         if more:
             await enter(connection, caller.wall, [Entry(caller.workspace, old.key, "EDIT", more)], {balance: more})
@@ -169,6 +171,7 @@ async def void_grant(
     balance, old = await _enter(connection, caller, account_id, feature_id, identifier)
     new = voided(old, caller.now)
     await connection.execute(queries.void_grant, caller.workspace, old.key, caller.now)
+    crash.point("grant voided")
     lost = -(old.unused or ZERO)
     await enter(connection, caller.wall, [Entry(caller.workspace, old.key, "VOID", lost)], {balance: lost})
     await audit.record(connection, caller, "void", "feature_credit", identifier, {"feature": feature_id})

@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from bursar.core import decimals
+from bursar.core import crash, decimals
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError, Invalid, NotFound, WrongState
 from bursar.core.ids import draw
@@ -185,6 +185,7 @@ async def expire_holds(db: Database, caller: Caller, *, batch: int = _BATCH) -> 
         closed = await money.expire(connection, caller, batch) + await units_held.expire(connection, caller, batch)
         if closed:
             await audit.record(connection, caller, "expire", "holds", "", {"count": closed})
+            crash.point("holds expired")
         return closed
 
     total = 0

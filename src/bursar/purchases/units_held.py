@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError
 from bursar.db.database import Connection, Row
@@ -68,6 +69,7 @@ async def place(connection: Connection, caller: Caller, wanted: Sequence[NewUnit
             for place, draw in enumerate(draws, 1)
         ]
         await connection.execute(queries.insert_parts, caller.workspace, *map(list, zip(*parts, strict=True)))
+        crash.point("units held")
         await _set_aside(connection, caller.workspace, ((grant, amount) for _, _, grant, amount, _ in parts))
     return outcomes
 
@@ -84,6 +86,7 @@ async def close(connection: Connection, caller: Caller, wanted: Sequence[Closing
             done[closing.key] = closing.amount
     await _end(connection, caller.workspace, [(key, outcome_of(n), n, caller.now) for key, n in done.items()])
     await _give_back(connection, caller.workspace, {key: parts[key] for key in done})
+    crash.point("held units returned")
     await _use(connection, caller, rows, {key: _first(parts[key], taken or ZERO) for key, taken in done.items()})
     return outcomes
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from bursar.catalog import plans
 from bursar.db.database import Connection
 from bursar.db.verify import Check
-from bursar.purchases import grants, holds, orders
+from bursar.purchases import grants, holds, licenses, orders
 from bursar.purchases.order_model import grants_of
 from bursar.purchases.service_store import queries
 
@@ -104,7 +104,24 @@ async def _bought(connection: Connection) -> list[str]:
     return problems[:_LIMIT]
 
 
+async def _licensed(connection: Connection) -> list[str]:
+    wrong = await connection.fetch(licenses.queries.wrong_quantities)
+    stray = await connection.fetch(licenses.queries.stray_licenses)
+    return [
+        *(
+            f"license update {r['key']} of workspace {r['workspace']} shows {r['quantity']:f} where those up to it come"
+            f" to {r['held']:f}"
+            for r in wrong
+        ),
+        *(
+            f"license update {r['key']} of workspace {r['workspace']} is of {r['wire_id']}, a {r['type']}"
+            for r in stray
+        ),
+    ]
+
+
 CHECKS: list[Check] = [
+    Check("I3", "the number of licences is what their updates come to", _licensed),
     Check("I3", "every purchase gave exactly what its plan and quantities say, and nothing else did", _bought),
     Check("I3", "every charge took exactly its amount from its account's wallet", _posted),
     Check("I3", "charges and free minutes are of their services' accounts", _of_their_accounts),

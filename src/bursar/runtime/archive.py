@@ -19,6 +19,7 @@ from typing import IO, Any
 import msgspec
 import zstandard
 
+from bursar.core import crash
 from bursar.core.errors import BursarError
 
 FORMAT = 1
@@ -95,6 +96,7 @@ def writing(path: Path, manifest: Manifest) -> Iterator[IO[bytes]]:
             file.write(_tail(digest))
             file.flush()
             os.fsync(file.fileno())
+        crash.point("backup written")
         part.rename(path)
     except BaseException:
         part.unlink(missing_ok=True)

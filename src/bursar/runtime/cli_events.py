@@ -1,5 +1,6 @@
 """Commands on events."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,9 @@ import typer
 
 from bursar.core.errors import Invalid
 from bursar.db.database import Database
-from bursar.runtime.imports import Mapping, Report, check_mapping, import_rows, read_csv, read_mapping, write_rejects
+from bursar.runtime.import_mapping import Columns, read_columns
+from bursar.runtime.import_sources import format_of, names_of, open_source
+from bursar.runtime.imports import Import, Rejects, Report, identity
 from bursar.runtime.output import (
     WORKSPACE,
     DataDirOption,
@@ -18,8 +21,6 @@ from bursar.runtime.output import (
     show,
 )
 from bursar.runtime.session import caller_in, on_database
-from bursar.runtime.wall import wall
-from bursar.usage.pipeline import Pipeline
 
 imports = typer.Typer(help="Bring data in.", no_args_is_help=False, rich_markup_mode=None)
 
@@ -36,7 +37,9 @@ def group() -> None:
 
 @imports.command("events", epilog=_EXAMPLE)
 def events(
-    file: Annotated[Path, typer.Argument(help="CSV file with a header line.", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="CSV, JSON lines (.ndjson, .jsonl) or Parquet.", exists=True, dir_okay=False)
+    ],
     schema: Annotated[str | None, typer.Option(help="Event schema: its name, or a column that holds it.")] = None,
     id_: Annotated[str | None, typer.Option("--id", help="Column of the event id, or a text with {COLUMN}.")] = None,
     timestamp: Annotated[str | None, typer.Option(help="Column of the instant, ISO 8601; UTC without offset.")] = None,
@@ -46,57 +49,69 @@ def events(
     mapping: Annotated[
         Path | None, typer.Option(help="JSON file with schema, id, timestamp, account, attributes, dimensions.")
     ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--format", help="csv, ndjson or parquet; default: as the file's name says.")
+    ] = None,
     rejects: Annotated[Path | None, typer.Option(help="Where refused rows go; default FILE.rejects.csv.")] = None,
     backfill: Annotated[
         bool, typer.Option("--backfill", help="Take history of any age into periods that are not invoiced.")
+    ] = False,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Look at every row, also where an import was cut off behind them.")
     ] = False,
     workspace: WorkspaceOption = WORKSPACE,
     data_dir: DataDirOption = None,
     database_url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import events from a CSV file, the way the API takes them. Run it again: what is there already adds nothing."""
-    columns, rows = read_csv(file)
-    chosen = _mapping(columns, mapping, schema, id_, timestamp, account, attribute, dimension)
-    check_mapping(chosen, columns)
+    """Import events from a file, the way the API takes them. Run it again: what is there already adds nothing.
+
+    JSON lines are events as the API takes them, unless columns are named. One that was cut off goes on where it was.
+    """
+    chosen = format_of(file, kind)
+    values = {"id": id_, "timestamp": timestamp, "account": account}
+    columns = _columns(names_of(file, chosen), mapping, schema, values, attribute, dimension)
+    source = open_source(file, chosen, columns)
+    target = rejects or file.with_name(f"{file.name}.rejects.csv")
 
     async def work(db: Database) -> Report:
         caller = await caller_in(db, workspace)
-        with progress("rows", None, quiet=as_json) as advance:
-            async with Pipeline(db, wall) as pipeline:
-                return await import_rows(pipeline, caller.workspace, rows, chosen, backfill=backfill, progress=advance)
+        name = identity(file, chosen, columns, backfill=backfill)
+        with progress(f"{file.name} ({source.unit})", source.size, quiet=as_json) as advance:
+            run = Import(db, caller.workspace, source, name, Rejects(target, source.columns), backfill, advance)
+            return await run.run(resume=not from_start)
 
     report = on_database(data_dir, database_url, work)
-    target = rejects or file.with_name(f"{file.name}.rejects.csv")
-    if report.rejects:
-        write_rejects(target, columns, report)
     result = {
         "rows": report.rows,
         "accepted": report.accepted,
         "known": report.known,
         "rejected": report.rejected,
-        "rejects_file": str(target) if report.rejects else None,
+        "resumed": report.resumed,
+        "rejects_file": str(target) if report.rejected else None,
     }
     text = f"{report.rows} rows: {report.accepted} accepted, {report.known} known already, {report.rejected} rejected"
-    show(result, text + (f" (see {target})" if report.rejects else ""), as_json=as_json)
+    text += f", {report.resumed} of them before it was cut off" if report.resumed else ""
+    show(result, text + (f" (see {target})" if report.rejected else ""), as_json=as_json)
 
 
-def _mapping(
-    columns: list[str],
+def _columns(
+    names: Sequence[str],
     path: Path | None,
     schema: str | None,
-    id_: str | None,
-    timestamp: str | None,
-    account: str | None,
+    values: Mapping[str, str | None],
     attributes: list[str] | None,
     dimensions: list[str] | None,
-) -> Mapping:
-    base = read_mapping(path) if path else Mapping(schema="", id="", timestamp="", account="")
-    chosen = Mapping(
-        schema=_literal(schema, columns) or base.schema,
-        id=id_ or base.id,
-        timestamp=timestamp or base.timestamp,
-        account=account or base.account,
+) -> Columns | None:
+    """How rows become events, by the names of their columns; None where nothing says it."""
+    if not any((path, schema, *values.values(), attributes, dimensions)):
+        return None
+    base = read_columns(path) if path else Columns(schema="", id="", timestamp="", account="")
+    chosen = Columns(
+        schema=_literal(schema, names) or base.schema,
+        id=values["id"] or base.id,
+        timestamp=values["timestamp"] or base.timestamp,
+        account=values["account"] or base.account,
         attributes={**base.attributes, **_pairs(attributes, "--attribute")},
         dimensions={**base.dimensions, **_pairs(dimensions, "--dimension")},
     )
@@ -106,7 +121,7 @@ def _mapping(
     return chosen
 
 
-def _literal(text: str | None, columns: list[str]) -> str | None:
+def _literal(text: str | None, columns: Sequence[str]) -> str | None:
     """A schema is named as it is, unless a column or a pattern is meant."""
     if text is None or text in columns or text.startswith("=") or "{" in text:
         return text

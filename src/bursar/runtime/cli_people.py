@@ -11,6 +11,7 @@ from bursar.invoicing.payments import erase_notes
 from bursar.invoicing.remittances import erase_references
 from bursar.ledger.credit_service import erase_purposes
 from bursar.purchases.holds import erase_descriptions
+from bursar.purchases.licenses import erase_metadata
 from bursar.runtime.output import WORKSPACE, DataDirOption, JsonOption, UrlOption, WorkspaceOption, show
 from bursar.runtime.session import caller_in, on_database
 
@@ -43,6 +44,7 @@ def customer(
             await erase_references(connection, caller, identifier)
             await erase_purposes(connection, caller, identifier)
             await erase_descriptions(connection, caller, identifier)
+            await erase_metadata(connection, caller, identifier)
             return await erase_customer(connection, caller, identifier)
 
     erased = on_database(data_dir, database_url, work)

@@ -1,38 +1,39 @@
-"""Events from a file: rows become the same requests that the API takes, through the same pipeline."""
+"""Events from a file: rows become the same events that the API takes, through the same pipeline.
+
+What is there already adds nothing, so that an import may be run again. One that was cut off goes on behind the rows of
+which it had noted that they are on disk.
+"""
 
 import asyncio
 import csv
-import json
-from collections.abc import Callable, Iterator
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
-from bursar.core.errors import Invalid
-from bursar.core.period import parse_instant, show_instant
-from bursar.usage.event import BATCH_LIMIT, Parsed, Refused, parse_batch
+from bursar.core import crash
+from bursar.db.database import Database
+from bursar.runtime.import_mapping import Columns
+from bursar.runtime.import_sources import Batch, Format, Source
+from bursar.runtime.wall import wall
+from bursar.usage.event import parse_each
 from bursar.usage.flush import Receipt, Submission
+from bursar.usage.import_marks import Mark, Place, drop_mark, find_mark, keep_mark
 from bursar.usage.pipeline import Pipeline
 from bursar.usage.states import MEANING
 
-IN_FLIGHT = 8
-
-Row = tuple[int, dict[str, str]]
-
-
-class Mapping(msgspec.Struct, forbid_unknown_fields=True):
-    """How a row becomes an event.
-
-    Every value is the name of a column, a text with columns in braces (`gpu-{TIMESTAMP}`), or `=text` as it stands.
-    """
-
-    schema: str
-    id: str
-    timestamp: str
-    account: str
-    attributes: dict[str, str] = {}
-    dimensions: dict[str, str] = {}
+IN_FLIGHT = 10
+"""Batches on their way at once."""
+MARK_SECONDS = 1.0
+"""How often it is noted how far an import came."""
+_HEAD = 4096
+"""Bytes of a file's beginning by which an import is known again."""
 
 
 @dataclass(slots=True)
@@ -40,159 +41,147 @@ class Report:
     """What became of a file's rows."""
 
     rows: int = 0
-    accepted: int = 0
     known: int = 0
     """Rows that were there already, with the same content."""
     rejected: int = 0
-    rejects: list[tuple[int, str, dict[str, str]]] = field(default_factory=list)
-    """Line, reason and row of those that were refused."""
+    resumed: int = 0
+    """Rows before the place from which it went on; they count as they did then."""
+
+    @property
+    def accepted(self) -> int:
+        """Rows that are events now and were not before."""
+        return self.rows - self.known - self.rejected
 
 
-def read_mapping(path: Path) -> Mapping:
-    """The mapping of a JSON file. Raises `Invalid`."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Mapping)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Invalid(str(path), f"is not a mapping: {error}") from None
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What became of a batch."""
+
+    batch: Batch
+    known: int
+    refused: list[tuple[int, str]]
+    """Rows of it by their places, with why."""
 
 
-def check_mapping(mapping: Mapping, columns: list[str]) -> None:
-    """Raise `Invalid` for a value that names no column."""
-    named = {"id": mapping.id, "timestamp": mapping.timestamp, "account": mapping.account, "schema": mapping.schema}
-    named |= {f"attribute {name}": text for name, text in mapping.attributes.items()}
-    named |= {f"dimension {name}": text for name, text in mapping.dimensions.items()}
-    example = dict.fromkeys(columns, "")
-    for name, text in named.items():
-        _value(text, example, name)
+def identity(path: Path, kind: Format, mapping: Columns | None, *, backfill: bool) -> bytes:
+    """What stands for an import of a file: run again, it is the same one."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as handle:
+        for part in (kind.encode(), msgspec.json.encode((mapping, backfill)), handle.read(_HEAD)):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
 
 
-async def import_rows(
-    pipeline: Pipeline,
-    workspace: int,
-    rows: Iterator[Row],
-    mapping: Mapping,
-    *,
-    backfill: bool,
-    progress: Callable[[int], None],
-) -> Report:
-    """Admit the rows of a file; rows that are there already with the same content count as nothing."""
-    report = Report()
-    running: set[asyncio.Task[int]] = set()
-    for batch in _batches(rows):
-        if len(running) >= IN_FLIGHT:
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                progress(task.result())
-        running.add(asyncio.create_task(_admit(pipeline, workspace, batch, mapping, report, backfill)))
-    for task in running:
-        progress(await task)
-    report.rejects.sort(key=lambda entry: entry[0])
-    return report
+class Rejects:
+    """The file of refused rows: line, reason, then the row as it was. It is made with the first of them."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path = path
+        self._columns = columns
+        self._handle: TextIO | None = None
+
+    def resume(self, size: int) -> None:
+        """Keep its first bytes, and write on behind them."""
+        if size and self.path.exists() and self.path.stat().st_size >= size:
+            os.truncate(self.path, size)
+            self._handle = self.path.open("a", newline="", encoding="utf-8")
+
+    def write(self, line: int, reason: str, cells: Sequence[str]) -> None:
+        """Another row."""
+        if self._handle is None:
+            self._handle = self.path.open("w", newline="", encoding="utf-8")
+            csv.writer(self._handle).writerow(["line", "reason", *self._columns])
+        csv.writer(self._handle).writerow([line, reason, *cells])
+
+    def sync(self) -> int:
+        """Bring it to disk; returns its size, 0 where there is none."""
+        if self._handle is None:
+            return 0
+        self._handle.flush()
+        os.fsync(self._handle.fileno())
+        return self._handle.tell()
+
+    def close(self) -> None:
+        """Close it."""
+        if self._handle is not None:
+            self._handle.close()
 
 
-def read_csv(path: Path) -> tuple[list[str], Iterator[Row]]:
-    """The columns of a CSV file and its rows with their line numbers."""
-    handle = path.open(newline="", encoding="utf-8-sig", errors="replace")
-    reader = csv.DictReader(handle, strict=False)
-    columns = [name or "" for name in reader.fieldnames or []]
+@dataclass(slots=True)
+class Import:
+    """One import of a file into a workspace."""
 
-    def rows() -> Iterator[Row]:
-        with handle:
-            for row in reader:
-                yield reader.line_num, {str(name): value or "" for name, value in row.items() if isinstance(value, str)}
+    db: Database
+    workspace: int
+    source: Source
+    name: bytes
+    """What stands for it: `identity`."""
+    rejects: Rejects
+    backfill: bool
+    progress: Callable[[int], None]
+    """Told how much more of the source is done."""
+    report: Report = field(default_factory=Report)
 
-    return columns, rows()
+    _marked: float = 0.0
 
-
-def write_rejects(path: Path, columns: list[str], report: Report) -> None:
-    """The refused rows as CSV: line, reason, then the row as it was."""
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["line", "reason", *columns])
-        for line, reason, row in report.rejects:
-            writer.writerow([line, reason, *(row.get(column, "") for column in columns)])
-
-
-def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH_LIMIT:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-async def _admit(
-    pipeline: Pipeline, workspace: int, rows: list[Row], mapping: Mapping, report: Report, backfill: bool
-) -> int:
-    events, kept, refused = [], [], []
-    for line, row in rows:
+    async def run(self, *, resume: bool = True) -> Report:
+        """Admit the rows of the file, from where an import of it was cut off, unless all are to be looked at."""
+        start = await self._start() if resume else None
+        running: deque[asyncio.Task[_Done]] = deque()
         try:
-            events.append(_event(mapping, row))
-            kept.append((line, row))
-        except (Invalid, ValueError) as error:
-            refused.append((line, str(error), row))
-    parsed = _parse(events) if events else None
-    receipt = Receipt()
-    if parsed is not None:
-        refused += [_at(kept, entry.index, entry.message) for entry in parsed.refused]
+            async with Pipeline(self.db, wall) as pipeline:
+                for batch in self.source.batches(start):
+                    if len(running) == IN_FLIGHT:
+                        await self._settle(await running.popleft())
+                    running.append(asyncio.create_task(self._admit(pipeline, batch)))
+                    await asyncio.sleep(0)  # flushes go on between the batches
+                while running:
+                    await self._settle(await running.popleft())
+        finally:
+            for task in running:
+                task.cancel()
+            self.rejects.close()
+        async with self.db.transaction(self.workspace) as connection:
+            await drop_mark(connection, self.workspace, self.name)
+        return self.report
+
+    async def _start(self) -> Place | None:
+        """The place behind which to go on, with the report as it stood there."""
+        async with self.db.transaction(self.workspace) as connection:
+            mark = await find_mark(connection, self.workspace, self.name)
+        if mark is None or not self.source.has(mark.place):
+            return None
+        self.rejects.resume(mark.rejects_size)
+        self.report = Report(mark.rows, mark.known, mark.rejected, resumed=mark.rows)
+        self.progress(mark.place.position)
+        return mark.place
+
+    async def _admit(self, pipeline: Pipeline, batch: Batch) -> _Done:
+        """Hand a batch to the pipeline; returns once it is on disk."""
+        parsed = parse_each(batch.events)
+        receipt = Receipt()
+        refused = batch.refused + [(batch.places[one.index], one.message) for one in parsed.refused]
+        wrong = {one.index for one in parsed.refused}
+        places = [place for index, place in enumerate(batch.places) if index not in wrong] if wrong else batch.places
         if parsed.events:
-            receipt = await pipeline.submit(Submission(workspace, None, parsed, backfill, skip_known=True))
-    for place, _, state, reason in receipt.verdicts:
-        refused.append(_at(kept, place, f"{state.name}: {reason or MEANING[state]}"))
-    report.rows += len(rows)
-    report.known += receipt.known
-    report.rejected += len(refused)
-    report.accepted += len(rows) - receipt.known - len(refused)
-    report.rejects += refused
-    return len(rows)
+            receipt = await pipeline.submit(Submission(self.workspace, None, parsed, self.backfill, skip_known=True))
+        for place, _, state, reason in receipt.verdicts:
+            refused.append((places[place], f"{state.name}: {reason or MEANING[state]}"))
+        return _Done(batch, receipt.known, sorted(refused))
 
-
-def _at(rows: list[Row], place: int, reason: str) -> tuple[int, str, dict[str, str]]:
-    line, row = rows[place]
-    return line, reason, row
-
-
-def _parse(events: list[dict[str, object]]) -> Parsed:
-    body = json.dumps({"events": events}).encode()
-    try:
-        return parse_batch(body)
-    except Invalid as error:
-        # Not one event of the batch has the right shape; find out for each on its own.
-        return Parsed(body, [], [Refused(i, None, _why(event, error)) for i, event in enumerate(events)], len(events))
-
-
-def _why(event: dict[str, object], fallback: Invalid) -> str:
-    try:
-        parse_batch(json.dumps({"events": [event]}).encode())
-    except Invalid as error:
-        return error.message.removeprefix("events[0]: ")
-    return fallback.message
-
-
-def _event(mapping: Mapping, row: dict[str, str]) -> dict[str, object]:
-    return {
-        "schemaName": _value(mapping.schema, row, "schema"),
-        "id": _value(mapping.id, row, "id"),
-        "timestamp": show_instant(parse_instant(_value(mapping.timestamp, row, "timestamp"))),
-        "accountId": _value(mapping.account, row, "account"),
-        "attributes": [
-            {"name": name, "value": _value(text, row, name).strip()} for name, text in mapping.attributes.items()
-        ],
-        "dimensions": {name: _value(text, row, name) for name, text in mapping.dimensions.items()},
-    }
-
-
-def _value(text: str, row: dict[str, str], name: str) -> str:
-    if text.startswith("="):
-        return text[1:]
-    if text in row:
-        return row[text]
-    if "{" in text:
-        try:
-            return text.format_map(row)
-        except (KeyError, ValueError, IndexError, AttributeError):
-            pass
-    raise Invalid(name, f"{text!r} is not a column, a text with columns in braces, or =text")
+    async def _settle(self, done: _Done) -> None:
+        """Tell of a batch behind all before it, and now and then note that all this is on disk."""
+        batch = done.batch
+        self.report.rows += len(batch.rows)
+        self.report.known += done.known
+        self.report.rejected += len(done.refused)
+        for place, reason in done.refused:
+            self.rejects.write(batch.lines[place], reason, self.source.cells(batch.rows[place]))
+        self.progress(batch.size)
+        if time.monotonic() - self._marked >= MARK_SECONDS:
+            report = self.report
+            mark = Mark(batch.end, report.rows, report.known, report.rejected, self.rejects.sync())
+            async with self.db.transaction(self.workspace) as connection:
+                await keep_mark(connection, self.workspace, self.name, mark, wall())
+            self._marked = time.monotonic()
+            crash.point("import marked")

@@ -1,5 +1,6 @@
 """The decision on one event: its state, its account, what it measures. Pure: facts and `now` in, a verdict out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,6 +9,7 @@ from enum import IntEnum
 import msgspec
 
 from bursar.accounts.setting_values import Reference, Settings
+from bursar.catalog.named_licenses import ACTION, LICENSE, NAME
 from bursar.core.cycles import Calendar, grace_end
 from bursar.core.errors import BursarError
 from bursar.core.period import FIRST, FOREVER
@@ -16,6 +18,9 @@ from bursar.usage.event import Event
 from bursar.usage.event_ids import NoId, compose, identified
 from bursar.usage.measure import Schema, data_of
 from bursar.usage.states import State
+
+NAME_LIMIT = 50
+"""Characters of a name that has a licence: what a list can show."""
 
 _START = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
@@ -80,6 +85,16 @@ Measure = tuple[int, Decimal]
 """The key of a meter version, and the quantity that it found in an event."""
 
 
+class NameChange(msgspec.Struct, frozen=True, gc=False):
+    """A name that gets a licence, or loses it."""
+
+    add_on: int
+    """Internal key."""
+    name: str
+    change: int
+    """1 or -1."""
+
+
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What becomes of an event, unless its id turns out to be taken."""
 
@@ -88,6 +103,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     schema: int | None = None
     measures: tuple[Measure, ...] = ()
     reason: str | None = None
+    license: NameChange | None = None
 
 
 def judge(tenant: Tenant, event: Event, *, backfill: bool, invoiced: bool = False) -> Verdict:
@@ -110,7 +126,27 @@ def judge(tenant: Tenant, event: Event, *, backfill: bool, invoiced: bool = Fals
         return Verdict(State.FAILED_ACCOUNT_NOT_FOUND, None, schema.version)
     if route.shut > (Shut.INVOICED if invoiced else Shut.GRACE_OVER if backfill else Shut.OPEN):
         return Verdict(State.FAILED_PAST_GRACE_PERIOD, route.account, schema.version)
-    return _fitted(tenant, schema, event, route.account)
+    verdict = _fitted(tenant, schema, event, route.account)
+    if schema.licenses is not None and verdict.state > 0:
+        return _licensed(schema.licenses, event, verdict)
+    return verdict
+
+
+def _licensed(licenses: Mapping[str, int], event: Event, verdict: Verdict) -> Verdict:
+    """The verdict on an event of a name that gets or loses a licence, with that; or why it says no such thing."""
+    change = next(Decimal(attribute.value) for attribute in event.attributes if attribute.name == ACTION)
+    identifier, name = event.dimensions[LICENSE], event.dimensions[NAME]
+    reason = None
+    if change not in (1, -1):
+        reason = f"{ACTION}: must be 1 or -1"
+    elif identifier not in licenses:
+        reason = f"{LICENSE}: there is no add-on of type NAMED_LICENSE with this id"
+    elif not name.strip() or len(name) > NAME_LIMIT:
+        reason = f"{NAME}: must have 1 to {NAME_LIMIT} characters and not be blank"
+    if reason is not None:
+        state = State.FAILED_INVALID_NAMED_LICENSE_EVENT
+        return Verdict(state, verdict.account, verdict.schema, (), reason)
+    return msgspec.structs.replace(verdict, license=NameChange(licenses[identifier], name, int(change)))
 
 
 def named(tenant: Tenant, event: Event) -> Event:

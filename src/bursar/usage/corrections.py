@@ -17,12 +17,13 @@ from typing import NamedTuple
 import msgspec
 
 from bursar.accounts import gate
+from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError, Invalid
 from bursar.db import audit
 from bursar.db.database import Connection, Row, part
 from bursar.db.queries import Queries
-from bursar.usage import bodies, repeats
+from bursar.usage import bodies, license_names, repeats
 from bursar.usage.admission import Measure, Tenant, judge
 from bursar.usage.event import Event, body_digest, id_digest
 from bursar.usage.events import KeptEvent, kept_events
@@ -187,7 +188,9 @@ async def correct(
                 change.refusal = error.message
     done = [change for change in changes if change.refusal is None]
     if done:
+        crash.point("units of events returned")
         await _store(connection, caller, tenant, done)
+        crash.point("events corrected")
     for change in done:
         detail = {"id": change.kept.event.id or "", "action": action.value}
         await audit.record(connection, caller, "correct", "event", change.kept.reference, detail)
@@ -302,6 +305,7 @@ async def _store(connection: Connection, caller: Caller, tenant: Tenant, changes
     ]
     for row in rows:
         await connection.execute(shared.revive, *repeats.revival(row, caller.wall))
+    await license_names.store(connection, rows, caller.wall)
     sums = _rollups(changes)
     if sums:
         await connection.execute(shared.add_rollups, *sums)

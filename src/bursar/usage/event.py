@@ -3,6 +3,7 @@
 import hashlib
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
@@ -143,6 +144,36 @@ def _parse_one_by_one(body: bytes) -> Parsed:
     if not events:
         raise Invalid(f"events[{refused[0].index}]", refused[0].message)
     return Parsed(body, events, refused, len(raws))
+
+
+def parse_each(raws: Sequence[bytes]) -> Parsed:
+    """Events that came one by one, each as JSON. The body has the well-formed ones alone, and so do their places.
+
+    `refused` names ill-formed ones by their places among `raws`; it is not an error if there are no others.
+    """
+    events: list[Event] = []
+    fine: list[bytes] = []
+    refused: list[Refused] = []
+    for index, raw in enumerate(raws):
+        try:
+            event = _event.decode(raw)
+            if event.timestamp.tzinfo is not UTC or b"\\u0000" in raw:
+                _settle(event)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Invalid):
+            refused.append(Refused(index, _id_of(raw), _misshapen(raw)))
+        else:
+            events.append(event)
+            fine.append(raw)
+    return Parsed(b'{"events":[%b]}' % b",".join(fine), list(enumerate(events)), refused, len(events))
+
+
+def _misshapen(raw: bytes) -> str:
+    """What is wrong with an event that is no event."""
+    try:
+        _settle(_decode(_event, raw))
+    except Invalid as error:
+        return error.message
+    raise AssertionError("it was refused before")
 
 
 def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

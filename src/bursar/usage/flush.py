@@ -12,12 +12,13 @@ from datetime import datetime
 from itertools import chain
 
 from bursar.accounts import gate
+from bursar.catalog.named_licenses import SCHEMA
 from bursar.core import crash
 from bursar.core.errors import BursarError, NotFound, Unauthenticated
 from bursar.db.database import Connection
 from bursar.db.idempotency import Attempt, Outcome
 from bursar.db.queries import Queries
-from bursar.usage import bodies, repeats
+from bursar.usage import bodies, license_names, repeats
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
 from bursar.usage.rows import EventRow, Tally, insert, micros, rollup_arguments
@@ -53,7 +54,7 @@ class Receipt:
     verdicts: list[tuple[int, Event, State, str | None]] = field(default_factory=list)
     """Events that were not admitted: place, event, state, reason."""
     known: int = 0
-    """Events left out because they were already there."""
+    """Events left out because they were already there; those that were refused and still are stand among `verdicts`."""
     error: Exception | None = None
     sifted: dict[int, BursarError] = field(default_factory=dict)
     """Why a sieve kept events out, by their places."""
@@ -111,6 +112,7 @@ async def flush(
     for workspace, wanted in names.items():
         await views.resolve(connection, tenants[workspace], wanted)
     rows, chunks = _judged(tenants, submissions, accepted)
+    rows = _identified(rows, submissions, receipts)
     crash.point("events judged")
     stored = await repeats.taken(connection, rows) if rows else {}
     if sift is not None:
@@ -118,10 +120,11 @@ async def flush(
         kept = {row.workspace for row in rows}
         chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:
-        settled = await _admit(connection, rows, stored, submissions, wall)
+        licensed = any(SCHEMA in tenant.schemas for tenant in tenants.values())
+        settled = await _admit(connection, rows, stored, submissions, wall, names=licensed)
         crash.point("events stored")
         tally = _report(settled, receipts)
-        await bodies.append(connection, wall, chunks)
+        await bodies.append(connection, wall, _with_events(chunks, settled))
         await connection.execute(queries.count, *tally.arguments(wall.date(), flusher))
         crash.point("events counted")
     return receipts
@@ -152,14 +155,39 @@ def _judged(
     return rows, list(chunks.values())
 
 
+def _identified(rows: list[EventRow], submissions: list[Submission], receipts: list[Receipt]) -> list[EventRow]:
+    """The events without those of imports that have no id: run again, an import could not know them."""
+    if not any(submission.skip_known for submission in submissions):
+        return rows
+    kept = []
+    for row in rows:
+        if row.verdict.state is State.FAILED_NO_EVENT_ID and submissions[row.submission].skip_known:
+            receipts[row.submission].verdicts.append((row.place, row.event, row.verdict.state, row.verdict.reason))
+        else:
+            kept.append(row)
+    return kept
+
+
+def _with_events(chunks: list[bodies.Chunk], settled: repeats.Settled) -> list[bodies.Chunk]:
+    """The chunks without those of which every event was there before."""
+    if not settled.known:
+        return chunks
+    replaced = (row for row in settled.replaced if isinstance(row, EventRow))
+    stored = chain(settled.fresh.values(), settled.revived.values(), replaced, (row for row, _ in settled.repeats))
+    kept = {row.workspace for row in stored}
+    return [chunk for chunk in chunks if chunk.workspace in kept]
+
+
 async def _admit(
     connection: Connection,
     rows: list[EventRow],
     stored: dict[bytes, repeats.Stored],
     submissions: list[Submission],
     wall: datetime,
+    *,
+    names: bool,
 ) -> repeats.Settled:
-    """Store what is new and settle the rest.
+    """Store what is new and settle the rest; `names`: some of it may be about names that have licences.
 
     Rows that hold ids are locked already, now ids are inserted, then rollups are raised, each in key order: two flushes
     that meet never wait for each other in a circle.
@@ -169,6 +197,9 @@ async def _admit(
     if settled.repeats or settled.replaced:
         await repeats.store(connection, settled, wall)
     await insert(connection, settled.fresh, wall)
+    if names:
+        saying = [row for row in chain(settled.fresh.values(), settled.revived.values()) if row.verdict.license]
+        await license_names.store(connection, saying, wall)
     sums = rollup_arguments(chain(settled.fresh.values(), settled.revived.values()))
     if sums:
         await connection.execute(queries.add_rollups, *sums)
@@ -191,6 +222,9 @@ def _report(settled: repeats.Settled, receipts: list[Receipt]) -> Tally:
         receipts[row.submission].verdicts.append((row.place, row.event, state, row.verdict.reason))
     for row in settled.known:
         receipts[row.submission].known += 1
+    for row, state in settled.refused:
+        receipts[row.submission].known -= 1
+        receipts[row.submission].verdicts.append((row.place, row.event, state, row.verdict.reason))
     tally = Tally()
     for (submission, workspace, state), count in counts.items():
         receipts[submission].states[state] += count

@@ -1,5 +1,6 @@
 """What a usage meter makes of an event: a quantity, or nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -48,6 +49,8 @@ class Schema:
     """What it adds to an event before the meters see it."""
     template: Template | None = None
     """How an event without an id gets one."""
+    licenses: Mapping[str, int] | None = None
+    """Of the schema by which names get and lose licences: internal keys of add-ons by wire id."""
 
 
 def compile_schema(view: SchemaView) -> Schema:
@@ -59,6 +62,7 @@ def compile_schema(view: SchemaView) -> Schema:
         meters=tuple(compile_meter(meter) for meter in view.meters),
         enrichment=compile_enrichment(view.definition.enrichments),
         template=template_of(view.definition),
+        licenses=view.licenses,
     )
 
 

@@ -43,6 +43,8 @@ class Settled:
     """Duplicates, and whether they say something else than the event that holds their id."""
     known: list[EventRow] = field(default_factory=list)
     """Exact repeats that count as nothing."""
+    refused: list[tuple[EventRow, State]] = field(default_factory=list)
+    """Those among them of events that were refused, and with which state they stay so."""
 
 
 def settle(rows: list[EventRow], stored: dict[bytes, Stored], skip: set[int]) -> Settled:
@@ -78,6 +80,8 @@ def _settle_taken(settled: Settled, digest: bytes, row: EventRow, before: Stored
             settled.revived[digest] = row
     elif same and row.submission in skip:
         settled.known.append(row)
+        if state < 0:
+            settled.refused.append((row, row.verdict.state if row.verdict.state < 0 else state))
     else:
         settled.repeats.append((row, not same))
 

@@ -4,12 +4,14 @@ from collections import defaultdict
 from datetime import datetime
 from decimal import Decimal
 
+from bursar.catalog.named_licenses import SCHEMA
 from bursar.core.cycles import bucket_start
 from bursar.core.errors import BursarError
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.db.verify import Check
 from bursar.usage import bodies
+from bursar.usage import license_names as names
 from bursar.usage.event import id_hash
 from bursar.usage.judged import Rules
 from bursar.usage.states import TERM, State, Term
@@ -101,7 +103,13 @@ async def measured_again(
     return totals
 
 
+async def _named(connection: Connection) -> list[str]:
+    rows = await connection.fetch(names.queries.wrong_names, SCHEMA)
+    return [f"workspace {r['workspace']}: what is kept of names is not what event {r['event']} says" for r in rows]
+
+
 CHECKS: list[Check] = [
+    Check("I2", "every event of a name that gets or loses a licence is kept as such", _named),
     Check("I1", "every acknowledged event is kept with its body", _bodies_kept),
     Check("I2", "in = metered + unmetered + duplicate + rejected + pending + reverted", _balance),
     Check("I12", "rollups equal the raw events", _rollups_equal_events),

@@ -181,7 +181,7 @@ def test_a_description_makes_no_version(shop: tuple[Tenant, str, str]) -> None:
             "usageRateCards[0].usageMeterId",
         ),
         ({"pricePlanDetails": {"fixedFeeRateCards": [fixed_fee("addon.none", 1)]}}, "fixedFeeRateCards[0].id"),
-        ({"pricePlanDetails": {"licenseRateCards": [{}]}}, "licenseRateCards: are not supported yet"),
+        ({"pricePlanDetails": {"creditGrantRateCards": [{}]}}, "creditGrantRateCards: are not supported yet"),
         ({"pricePlanDetails": {"minimumCommitment": commitment(-1)}}, "minimumCommitment.rateValues[0].rate"),
         ({"pricePlanDetails": {"pricingCycleConfig": {"interval": "DAILY", "gracePeriod": 1}}}, "interval"),
         ({"pricePlanDetails": {"deferredRevenue": True}}, "deferredRevenue"),

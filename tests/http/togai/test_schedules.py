@@ -98,8 +98,8 @@ def test_list_by_dates_compact_and_in_pages(shop: tuple[Tenant, str, str]) -> No
         ({"pricePlanDetailsOverride": {"surprise": 1}}, ["pricePlanDetailsOverride", "surprise"]),
         ({"pricePlanDetailsOverride": {"usageRateCards": []}}, ["pricePlanDetailsOverride"]),
         (
-            {"pricePlanDetailsOverride": {"licenseRateCards": [{}]}},
-            ["pricePlanDetailsOverride.licenseRateCards", "not supported"],
+            {"pricePlanDetailsOverride": {"creditGrantRateCards": [{}]}},
+            ["pricePlanDetailsOverride.creditGrantRateCards", "not supported"],
         ),
         (
             {"pricePlanDetailsOverride": {"usageRateCards": [card("um.none", per_unit(0), [1])]}},
@@ -107,7 +107,7 @@ def test_list_by_dates_compact_and_in_pages(shop: tuple[Tenant, str, str]) -> No
         ),
         ({"mode": "DISASSOCIATE", "pricePlanDetailsOverride": {"supportedCurrencies": ["USD"]}}, ["left out"]),
         ({"pricingRulesOverride": [{"name": "x"}]}, ["pricingRulesOverride[0]", "order"]),
-        ({"preActions": [{"type": "GRANT_LICENSE"}]}, ["preActions", "not supported"]),
+        ({"preActions": [{"type": "GRANT_LICENSE"}]}, ["preActions[0].config.licenseId", "is required"]),
         ({"retainStartOffsets": "yes"}, ["retainStartOffsets"]),
         ({"retainStartOffsets": True}, ["retainStartOffsets", "no price plan"]),
         ({"surprise": 1}, ["surprise"]),

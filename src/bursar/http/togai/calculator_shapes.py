@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from bursar.http.door import Answer, Body
 from bursar.http.togai.fee_shapes import FixedFeeRateCard
+from bursar.http.togai.license_shapes import LicenseRateCard
 from bursar.http.togai.plan_shapes import CreatePricePlanDetails, PricePlanDetails, UsageRateCard
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -57,8 +58,43 @@ class UsageConfig(Body, kw_only=True):
     lookup_cycle: LookupCycle | None = None
 
 
+class LicenseEntry(Body, kw_only=True):
+    """So many licences from an instant on."""
+
+    license_id: Identifier
+    quantity: Decimal
+    effective_from: datetime
+
+
+class LicenseEntriesConfig(Body, kw_only=True):
+    """How many licences: some that are given, or what an account has."""
+
+    mode: Lookup
+    custom: Annotated[list[LicenseEntry], Meta(max_length=1000)] | None = None
+    lookup_range: LookupRange | None = None
+    lookup_cycle: LookupCycle | None = None
+
+
+class NamedLicenseEntry(Body, kw_only=True):
+    """A name that has a licence."""
+
+    license_id: Identifier
+    name: int | Annotated[str, Meta(max_length=255)]
+    effective_from: datetime
+    effective_until: datetime | None = None
+
+
+class NamedLicenseEntriesConfig(Body, kw_only=True):
+    """Which names have licences: some that are given, or those of an account."""
+
+    mode: Lookup
+    custom: Annotated[list[NamedLicenseEntry], Meta(max_length=1000)] | None = None
+    lookup_range: LookupRange | None = None
+    lookup_cycle: LookupCycle | None = None
+
+
 class EntriesConfig(Body, kw_only=True):
-    """Licences and overages; no plan has cards of them yet, so they change nothing."""
+    """Overages; no plan has cards of them yet, so they change nothing."""
 
     mode: Lookup
     custom: Annotated[list[Any], Meta(max_length=1000)] | None = None
@@ -96,8 +132,8 @@ class CalculateRevenueRequest(Body, kw_only=True):
     currency_config: CurrencyConfig
     price_plan_details_config: PricePlanDetailsConfig
     usage_config: UsageConfig
-    license_entries_config: EntriesConfig
-    named_license_entries_config: EntriesConfig | None = None
+    license_entries_config: LicenseEntriesConfig
+    named_license_entries_config: NamedLicenseEntriesConfig | None = None
     proration_config: ProrationConfig | None = None
     entitlement_overage_config: EntriesConfig | None = None
 
@@ -140,6 +176,8 @@ class RevenueInfo(Answer, kw_only=True):
     fixed_fee_rate_card: FixedFeeRateCard | None = None
     slab_revenue_summaries: list[SlabRevenueSummary] | None = None
     fixed_fee_revenue_summary: FixedFeeRevenueSummary | None = None
+    license_rate_card: LicenseRateCard | None = None
+    license_revenue_summary: list[SlabRevenueSummary] | None = None
 
 
 class CalculateRevenueResponse(Answer, kw_only=True):

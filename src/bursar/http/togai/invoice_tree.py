@@ -8,8 +8,9 @@ from msgspec import UNSET
 from bursar.http.door import Answer
 from bursar.http.encode import number
 from bursar.invoicing.crediting import charged, uses_of
-from bursar.invoicing.document import Document, Line, SlabLine
+from bursar.invoicing.document import Document, Line
 from bursar.invoicing.model import in_advance
+from bursar.invoicing.parts import SlabLine
 from bursar.invoicing.ruled import ADDED, measured
 
 USAGE_UNITS = "USAGE_UNITS"
@@ -59,6 +60,7 @@ def revenue_tree(document: Document) -> InvoiceLineItem:
         return _amount(document, "Grand Total Amount", "GRAND_TOTAL_AMOUNT", document.total, merged)
     cards = [_card(line, document.currency) for line in document.lines if line.type == "USAGE_RATE_CARD"]
     cards += [_fee(line, document.currency) for line in document.lines if line.type == "FIXED_FEE_RATE_CARD"]
+    cards += [_license(line, document) for line in document.lines if line.type == "LICENSE_RATE_CARD"]
     cards += [_bought(line, document.currency) for line in document.lines if line.type in BOUGHT]
     true_ups = [line for line in document.lines if line.type == "TRUE_UP"]
     added = [_addition(line, document.currency) for line in document.lines if line.type == ADDED]
@@ -137,6 +139,31 @@ def _fee(line: Line, currency: str) -> InvoiceLineItem:
         units=currency,
         value=number(line.amount),
         line_items=_updates(line, currency) or None,
+    )
+
+
+def _license(line: Line, document: Document) -> InvoiceLineItem:
+    assert line.license is not UNSET
+    terms = line.license
+    by_cycle = terms.usage_cycle is not None
+    items = [
+        InvoiceLineItem(
+            description=f"{part.first_day}, {part.days} of {part.of_days} days",
+            type="USAGE_CYCLE_AMOUNT" if by_cycle else "LICENSE_RATE_CARD_SLAB_AMOUNT",
+            units=document.currency,
+            value=number(part.amount),
+            quantity=number(part.quantity),
+        )
+        for part in terms.stretches
+    ]
+    return InvoiceLineItem(
+        id=terms.add_on_id,
+        description=line.description,
+        type="ADVANCED_LICENSE_RATE_CARD_AMOUNT" if in_advance(document) else "LICENSE_RATE_CARD_AMOUNT",
+        units=document.currency,
+        value=number(line.amount),
+        quantity=None if line.quantity is None else number(line.quantity),
+        line_items=items or None,
     )
 
 

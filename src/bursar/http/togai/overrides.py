@@ -11,6 +11,7 @@ from bursar.db.database import Connection
 from bursar.http.door import Answer
 from bursar.http.togai.entitlement_shapes import BillingEntitlementRateCard
 from bursar.http.togai.fee_shapes import FixedFeeRateCard
+from bursar.http.togai.license_shapes import LicenseRateCard
 from bursar.http.togai.plan_references import known_to
 from bursar.http.togai.plan_shapes import (
     PATH,
@@ -34,6 +35,7 @@ class PricePlanDetailsOverride(Answer, kw_only=True):
     fixed_fee_rate_cards: list[FixedFeeRateCard] | None = None
     minimum_commitment: MinimumCommitment | None = None
     billing_entitlement_rate_cards: list[BillingEntitlementRateCard] | None = None
+    license_rate_cards: list[LicenseRateCard] | None = None
 
 
 @contextmanager
@@ -78,4 +80,5 @@ def override_shape(change: PlanChange | None) -> PricePlanDetailsOverride | None
         fixed_fee_rate_cards=whole.fixed_fee_rate_cards or None,
         minimum_commitment=whole.minimum_commitment,
         billing_entitlement_rate_cards=whole.billing_entitlement_rate_cards,
+        license_rate_cards=None if change.licenses is None else whole.license_rate_cards or [],
     )

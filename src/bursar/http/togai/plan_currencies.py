@@ -1,5 +1,6 @@
 """Currencies of price plans in the Togai dialect."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -26,6 +27,14 @@ class UsageRate(Body, kw_only=True):
     rate_config: Config | None = None
 
 
+class CardRate(Body, kw_only=True):
+    """The prices of a rate card with slabs of an add-on or a feature."""
+
+    id: Identifier
+    slab_rates: Annotated[list[SlabRateShape], Meta(min_length=1, max_length=100)]
+    rate_config: Config | None = None
+
+
 class FixedFeeRate(Body, kw_only=True):
     """A fixed fee."""
 
@@ -40,8 +49,8 @@ class AddCurrencyToPricePlanRequest(Body, kw_only=True):
     usage_rates: Annotated[list[UsageRate], Meta(max_length=100)] | None = None
     fixed_fee_rates: Annotated[list[FixedFeeRate], Meta(max_length=100)] | None = None
     minimum_commitment_rate: Decimal | None = None
-    license_rates: list[Any] | None = None
-    billing_entitlement_rates: list[Any] | None = None
+    license_rates: Annotated[list[CardRate], Meta(max_length=100)] | None = None
+    billing_entitlement_rates: Annotated[list[CardRate], Meta(max_length=100)] | None = None
     credit_grant_rates: list[Any] | None = None
     entitlement_overage_rates: list[Any] | None = None
 
@@ -59,14 +68,20 @@ class AddCurrencyToPricePlanRequest(Body, kw_only=True):
 async def add_currency(call: Call, body: AddCurrencyToPricePlanRequest) -> PricePlanShape:
     """Say what a plan costs in one more currency."""
     for field, value in (
-        ("licenseRates", body.license_rates),
-        ("billingEntitlementRates", body.billing_entitlement_rates),
         ("creditGrantRates", body.credit_grant_rates),
         ("entitlementOverageRates", body.entitlement_overage_rates),
     ):
         if value:
             raise Invalid(field, "the plan has no such rate cards")
-    new = NewCurrency(body.currency, _usage(body), _fees(body), body.minimum_commitment_rate)
+    currency = body.currency
+    new = NewCurrency(
+        currency=currency,
+        usage=_slab_rates(currency, body.usage_rates, "usageRates"),
+        fees=_fees(body),
+        commitment=body.minimum_commitment_rate,
+        licenses=_slab_rates(currency, body.license_rates, "licenseRates"),
+        entitlements=_slab_rates(currency, body.billing_entitlement_rates, "billingEntitlementRates"),
+    )
     async with call.db.transaction(call.caller.workspace) as connection:
         identifier = call.path["price_plan_id"]
         return plan_shape(await plan_currencies.add_currency(connection, call.caller, identifier, new))
@@ -88,13 +103,15 @@ async def remove_currency(call: Call) -> PricePlanShape:
         return plan_shape(await plan_currencies.remove_currency(connection, call.caller, identifier, currency))
 
 
-def _usage(body: AddCurrencyToPricePlanRequest) -> dict[str, CardRates]:
+def _slab_rates(currency: str, given: Sequence[UsageRate | CardRate] | None, field: str) -> dict[str, CardRates]:
+    """Prices by the id of what they are of."""
     found: dict[str, CardRates] = {}
-    for index, rate in enumerate(body.usage_rates or ()):
-        if rate.usage_meter_id in found:
-            raise Invalid(f"usageRates[{index}].usageMeterId", f"{rate.usage_meter_id!r} is given twice")
-        place = f"usageRates[{index}]"
-        found[rate.usage_meter_id] = card_rates_of(body.currency, rate.slab_rates, rate.rate_config, place)
+    for index, rate in enumerate(given or ()):
+        place = f"{field}[{index}]"
+        name, identifier = ("usageMeterId", rate.usage_meter_id) if isinstance(rate, UsageRate) else ("id", rate.id)
+        if identifier in found:
+            raise Invalid(f"{place}.{name}", f"{identifier!r} is given twice")
+        found[identifier] = card_rates_of(currency, rate.slab_rates, rate.rate_config, place)
     return found
 
 

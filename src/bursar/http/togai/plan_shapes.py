@@ -29,6 +29,7 @@ from bursar.http.togai.fee_shapes import (
     fee_shape,
     fees_of,
 )
+from bursar.http.togai.license_shapes import LicenseRateCard, license_shape, licenses_of
 from bursar.http.togai.slab_shapes import RatePlan, RateValue, rate_plan_shape, rate_values_shape, rates_of, slabs_of
 
 PATH = "pricePlanDetails"
@@ -76,7 +77,7 @@ class CreatePricePlanDetails(Body, kw_only=True):
     usage_rate_cards: Annotated[list[UsageRateCard], Meta(max_length=100)] | None = None
     minimum_commitment: MinimumCommitment | None = None
     fixed_fee_rate_cards: Annotated[list[FixedFeeRateCard], Meta(max_length=100)] | None = None
-    license_rate_cards: list[Any] | None = None
+    license_rate_cards: Annotated[list[LicenseRateCard], Meta(max_length=100)] | None = None
     billing_entitlement_rate_cards: Annotated[list[BillingEntitlementRateCard], Meta(max_length=100)] | None = None
     credit_grant_rate_cards: list[Any] | None = None
     entitlement_overage_rate_cards: list[Any] | None = None
@@ -93,7 +94,7 @@ class CreatePricePlanDetailsOverride(Body, kw_only=True):
     usage_rate_cards: Annotated[list[UsageRateCard], Meta(max_length=100)] | None = None
     minimum_commitment: MinimumCommitment | None = None
     fixed_fee_rate_cards: Annotated[list[FixedFeeRateCard], Meta(max_length=100)] | None = None
-    license_rate_cards: list[Any] | None = None
+    license_rate_cards: Annotated[list[LicenseRateCard], Meta(max_length=100)] | None = None
     billing_entitlement_rate_cards: Annotated[list[BillingEntitlementRateCard], Meta(max_length=100)] | None = None
     credit_grant_rate_cards: list[Any] | None = None
     entitlement_overage_rate_cards: list[Any] | None = None
@@ -110,6 +111,7 @@ class PricePlanDetails(Answer, kw_only=True):
     usage_rate_cards: list[UsageRateCard]
     fixed_fee_rate_cards: list[FixedFeeRateCard]
     type: str
+    license_rate_cards: list[LicenseRateCard] | None = None
     billing_entitlement_rate_cards: list[BillingEntitlementRateCard] | None = None
     pricing_cycle_config: PricingCycleConfig | None = None
     minimum_commitment: MinimumCommitment | None = None
@@ -118,7 +120,6 @@ class PricePlanDetails(Answer, kw_only=True):
 
 
 _LATER = (
-    "license_rate_cards",
     "credit_grant_rate_cards",
     "entitlement_overage_rate_cards",
 )
@@ -151,7 +152,8 @@ def meters_of(body: PlanBody) -> list[str]:
 
 def add_ons_of(body: PlanBody) -> list[str]:
     """The add-on ids that a plan names."""
-    return [card.id for card in body.fixed_fee_rate_cards or ()]
+    cards = [*(body.fixed_fee_rate_cards or ()), *(body.license_rate_cards or ())]
+    return [card.id for card in cards]
 
 
 def features_of(body: PlanBody) -> list[str]:
@@ -184,7 +186,7 @@ def change_of(
         if getattr(body, name):
             raise Invalid(f"{PATH}.{_camel(name)}", "are not supported yet")
     fees, commitment = body.fixed_fee_rate_cards, body.minimum_commitment
-    entitlements = body.billing_entitlement_rate_cards
+    entitlements, licenses = body.billing_entitlement_rate_cards, body.license_rate_cards
     return PlanChange(
         description=description,
         currencies=body.supported_currencies,
@@ -194,6 +196,7 @@ def change_of(
         entitlements=None
         if entitlements is None
         else entitlements_of(entitlements, known.features, f"{PATH}.billingEntitlementRateCards"),
+        licenses=None if licenses is None else licenses_of(licenses, known.add_ons, f"{PATH}.licenseRateCards"),
         commitment=None
         if commitment is None
         else Commitment(commitment.display_name, [CurrencyRate(r.currency, r.rate) for r in commitment.rate_values]),
@@ -210,6 +213,7 @@ def details_shape(plan: PlanDetails, kind: str, active: Sequence[str]) -> PriceP
         usage_rate_cards=[card_shape(card) for card in plan.usage],
         fixed_fee_rate_cards=[fee_shape(fee) for fee in plan.fees],
         type=kind,
+        license_rate_cards=[license_shape(card) for card in plan.licenses] or None,
         billing_entitlement_rate_cards=[entitlement_shape(card) for card in plan.entitlements] or None,
         pricing_cycle_config=None if plan.cycle is None else _cycle_shape(plan.cycle),
         minimum_commitment=None

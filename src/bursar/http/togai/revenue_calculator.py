@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from bursar.accounts import store
 from bursar.catalog import meters, plans
-from bursar.catalog.definitions import PlanDetails
+from bursar.catalog.definitions import LicenseCard, PlanDetails
 from bursar.catalog.model import check_plan
 from bursar.core import decimals
 from bursar.core.errors import Invalid
@@ -19,6 +19,8 @@ from bursar.http.togai.calculator_shapes import (
     CalculateRevenueResponse,
     CurrencyConfig,
     FixedFeeRevenueSummary,
+    LicenseEntriesConfig,
+    NamedLicenseEntriesConfig,
     PricePlanDetailsConfig,
     ProrationConfig,
     RevenueInfo,
@@ -29,10 +31,13 @@ from bursar.http.togai.calculator_shapes import (
 )
 from bursar.http.togai.door import door
 from bursar.http.togai.fee_shapes import CurrencyRateValue, FixedFeeRateCard, fee_shape
+from bursar.http.togai.license_shapes import license_shape
 from bursar.http.togai.plan_references import known_to
 from bursar.http.togai.plan_shapes import card_shape, details_shape, plan_of
 from bursar.invoicing import calculator
-from bursar.invoicing.calculator import Addition, Share, UsageRevenue
+from bursar.invoicing.calculator import Addition, LicenseRevenue, Share, UsageRevenue
+from bursar.purchases import store as schedules
+from bursar.rating.rate import prorate
 from bursar.rating.slabs import SlabCharge
 
 T = TypeVar("T")
@@ -61,8 +66,10 @@ async def calculate_revenue(call: Call, body: CalculateRevenueRequest) -> Calcul
         currency = await _currency(call, connection, body.currency_config)
         plan = await _plan(call, connection, body.price_plan_details_config)
         used, period = await _usage(call, connection, body.usage_config, plan.details)
+        held = await _held(call, connection, body.license_entries_config, plan.details)
+        held |= await _named(call, connection, body.named_license_entries_config, plan.details)
         share = await _share(call, connection, body.proration_config)
-    result = calculator.calculate(plan.details, currency, used, plan.cycle, share)
+    result = calculator.calculate(plan.details, currency, used, plan.cycle, share, held)
     fees = [
         RevenueInfo(
             usages={},
@@ -77,6 +84,7 @@ async def calculate_revenue(call: Call, body: CalculateRevenueRequest) -> Calcul
         revenue_info=[
             *map(_usage_info, result.usage),
             *fees,
+            *map(_license_info, result.licenses),
             *(_added_info(entry, currency) for entry in result.added),
         ],
         usage_lookup_range=None if period is None else UsageLookupRange(start=period.start, end=period.end),
@@ -134,6 +142,54 @@ async def _usage(
     return await calculator.used_in(connection, call.caller, account, plan.usage, period), period
 
 
+async def _held(
+    call: Call, connection: Connection, config: LicenseEntriesConfig, plan: PlanDetails
+) -> dict[int, Decimal]:
+    """The most licences that are given, or that an account has, by internal key of the add-on."""
+    cards = [card for card in plan.licenses if not card.named]
+    if config.mode != "CUSTOM":
+        return await _held_by(call, connection, config, cards, "licenseEntriesConfig")
+    found: dict[int, Decimal] = {}
+    for index, entry in enumerate(config.custom or ()):
+        if not decimals.fits(entry.quantity) or entry.quantity < 0:
+            raise Invalid(f"licenseEntriesConfig.custom[{index}].quantity", "must not be negative, and below 10^26")
+        for card in cards:
+            if card.add_on_id == entry.license_id:
+                found[card.add_on] = max(found.get(card.add_on, Decimal(0)), entry.quantity)
+    return found
+
+
+async def _named(
+    call: Call, connection: Connection, config: NamedLicenseEntriesConfig | None, plan: PlanDetails
+) -> dict[int, Decimal]:
+    """As `_held`, of licences that are counted by names: all that are given."""
+    cards = [card for card in plan.licenses if card.named]
+    if config is None:
+        return {}
+    if config.mode != "CUSTOM":
+        return await _held_by(call, connection, config, cards, "namedLicenseEntriesConfig")
+    names = {(entry.license_id, str(entry.name)) for entry in config.custom or ()}
+    return {card.add_on: Decimal(sum(one == card.add_on_id for one, _ in names)) for card in cards}
+
+
+async def _held_by(
+    call: Call,
+    connection: Connection,
+    config: LicenseEntriesConfig | NamedLicenseEntriesConfig,
+    cards: list[LicenseCard],
+    path: str,
+) -> dict[int, Decimal]:
+    if config.mode == "LOOKUP_RANGE":
+        wanted = _needed(config.lookup_range, f"{path}.lookupRange")
+        account = await schedules.find_account(connection, call.caller.workspace, wanted.account_id)
+        period = _period(wanted.start, wanted.end, f"{path}.lookupRange.end")
+        return await calculator.held_in(connection, call.caller, account, cards, period)
+    looked = _needed(config.lookup_cycle, f"{path}.lookupCycle")
+    moment = _moment(call, looked.cycle_effective_on)
+    running = await calculator.running_cycle(connection, call.caller, looked.account_id, moment)
+    return await calculator.held_in(connection, call.caller, running.account, cards, running.period)
+
+
 async def _share(call: Call, connection: Connection, config: ProrationConfig | None) -> Share | None:
     if config is None:
         return None
@@ -185,6 +241,23 @@ def _usage_info(entry: UsageRevenue) -> RevenueInfo:
         usages={entry.card.meter_id: number(entry.charge.quantity)},
         usage_rate_card=card_shape(entry.card),
         slab_revenue_summaries=slabs,
+    )
+
+
+def _license_info(entry: LicenseRevenue) -> RevenueInfo:
+    charges = {charged.slab.order: charged for charged in entry.charge.slabs}
+    share = entry.share
+    slabs = [_slab(slab.order, charges.get(slab.order)) for slab in entry.card.slabs]
+    if entry.charge.bound is not None:
+        metadata = _metadata(entry.charge.bound, None)
+        adjustment = number(entry.charge.adjustment)
+        slabs.append(SlabRevenueSummary(order=0, usage=Decimal(0), revenue=adjustment, metadata=metadata))
+    for one in slabs:
+        one.revenue = number(prorate(one.revenue, share.days, share.of_days))
+    return RevenueInfo(
+        usages={entry.card.add_on_id: number(entry.charge.quantity)},
+        license_rate_card=license_shape(entry.card),
+        license_revenue_summary=slabs,
     )
 
 

@@ -1,12 +1,14 @@
 """Pricing schedules of an account in the Togai dialect."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from decimal import Decimal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from bursar.catalog import plans
 from bursar.catalog.plans import PlanChange, PlanVersion
+from bursar.core.decimals import NUMERAL
 from bursar.core.errors import Invalid
 from bursar.core.period import parse_instant
 from bursar.db.database import Connection
@@ -16,12 +18,16 @@ from bursar.http.togai.overrides import PricePlanDetailsOverride, override_of, o
 from bursar.http.togai.plan_shapes import CreatePricePlanDetailsOverride, PricePlanDetails, details_shape
 from bursar.http.togai.rule_shapes import PricingRuleShape, RuleList, rules_of, rules_shape
 from bursar.purchases import service
+from bursar.purchases.license_model import Kind, NewUpdate
+from bursar.purchases.licenses import grant_licenses
 from bursar.purchases.model import Segment
 from bursar.purchases.service import Associate, Disassociate, Edit, Schedules
 
 TAG = "Accounts"
 
 InstantText = Annotated[str, Meta(max_length=50)]
+ConfigName = Annotated[str, Meta(max_length=50)]
+ConfigText = Annotated[str, Meta(max_length=100)]
 
 
 class UpdatePricingScheduleRequest(Body, kw_only=True):
@@ -36,10 +42,17 @@ class UpdatePricingScheduleRequest(Body, kw_only=True):
     retain_start_offsets: bool = False
 
 
+class PreAction(Body, kw_only=True):
+    """What is to happen before: licences that an account gets. `config` has texts, as an update has their values."""
+
+    type: Literal["GRANT_LICENSE"]
+    config: Annotated[dict[ConfigName, ConfigText], Meta(max_length=10)] | None = None
+
+
 class UpdatePricingScheduleRequestWithActions(UpdatePricingScheduleRequest, kw_only=True):
     """Which plan an account is to be on, or off, and when, and what is to happen before."""
 
-    pre_actions: list[Any] | None = None
+    pre_actions: Annotated[list[PreAction], Meta(max_length=10)] | None = None
 
 
 class EditPricingScheduleRequest(Body, kw_only=True):
@@ -126,13 +139,42 @@ async def update_pricing_schedule(
     call: Call, body: UpdatePricingScheduleRequestWithActions
 ) -> UpdatePricingScheduleResponse:
     """Change the plan of an account."""
-    if body.pre_actions:
-        raise Invalid("preActions", "is not supported yet")
+    actions = [_granted(call, action, f"preActions[{n}].config") for n, action in enumerate(body.pre_actions or ())]
     async with call.db.transaction(call.caller.workspace) as connection:
         command = await _command(connection, call, body)
+        if actions:
+            # Before any row is held.
+            await service.enter(connection, call.caller, call.path["account_id"])
+        for place, action in enumerate(actions):
+            try:
+                await grant_licenses(connection, call.caller, action)
+            except Invalid as error:
+                raise Invalid(f"preActions[{place}].config.{error.field}", error.rule) from None
         if isinstance(command, Disassociate):
             return _changed(await service.disassociate(connection, call.caller, command))
         return _changed(await service.associate(connection, call.caller, command))
+
+
+def _granted(call: Call, action: PreAction, path: str) -> NewUpdate:
+    config = dict(action.config or {})
+    found = {name: config.pop(name, None) for name in ("licenseId", "updateType", "quantity", "effectiveFrom")}
+    if config:
+        raise Invalid(path, f"has no {min(config)!r}")
+    for name in ("licenseId", "updateType", "quantity"):
+        if found[name] is None:
+            raise Invalid(f"{path}.{name}", "is required")
+    kinds: dict[str | None, Kind] = {"RELATIVE": "RELATIVE", "ABSOLUTE": "ABSOLUTE"}
+    kind, amount = kinds.get(found["updateType"]), found["quantity"] or ""
+    if kind is None:
+        raise Invalid(f"{path}.updateType", "must be RELATIVE or ABSOLUTE")
+    if not NUMERAL.fullmatch(amount):
+        raise Invalid(f"{path}.quantity", "must be a number below 10^26 with at most 12 decimals, as text")
+    try:
+        start = None if found["effectiveFrom"] is None else parse_instant(found["effectiveFrom"])
+    except ValueError:
+        raise Invalid(f"{path}.effectiveFrom", "must be an ISO 8601 date or instant") from None
+    account = call.path["account_id"]
+    return NewUpdate(found["licenseId"] or "", account, kind, Decimal(amount), start)
 
 
 @door.operation(

@@ -37,7 +37,7 @@ def _finish(request: Request, response: Response, started: float) -> Response:
     """The headers of the original, and 304 for a body that the client has."""
     # No answer has one of these yet, so there is none to look for and to replace.
     response.raw_headers.extend(_FRAME)
-    if response.status_code == 201 and "location" not in response.headers:
+    if response.status_code == 201 and all(name != b"location" for name, _ in response.raw_headers):
         location = _location(bytes(response.body))
         if location:
             response.headers["location"] = location

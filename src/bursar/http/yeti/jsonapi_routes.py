@@ -186,7 +186,7 @@ class ResourceDoor(Door):
     async def _created(self, turn: Turn, resource: Resource, wanted: Wanted, row: Any) -> Response:
         writer = self._writer(turn, wanted)
         response = _answer(await writer.one(resource, row), 201)
-        response.headers["location"] = writer.link(resource, read(row, "id"))
+        response.raw_headers.append((b"location", writer.link(resource, read(row, "id")).encode()))
         return response
 
     async def _change(self, resource: Resource, call: Call, body: bytes) -> Response:

@@ -731,6 +731,22 @@ begin
     execute format('alter table %I alter column content set storage external', name);
 end $$;
 
+-- What events say of names that have licences. Those that count are the ones whose events were let in and not undone.
+create table named_license_event (
+    key bigint generated always as identity primary key,
+    workspace int not null,
+    event uuid not null unique,
+    account bigint not null,
+    add_on bigint not null references add_on,
+    name text collate "C" not null,
+    change smallint not null check (change in (1, -1)),
+    occurred_at timestamptz not null,
+    received_at timestamptz not null
+);
+create index named_license_event_name on named_license_event (account, add_on, name, occurred_at, key);
+create index named_license_event_recent on named_license_event (workspace, key);
+comment on column named_license_event.change is '1: the name has the licence from then on; -1: no longer';
+
 -- What was measured, in 15-minute buckets of UTC.
 create table usage_rollup (
     account bigint not null,
@@ -755,6 +771,23 @@ create table usage_counter (
     reverted bigint not null,
     primary key (workspace, day, flusher)
 ) with (fillfactor = 50);
+
+-- How far an import of a file came that is not at its end.
+create table import_mark (
+    workspace int not null references workspace,
+    source bytea not null,
+    position bigint not null,
+    line bigint not null,
+    digest bytea not null,
+    rows bigint not null,
+    known bigint not null,
+    rejected bigint not null,
+    rejects_size bigint not null,
+    recorded_at timestamptz not null,
+    primary key (workspace, source)
+);
+comment on column import_mark.source is 'stands for the format, the mapping and the beginning of the file';
+comment on column import_mark.digest is 'of all of the file before the mark: another file does not go on there';
 
 -- ledger -----------------------------------------------------------------------------------------------------------
 
@@ -1195,6 +1228,26 @@ create table feature_entry (
 create index feature_entry_event on feature_entry (event) where event is not null;
 create unique index feature_entry_hold on feature_entry (feature_hold, feature_grant) where feature_hold is not null;
 
+-- How many licences an account has of an add-on from an instant on. Whoever adds one holds the account's row; a later
+-- RELATIVE one moves along with what comes before it.
+create table license_update (
+    key bigint generated always as identity primary key,
+    workspace int not null references workspace,
+    account bigint not null references account,
+    add_on bigint not null references add_on,
+    effective_from timestamptz not null,
+    kind text not null check (kind in ('RELATIVE', 'ABSOLUTE')),
+    amount numeric(38, 12) not null,
+    quantity numeric(38, 12) not null check (quantity >= 0),
+    metadata jsonb,
+    created_at timestamptz not null,
+    check (kind = 'RELATIVE' or amount = quantity)
+);
+create index license_update_held on license_update (account, add_on, effective_from, key);
+create index license_update_recent on license_update (workspace, key);
+comment on column license_update.amount is 'what was sent: so many, or so many more';
+comment on column license_update.quantity is 'how many there are from then on';
+
 -- invoicing --------------------------------------------------------------------------------------------------------
 
 create table invoice (
@@ -1619,7 +1672,8 @@ begin
 end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
-revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter from bursar_api;
+revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_counter, named_license_event
+    from bursar_api;
 revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, credit_entry, charge, feature_entry, invoice_document,
     credit_note, invoice_payment, remittance_line, adjustment_usage, adjustment_part from bursar_api;
 revoke insert, delete on workspace from bursar_api;
