@@ -61,7 +61,7 @@ lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra build pyproject.toml -o requirements/runtime.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra build --extra dev pyproject.toml -o requirements/dev.txt
+		--extra build --extra dev --extra parquet pyproject.toml -o requirements/dev.txt
 
 clean:
 	rm -rf .venv build dist

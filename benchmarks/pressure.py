@@ -32,6 +32,8 @@ CONNECTIONS = 64
 BATCH = 1000
 RATE = 20
 """Reads per second whose slowness is measured."""
+READERS = "32"
+"""Connections for them: so many that one that waits holds up no other."""
 WATCH = 10.0
 """Seconds for which they are watched."""
 
@@ -127,7 +129,7 @@ def _reads(url: str, seconds: float) -> float:
     headers = {"authorization": f"Bearer {TOKEN}"}
     work = {"requests": [["GET", "/accounts/account-1", ""]], "headers": headers, "status": 200}
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.requester", *_address(url), "4", str(seconds), str(RATE)],
+        [sys.executable, "-m", "benchmarks.requester", *_address(url), READERS, str(seconds), str(RATE)],
         input=json.dumps(work), stdout=subprocess.PIPE, text=True, check=True, timeout=seconds + 60,
     )  # fmt: skip
     return float(json.loads(done.stdout)[3])

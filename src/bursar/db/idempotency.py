@@ -6,7 +6,6 @@ days: a request that was refused changed nothing and may be sent again under its
 key itself, of which only a hash is stored: an answer may hold a token or people's data.
 """
 
-import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +13,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
-from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -22,6 +20,7 @@ from bursar.core import crash
 from bursar.core.errors import BursarError, Invalid
 from bursar.db.database import Connection, Database
 from bursar.db.queries import Queries
+from bursar.db.turns import Turns
 
 queries = Queries("bursar.db", "idempotency.sql")
 
@@ -63,7 +62,7 @@ class Outcome:
 
 
 Work = Callable[[Database], Awaitable[Outcome]]
-_turns: WeakValueDictionary[tuple[int, str, str, bytes], asyncio.Lock] = WeakValueDictionary()
+_turns = Turns()
 
 
 def check_key(key: str) -> None:
@@ -78,7 +77,7 @@ async def once(db: Database, attempt: Attempt, wall: datetime, work: Work) -> Ou
     `work` gets a `Database` of which every transaction is part of one, with the record. Raises `KeyReused` for another
     request under the key, and whatever `work` raises, in which case nothing is left of it.
     """
-    async with _turn(attempt):
+    async with _turns.of((attempt.workspace, attempt.operation, attempt.account, attempt.key)):
 
         async def together(connection: Connection) -> Outcome:
             if not await _take(connection, attempt, wall):
@@ -100,7 +99,7 @@ async def once_repeatable(db: Database, attempt: Attempt, wall: datetime, work: 
     The record follows in a transaction of its own. After a crash between, or beside a twin in another process, the work
     is done again; the first answer to be recorded is everybody's.
     """
-    async with _turn(attempt):
+    async with _turns.of((attempt.workspace, attempt.operation, attempt.account, attempt.key)):
         async with db.transaction(attempt.workspace) as connection:
             known = await connection.fetchval(
                 queries.record_in_force, attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key),
@@ -128,7 +127,7 @@ async def once_recorded(
     Where it says by an `again` that it was done before, it may have been by a twin in another process, or by one whose
     process died before it could answer: then the record is there, and its answer is everybody's.
     """
-    async with _turn(attempt):
+    async with _turns.of((attempt.workspace, attempt.operation, attempt.account, attempt.key)):
         known = await _recorded(db, attempt, wall)
         if known is not None:
             return known
@@ -170,17 +169,6 @@ async def drop(connection: Connection, attempt: Attempt) -> None:
 async def purge(connection: Connection, wall: datetime) -> int:
     """Remove records that are older than 30 days, up to `PURGE_BATCH`; returns how many."""
     return int((await connection.execute(queries.purge_records, wall - KEPT, PURGE_BATCH)).split()[-1])
-
-
-@asynccontextmanager
-async def _turn(attempt: Attempt) -> AsyncIterator[None]:
-    """Twins in this process come one after the other, without each holding a connection while it waits."""
-    name = (attempt.workspace, attempt.operation, attempt.account, _hash(attempt.key))
-    lock = _turns.get(name)
-    if lock is None:
-        lock = _turns[name] = asyncio.Lock()
-    async with lock:
-        yield
 
 
 async def _take(connection: Connection, attempt: Attempt, wall: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -10,8 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bursar.accounts.tokens import Access
 from bursar.core.errors import NotFound
 from bursar.db.database import Database
+from bursar.db.turns import Turns
 from bursar.http.auth import count
 from bursar.http.decode import decode_body, decode_query, read_body
 from bursar.http.door import Call, Door, Failure, Operation
@@ -27,6 +30,10 @@ _SLASH = "\x00"
 _PARAMETER = "\x00any"
 _HERE = "\x00here"
 """Keys in the tree of a door's paths beside its segments: any segment, and what stands at the end of one."""
+
+PATIENCE_SECONDS = 4.5
+"""How long a request waits for others that change the same account."""
+_turns = Turns()
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -194,7 +201,14 @@ async def _perform(
 
     if access is None or not writes(operation):
         return await run(db)
-    return await answer_once(db, request, access, operation.id, content, run, repeatable=operation.repeatable)
+    async with _turn(access, path):
+        return await answer_once(db, request, access, operation.id, content, run, repeatable=operation.repeatable)
+
+
+def _turn(access: Access, path: Mapping[str, str]) -> AbstractAsyncContextManager[None]:
+    """What changes an account locks it: many at once would hold the connections that others need."""
+    account = path.get("account_id")
+    return nullcontext() if account is None else _turns.of((access.caller.workspace, account), PATIENCE_SECONDS)
 
 
 def writes(operation: Operation) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 
 from bursar.core import ids
 from bursar.core.caller import Caller
@@ -74,4 +75,55 @@ async def name_histories(
     )
     for row in rows:
         found[row["place"] - 1].append((row["effective_from"], row["quantity"]))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """The most names that had a licence of an account at any moment of a piece of time."""
+
+    account: int
+    license_id: str
+    place: int
+    """Index of the piece's lower bound."""
+    names: Decimal
+
+
+async def most_names(
+    connection: Connection,
+    workspace: int,
+    cuts: Sequence[datetime],
+    accounts: Sequence[int] | None,
+    licenses: Sequence[str] | None,
+) -> list[Most]:
+    """The most names of each account and licence between consecutive cuts; pieces without any are left out."""
+    rows = await connection.fetch(queries.names_of, workspace, accounts, licenses)
+    time = Period(cuts[0], cuts[-1])
+    histories = await name_histories(
+        connection, workspace, [Wanted(row["account"], row["add_on"], True, time) for row in rows]
+    )
+    return [
+        Most(row["account"], row["license_id"], place, names)
+        for row, history in zip(rows, histories, strict=True)
+        for place, names in enumerate(highest(history, cuts))
+        if names
+    ]
+
+
+def highest(changes: Sequence[tuple[datetime, Decimal]], cuts: Sequence[datetime]) -> list[Decimal]:
+    """The highest level between consecutive cuts, of levels from instants on, in their order; the last of one instant
+    holds."""
+    levels = sorted(dict(changes).items())
+    found = []
+    position, level = 0, Decimal(0)
+    for start, end in pairwise(cuts):
+        while position < len(levels) and levels[position][0] <= start:
+            level = levels[position][1]
+            position += 1
+        most = level
+        while position < len(levels) and levels[position][0] < end:
+            level = levels[position][1]
+            most = max(most, level)
+            position += 1
+        found.append(most)
     return found

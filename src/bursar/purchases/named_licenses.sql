@@ -33,3 +33,10 @@ left join lateral (
 ) x on true
 where n.workspace = $1 and n.change = 1 and coalesce(b.change, -1) = -1 and ($2::bigint is null or n.key < $2)
 order by n.key desc limit $3;
+
+-- name: names_of
+-- Which accounts have, or had, licences by names, and of what.
+select distinct n.account, n.add_on, d.wire_id as license_id
+from named_license_event n join add_on d on d.key = n.add_on
+where n.workspace = $1 and ($2::bigint[] is null or n.account = any($2)) and ($3::text[] is null or d.wire_id = any($3))
+order by n.account, n.add_on;

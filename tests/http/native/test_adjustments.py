@@ -1,6 +1,7 @@
 """Corrections of what is invoiced: usage follows at once, the money on the next invoice, to the cent."""
 
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -321,6 +323,20 @@ def test_corrections_while_invoices_are_issued(books: Tenant, server: Server) ->
     (may,) = [one for one in invoices(books) if one["startDate"].startswith("2024-05")]
     assert may["sequenceId"] is not None
     assert may["total"] + waiting == 4, "four events are left"
+
+
+def test_a_correction_waits_for_whoever_issues_its_invoice(books: Tenant, server: Server) -> None:
+    """Or it would see a draft, and the invoice would be drawn up without it."""
+    ingest(books.http, event("one", MAY, tokens=50))
+    issue(server, books, 6)
+    issued = "select key from bursar.invoice where workspace = %s and status <> 'DRAFT' for no key update"
+    with ThreadPoolExecutor(1) as pool:
+        with psycopg.connect(server.dsn) as holder:
+            assert holder.execute(issued, [books.caller.workspace]).fetchall()
+            told = pool.submit(single, books, "UNDO", eventId="one")
+            time.sleep(0.5)
+            assert not told.done()
+        assert told.result() == (True, "REVERTED", [-5])
 
 
 def test_one_that_cannot_be_adjusted_holds_nobody_up(books: Tenant, server: Server) -> None:

@@ -374,7 +374,20 @@ def test_names_come_and_go_by_events(server: Server) -> None:
     assert line["license"]["named"] is True
     days = [part["quantity"] for part in line["license"]["stretches"] for _ in range(part["days"])]
     assert days == [at_once(rest, day(n)) for n in range(1, 32)]
+    assert used(tenant, "ACCOUNT_ID") == {"acme": days}
+    assert used(tenant, "BILLABLE_ID") == {seats: days}
+    assert used(tenant, "BILLABLE_ID", {"fieldName": "BILLABLE_ID", "fieldValues": ["addon.none"]}) == {}
     assert server.run(_problems) == []
+
+
+def used(tenant: Tenant, group: str, *filters: dict[str, Any]) -> dict[str, list[Any]]:
+    """How many names had licences on the days of May, by groups."""
+    query = {"id": "q", "name": "NAMED_LICENSE_USAGE", "aggregationPeriod": "DAY", "groupBy": group}
+    if filters:
+        query["filters"] = list(filters)  # type: ignore[assignment]
+    body = {"startTime": day(1).isoformat(), "endTime": day(1, 6).isoformat(), "metricQueries": [query]}
+    (result,) = expect(tenant.http.post("/metrics", json=body), 200)["results"]
+    return {entry["groupedBy"]["fieldValue"]: entry["metricValues"] for entry in result["data"]}
 
 
 def at_once(entries: list[tuple[str, datetime, datetime | None]], start: datetime) -> int:

@@ -1,6 +1,6 @@
 """`POST /metrics` of the Togai dialect."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal, NamedTuple
@@ -18,6 +18,7 @@ from bursar.http.togai.door import door
 from bursar.http.togai.events import GROUPS, states_of, status_name
 from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.revenue import cycle_revenue, cycle_usage, revenue
+from bursar.purchases.named_licenses import Most, most_names
 from bursar.usage import events, metrics, quantities
 from bursar.usage.states import State
 
@@ -119,7 +120,7 @@ async def _points(
     filters = _checked(query, path)
     accounts = await _accounts(call, connection, filters)
     if query.name == "NAMED_LICENSE_USAGE":
-        return []  # nobody can be given a named licence, so none is used
+        return await _named_points(call, connection, query, cuts, accounts, filters)
     if query.name == "EVENTS":
         return await _event_points(call, connection, query, cuts, accounts, filters, path)
     return await _usage_points(call, connection, query, cuts, accounts, filters, path)
@@ -227,6 +228,29 @@ async def _usage_points(
             raise Invalid(f"{path}.groupBy", rule)
         points.append((label, row.place, row.value))
     return points
+
+
+async def _named_points(
+    call: Call,
+    connection: Connection,
+    query: MetricQuery,
+    cuts: list[datetime],
+    accounts: list[int] | None,
+    filters: dict[str, list[str]],
+) -> list[Point]:
+    """The most names that had each licence; their billable is the licence, and no usage meter measures them."""
+    if "USAGE_METER_ID" in filters:
+        return []
+    found = await most_names(connection, call.caller.workspace, cuts, accounts, filters.get("BILLABLE_ID"))
+    owners = await _owners(call, connection, {one.account for one in found})
+    labels: dict[str | None, Callable[[Most], str]] = {
+        "ACCOUNT_ID": lambda one: _account(owners, one.account),
+        "CUSTOMER_ID": lambda one: _customer(owners, one.account),
+        "BILLABLE_ID": lambda one: one.license_id,
+        "USAGE_METER_ID": lambda one: one.license_id,
+    }
+    label = labels.get(query.group_by)
+    return [(None if label is None else label(one), one.place, one.names) for one in found]
 
 
 class _Measured(NamedTuple):
