@@ -4,14 +4,18 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from bursar.catalog.add_ons import AddOn, create_add_on
 from bursar.catalog.definitions import (
     CardRates,
+    CreditGrantCard,
+    CreditTerms,
+    CycleDefinition,
     EntitlementCard,
     FeatureConfig,
     PlanDetails,
@@ -25,6 +29,7 @@ from bursar.db.database import Database
 from bursar.db.verify import Check
 from bursar.invoicing import ordering
 from bursar.invoicing.expiring import expire_due
+from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.settling import change_status
 from bursar.invoicing.verify import CHECKS as INVOICING
 from bursar.invoicing.verify_orders import CHECKS as ORDERS
@@ -51,7 +56,7 @@ class Shop(World):
 
 @pytest.fixture
 async def world(make_world: MakeWorld, books_dsn: str) -> Shop:
-    """A workspace whose plan `pack` grants 10 units for 2 each."""
+    """A workspace whose plan `pack` grants 10 units for 2 each, and credits of 3 for nothing."""
     made = await make_world(NOW)
     db = await Database.open(books_dsn, size=24, timeout=20)
     async with db.transaction(made.caller.workspace) as connection:
@@ -66,11 +71,25 @@ async def world(make_world: MakeWorld, books_dsn: str) -> Shop:
             rates=[CardRates("USD", [SlabRate(1, Decimal(2))])],
             timing="PREPAID",
         )
-        details = PlanDetails(["USD"], entitlements=[card])
+        bonus = await create_add_on(connection, made.caller, "bonus", "CREDIT_GRANT", None)
+        details = PlanDetails(["USD"], entitlements=[card], credits=[credits_of(bonus, 3)])
         plan = await create_plan(connection, made.caller, NewPlan("pack", "PURCHASE", None, details))
         await activate_plan(connection, made.caller, plan.id, ["USD"])
     await made.account("acme")
     return Shop(db, made.caller, plan.id)
+
+
+def credits_of(add_on: AddOn, amount: int) -> CreditGrantCard:
+    """Credits that cost nothing."""
+    terms = CreditTerms(
+        Decimal(amount), [SlabDefinition(1, Decimal(0), "FLAT")], CardRates("USD", [SlabRate(1, Decimal(0))])
+    )
+    return CreditGrantCard("credits", add_on.key, add_on.id, "TIERED", [terms], 1, "NO_EXPIRY")
+
+
+async def given(world: World) -> list[Decimal]:
+    rows = await world.rows("select granted from credit where workspace = $1", world.caller.workspace)
+    return [row["granted"] for row in rows]
 
 
 def pack(world: Shop, **more: Any) -> NewPurchase:
@@ -130,6 +149,19 @@ async def test_one_wallet_pays_as_many_packs_as_it_covers(world: Shop) -> None:
     assert await statuses(world) == {"SUCCESS": 5, "PENDING": 11}
     assert await money(world) == 10
     assert await units(world) == 50
+    assert await given(world) == [3] * 5
+    await sound(world)
+
+
+async def test_cycles_that_open_at_once_give_their_credits_once(world: Shop) -> None:
+    async with world.db.transaction(world.caller.workspace) as connection:
+        add_on = await create_add_on(connection, world.caller, "monthly", "CREDIT_GRANT", None)
+        details = PlanDetails(["USD"], cycle=CycleDefinition("MONTHLY", 3), credits=[credits_of(add_on, 7)])
+        plan = await create_plan(connection, world.caller, NewPlan("monthly", "BILLING", None, details))
+        await activate_plan(connection, world.caller, plan.id, ["USD"])
+    await world.associate("acme", plan, date(2024, 1, 20))
+    await asyncio.gather(*(open_cycles(world.db, world.caller, world.caller.now) for _ in range(12)))
+    assert await given(world) == [7] * 5, "January to May"
     await sound(world)
 
 

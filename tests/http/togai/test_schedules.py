@@ -99,7 +99,7 @@ def test_list_by_dates_compact_and_in_pages(shop: tuple[Tenant, str, str]) -> No
         ({"pricePlanDetailsOverride": {"usageRateCards": []}}, ["pricePlanDetailsOverride"]),
         (
             {"pricePlanDetailsOverride": {"creditGrantRateCards": [{}]}},
-            ["pricePlanDetailsOverride.creditGrantRateCards[0]", "grantDetails"],
+            ["pricePlanDetailsOverride.creditGrantRateCards[0]", "'id'"],
         ),
         (
             {"pricePlanDetailsOverride": {"usageRateCards": [card("um.none", per_unit(0), [1])]}},
