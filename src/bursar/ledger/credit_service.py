@@ -3,7 +3,7 @@
 Whoever changes credits holds their rows first, in the order of their keys, then wallets, then other balances.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -105,20 +105,24 @@ async def grant_all(connection: Connection, caller: Caller, wanted: Sequence[New
             keys.append(await _repeated(connection, caller, new, account.key))
         else:
             keys.append(key)
-            await _post_grant(connection, caller, key, new)
+            await _post_grants(connection, caller, {key: new})
     found = {credit.key: credit for credit in await credits_at(connection, caller.workspace, keys)}
     return [found[key] for key in keys]
 
 
-async def grant_to(connection: Connection, caller: Caller, account: Account, new: NewCredit) -> int:
-    """Grant an account a credit that something else has decided on, also for time that is over; returns its key.
+async def grant_to(connection: Connection, caller: Caller, wanted: Sequence[tuple[Account, NewCredit]]) -> list[int]:
+    """Grant accounts credits that something else has decided on, also for time that is over; returns their keys.
 
-    Its currency is settled, its amount above 0 and rounded to that.
+    The accounts' currencies are settled, amounts above 0 and rounded to them, and there are no idempotency keys.
     """
-    key = await _insert(connection, caller, new, account.key, account.currency, account.timezone or caller.timezone)
-    assert key is not None, "what decides on credits grants each once"
-    await _post_grant(connection, caller, key, new)
-    return key
+    keys = []
+    for account, new in wanted:
+        zone = account.timezone or caller.timezone
+        key = await _insert(connection, caller, new, account.key, account.currency, zone)
+        assert key is not None, "what decides on credits grants each once"
+        keys.append(key)
+    await _post_grants(connection, caller, {key: new for key, (_, new) in zip(keys, wanted, strict=True)})
+    return keys
 
 
 async def add(connection: Connection, caller: Caller, key: int, amount: Decimal) -> int:
@@ -236,20 +240,25 @@ async def _void(connection: Connection, caller: Caller, credit: Credit) -> None:
     await _change(connection, caller, [_Change(credit.key, "VOIDED", credit.left, lapsed=credit.left)])
 
 
-async def _post_grant(connection: Connection, caller: Caller, key: int, new: NewCredit) -> None:
-    (credit,) = await credits_at(connection, caller.workspace, [key])
-    given = LedgerAccount(Kind.DISCOUNT, credit.currency, detail="credits")
-    cash = LedgerAccount(Kind.CASH, credit.currency)
-    postings = (
-        *side(new.source or cash, new.bought),
-        *side(given, new.amount - new.bought),
-        Posting(credit.ledger_account, -new.amount),
-    )
-    day = local_date(caller.now, credit.zone)
-    await post_all(connection, caller, [Transaction(CAUSE, key, day, f"credit {credit.id}", postings)])
+async def _post_grants(connection: Connection, caller: Caller, made: Mapping[int, NewCredit]) -> None:
+    """Post credits that were made just now, by key, and note them."""
+    found = await credits_at(connection, caller.workspace, list(made))
+    transactions = []
+    for credit in found:
+        new = made[credit.key]
+        given = LedgerAccount(Kind.DISCOUNT, credit.currency, detail="credits")
+        postings = (
+            *side(new.source or LedgerAccount(Kind.CASH, credit.currency), new.bought),
+            *side(given, new.amount - new.bought),
+            Posting(credit.ledger_account, -new.amount),
+        )
+        day = local_date(caller.now, credit.zone)
+        transactions.append(Transaction(CAUSE, credit.key, day, f"credit {credit.id}", postings))
+    await post_all(connection, caller, transactions)
     crash.point("credit granted")
-    await _change(connection, caller, [_Change(key, "CREDITED", new.amount)])
-    await audit.record(connection, caller, "grant", "credit", credit.id, {"amount": show(new.amount)})
+    await _change(connection, caller, [_Change(key, "CREDITED", new.amount) for key, new in made.items()])
+    details = [(caller, "grant", "credit", one.id, {"amount": show(made[one.key].amount)}) for one in found]
+    await audit.record_all(connection, details)
 
 
 async def _change(connection: Connection, caller: Caller, changes: Sequence[_Change]) -> None:

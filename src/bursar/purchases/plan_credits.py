@@ -42,6 +42,21 @@ class _Giver:
     schedule: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Gift:
+    """Credits of a card for an account."""
+
+    account: Account
+    giver: _Giver
+    card: CreditGrantCard
+    amount: Decimal
+    cycle_end: datetime | None
+    """When the cycle ends that gives them, if one does."""
+    price: Decimal | None = None
+    """How much of them was paid for; that stands in `source`."""
+    source: LedgerAccount | None = None
+
+
 def credits_due(details: PlanDetails, cycle: int, *, opens: bool) -> list[CreditGrantCard]:
     """The cards that grant credits with a cycle of an association, if it begins for that with a period. Pure."""
     return [
@@ -89,12 +104,14 @@ async def give_bought(
     source: LedgerAccount,
 ) -> None:
     """Give an account the credits that it bought; `paid` is what was paid for them, by card, and stands in `source`."""
-    exponent = await _exponent(connection, caller, account)
-    wanted = bought(purchase.goods, details, account.currency, exponent)
+    exponent = await _exponent(connection, caller, account.currency)
     giver = _Giver(purchase.id, caller.now, purchase=purchase.key)
-    for card, amount in wanted:
-        await _give(connection, caller, account, giver, card, amount, None, (paid[card.name], source))
+    wanted = [
+        _Gift(account, giver, card, amount, None, min(paid[card.name], amount), source)
+        for card, amount in bought(purchase.goods, details, account.currency, exponent)
+    ]
     if wanted:
+        await _give(connection, caller, wanted)
         crash.point("credits bought")
 
 
@@ -118,63 +135,61 @@ async def give_with_cycles(
     ]
     if not found:
         return
-    known = {
-        (row["schedule"], row["add_on"], row["starts_at"])
-        for row in await connection.fetch(
-            queries.known_plan_credits, caller.workspace, list({segment.schedule for segment, _, _ in found})
-        )
+    schedules = list({segment.schedule for segment, _, _ in found})
+    rows = await connection.fetch(queries.known_plan_credits, caller.workspace, schedules)
+    known = {(row["schedule"], row["add_on"], row["starts_at"]) for row in rows}
+    accounts = {
+        key: await account_at(connection, caller.workspace, key)
+        for key in sorted({segment.account for segment, _, _ in found})
     }
+    exponents = {
+        currency: await _exponent(connection, caller, currency)
+        for currency in sorted({account.currency for account in accounts.values()})
+    }
+    wanted = []
     for segment, start, card in found:
-        account = await account_at(connection, caller.workspace, segment.account)
-        amount = credit_amount(card, account.currency, await _exponent(connection, caller, account))
-        if (segment.schedule, card.add_on, start) in known or account.status == "ARCHIVED" or not amount:
-            continue
-        giver = _Giver(segment.schedule_id, start, schedule=segment.schedule)
-        cycle_end = segment.calendar.cycle_at(start).end
-        await _give(connection, caller, account, giver, card, amount, cycle_end)
-        crash.point("credits of a cycle")
+        account = accounts[segment.account]
+        amount = credit_amount(card, account.currency, exponents[account.currency])
+        if (segment.schedule, card.add_on, start) not in known and account.status != "ARCHIVED" and amount:
+            giver = _Giver(segment.schedule_id, start, schedule=segment.schedule)
+            wanted.append(_Gift(account, giver, card, amount, segment.calendar.cycle_at(start).end))
+    if wanted:
+        await _give(connection, caller, wanted)
+        crash.point("credits of cycles given")
 
 
-async def _give(
-    connection: Connection,
-    caller: Caller,
-    account: Account,
-    giver: _Giver,
-    card: CreditGrantCard,
-    amount: Decimal,
-    cycle_end: datetime | None,
-    paid: tuple[Decimal, LedgerAccount] | None = None,
-) -> None:
-    """Grant the credits of a card; what is `paid` for them at most what they are, the rest is given."""
-    zone = account.timezone or caller.timezone
-    names = {} if card.display_name else await add_ons.display_names(connection, caller.workspace, [card.add_on])
-    new = NewCredit(
-        account_id=account.id,
-        purpose=(card.display_name or names[card.add_on])[:PURPOSE_LIMIT],
-        amount=amount,
-        effective_from=local_date(giver.starts_at, zone),
-        effective_until=last_day(card, giver.starts_at, zone, cycle_end),
-        priority=card.priority,
-        entities=tuple(card.entities),
-        grantor_id=giver.id,
-        paid=paid is not None,
-        price=None if paid is None else min(paid[0], amount),
-        source=None if paid is None else paid[1],
-    )
-    key = await grant_to(connection, caller, account, new)
+async def _give(connection: Connection, caller: Caller, gifts: Sequence[_Gift]) -> None:
+    unnamed = list({gift.card.add_on for gift in gifts if not gift.card.display_name})
+    names = await add_ons.display_names(connection, caller.workspace, unnamed)
+    new = []
+    for gift in gifts:
+        card, zone = gift.card, gift.account.timezone or caller.timezone
+        credit = NewCredit(
+            account_id=gift.account.id,
+            purpose=(card.display_name or names[card.add_on])[:PURPOSE_LIMIT],
+            amount=gift.amount,
+            effective_from=local_date(gift.giver.starts_at, zone),
+            effective_until=last_day(card, gift.giver.starts_at, zone, gift.cycle_end),
+            priority=card.priority,
+            entities=tuple(card.entities),
+            grantor_id=gift.giver.id,
+            paid=gift.source is not None,
+            price=gift.price,
+            source=gift.source,
+        )
+        new.append((gift.account, credit))
+    keys = await grant_to(connection, caller, new)
     await connection.execute(
-        queries.insert_plan_credit,
-        key,
+        queries.insert_plan_credits,
         caller.workspace,
-        giver.purchase,
-        giver.schedule,
-        card.add_on,
-        giver.starts_at,
+        keys,
+        [gift.giver.purchase for gift in gifts],
+        [gift.giver.schedule for gift in gifts],
+        [gift.card.add_on for gift in gifts],
+        [gift.giver.starts_at for gift in gifts],
     )
 
 
-async def _exponent(connection: Connection, caller: Caller, account: Account) -> int:
-    found: int = await connection.fetchval(
-        account_wallets.queries.decimals_of_currency, caller.workspace, account.currency
-    )
+async def _exponent(connection: Connection, caller: Caller, currency: str) -> int:
+    found: int = await connection.fetchval(account_wallets.queries.decimals_of_currency, caller.workspace, currency)
     return found

@@ -1,6 +1,7 @@
--- name: insert_plan_credit
--- Note which purchase or cycle of an association gave a credit.
-insert into plan_credit (credit, workspace, purchase, schedule, add_on, starts_at) values ($1, $2, $3, $4, $5, $6);
+-- name: insert_plan_credits
+-- Note which purchases or cycles of associations gave credits.
+insert into plan_credit (workspace, credit, purchase, schedule, add_on, starts_at)
+select $1, * from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::int[], $6::timestamptz[]);
 
 -- name: known_plan_credits
 -- What associations have given already, whatever became of it.

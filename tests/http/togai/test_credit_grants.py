@@ -105,6 +105,11 @@ def shop(server: Server) -> Store:
     return Store(server, tenant, add_on(tenant.http, "Pack", "CREDIT_GRANT"))
 
 
+def kinds(item: dict[str, Any]) -> set[str]:
+    """The types of an item and of all within it."""
+    return {item["type"]}.union(*(kinds(inner) for inner in item.get("lineItems") or ()))
+
+
 def day(month: int, number: int) -> date:
     return date(2024, month, number)
 
@@ -200,6 +205,8 @@ def test_credits_come_with_each_cycle_and_pay_what_it_uses(shop: Store) -> None:
     )  # fmt: skip
     expect(tenant.http.patch(f"/invoices/{advance['id']}", json={"status": "VOID"}), 200)
     assert float(shop.books()["discount"]) == 72.5
+    shown = expect(tenant.http.get(f"/invoices/{advance['id']}", headers=BROWSER), 200)
+    assert kinds(shown["revenueInfo"]) >= {"TOTAL_ADVANCED_FEES", "ADVANCED_CREDIT_GRANT_RATE_CARD_AMOUNT"}
     assert shop.problems() == []
 
 
