@@ -47,5 +47,6 @@ join lateral (
 ) v on true
 where p.workspace = $1 and p.status <> 'ARCHIVED'
     and (v.details -> 'fees' @> jsonb_build_array(jsonb_build_object('add_on', $2::bigint))
-        or v.details -> 'licenses' @> jsonb_build_array(jsonb_build_object('add_on', $2::bigint)))
+        or v.details -> 'licenses' @> jsonb_build_array(jsonb_build_object('add_on', $2::bigint))
+        or v.details -> 'credits' @> jsonb_build_array(jsonb_build_object('add_on', $2::bigint)))
 order by p.key limit 1;

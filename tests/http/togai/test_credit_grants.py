@@ -376,3 +376,9 @@ def test_an_add_on_of_another_type_gives_no_credits(shop: Store) -> None:
     fee = add_on(shop.tenant.http, "Fee")
     answer = shop.tenant.http.post("/price_plans", json=body(creditGrantRateCards=[granting(fee, 1, 1)]))
     assert (answer.status_code, "needs a CREDIT_GRANT one" in answer.text) == (400, True)
+
+
+def test_an_add_on_that_a_plan_gives_credits_by_cannot_be_archived(shop: Store) -> None:
+    plan = shop.plan("uses", granting(shop.pack, 1, 1))
+    answer = shop.tenant.http.delete(f"/addons/{shop.pack}")
+    assert (answer.status_code, plan in answer.text or "uses" in answer.text) == (400, True), answer.text
