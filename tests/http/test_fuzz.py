@@ -122,6 +122,8 @@ def test_every_answer_is_one_that_the_document_names(
 
     @BOUNDED
     def send(case: Any) -> None:
+        # A request whose length is none is no HTTP, and never reaches an operation.
+        case.headers.pop("content-length", None)
         case.call_and_validate(base_url=sender.url, session=elsewhere, headers=headers, timeout=10, checks=CHECKS)
 
     # What `parametrize` of a schema does for all operations while tests are collected, which every test process does:

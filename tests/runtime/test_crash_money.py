@@ -19,7 +19,7 @@ OF_MONEY = frozenset((
     "held units returned", "holds expired", "group committed", "wallet topped up", "wallets settled", "payment posted",
     "refund paid out", "invoice credited", "invoice written off", "credit granted", "credit added to", "credits used",
     "credits given back", "credit voided", "credits expired", "custom invoice issued", "invoices merged",
-    "composite frozen", "units of events returned", "events corrected", "backup written",
+    "composite frozen", "units of events returned", "events corrected", "backup written", "licenses updated",
 ))  # fmt: skip
 """The points of this story; the other story dies at the others."""
 ALWAYS = frozenset((
@@ -45,6 +45,7 @@ def test_every_point_of_money_recovers_by_itself(tmp_path: Path) -> None:
         _uses(story, feature)
         assert _units(story, feature) == 11
         assert _money(story) == 50 - 2 - 2 - 7 - 2
+        _licenses(story)
         added = _credits(story)
         by_hand = _by_hand(story)
         story.send("POST", "/bursar/v1/clock", {"now": "2024-06-10T00:00:00Z"}, "June")
@@ -135,6 +136,18 @@ def _uses(story: Story, feature: str) -> None:
     for place, content in enumerate([{**event, "id": f"u{n}", "attributes": [{"name": "units", "value": "5"}]}
                                      for n in range(4)]):  # fmt: skip
         story.send("POST", "/ingest", {"event": content}, f"use {place}")
+
+
+def _licenses(story: Story) -> None:
+    """Three seats and two more."""
+    seats = story.send("POST", "/addons", {"name": "Seats", "type": "LICENSE"}, "seats")["id"]
+    for more in (3, 2):
+        body = {"licenseId": seats, "accountId": "one", "updateType": "RELATIVE", "quantity": more}
+        story.send("POST", "/license_updates", {**body, "effectiveFrom": f"2024-05-0{more}T00:00:00Z"}, f"seats {more}")
+    told = story.send("GET", f"/license_updates?license_id={seats}")["data"]
+    assert sorted((one["effectiveFrom"], one["quantity"]) for one in told) == [
+        ("2024-05-02T00:00:00Z", 2), ("2024-05-03T00:00:00Z", 5),
+    ]  # fmt: skip
 
 
 def _credits(story: Story) -> str:

@@ -43,6 +43,7 @@ POINTS: dict[str, str] = {
     "purchase paid ahead": "what was paid ahead has become credits, its purchase still waits",
     "purchase associated": "a plan that was bought is associated, its purchase still waits",
     "purchase withdrawn": "a purchase has failed, its order is not taken back yet",
+    "licenses updated": "an account has another number of licences, nothing is committed",
     "units granted": "units of features are granted, what for is not noted",
     "grant changed": "a grant has another number of units, its balance has not",
     "grant voided": "a grant is void, its units are still in the balance",

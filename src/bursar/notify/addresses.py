@@ -28,8 +28,10 @@ def is_public(text: str) -> bool:
     except ValueError:
         return False
     embedded = _embedded(address)
+    # Releases of Python differ about 6to4 as such: what counts is where it leads.
+    led_on = isinstance(address, ipaddress.IPv6Address) and address.sixtofour is not None
     return (
-        address.is_global
+        (led_on or address.is_global)
         and not address.is_multicast
         and all(inner.is_global and not inner.is_multicast for inner in embedded)
     )
