@@ -76,6 +76,10 @@ async def _grant(
 
     `gone` are the associations, by key, of which something was changed.
     """
+    rows = await connection.fetch(queries.uncharged_credits, caller.workspace, list(gone)) if gone else []
+    if rows:
+        # First: credits are held before any balance is.
+        await take_back(connection, caller, [row["credit"] for row in rows])
     versions = await plans.versions(connection, caller.workspace, list({segment.version for segment, _ in periods}))
     details = {key: version.details for key, version in versions.items()}
     units = {one.account for one, _ in periods if details[one.version].entitlements or details[one.version].overages}
@@ -83,9 +87,6 @@ async def _grant(
         await plan_grants.follow(connection, caller, sorted(units))
     begun = [(one, period.period.start, details[one.version]) for one, some in periods for period in some]
     await plan_credits.give_with_cycles(connection, caller, begun)
-    rows = await connection.fetch(queries.uncharged_credits, caller.workspace, list(gone)) if gone else []
-    if rows:
-        await take_back(connection, caller, [row["credit"] for row in rows])
 
 
 def _next_periods(segment: Segment, until: datetime) -> Iterator[BillingPeriod]:
