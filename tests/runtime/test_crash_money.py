@@ -20,6 +20,7 @@ OF_MONEY = frozenset((
     "refund paid out", "invoice credited", "invoice written off", "credit granted", "credit added to", "credits used",
     "credits given back", "credit voided", "credits expired", "custom invoice issued", "invoices merged",
     "composite frozen", "units of events returned", "events corrected", "backup written", "licenses updated",
+    "credits bought", "credits of cycles given",
 ))  # fmt: skip
 """The points of this story; the other story dies at the others."""
 ALWAYS = frozenset((
@@ -28,9 +29,10 @@ ALWAYS = frozenset((
 ))  # fmt: skip
 """Those between transactions, and one of each kind of thing."""
 POINTS = OF_MONEY if os.environ.get("BURSAR_EVERY_POINT") else ALWAYS
-NAMES = ("one", "two", "three", "four")
-"""Accounts: the first one buys, two and three are a group, four pays late."""
+NAMES = ("one", "two", "three", "four", "five")
+"""Accounts: the first one buys, two and three are a group, four pays late, five is given credits by its plans."""
 HOLDS = "/bursar/v1/holds"
+CYCLE = {"interval": "MONTHLY", "startOffset": {"dayOffset": "1", "monthOffset": "NIL"}, "gracePeriod": 3}
 
 
 def test_every_point_of_money_recovers_by_itself(tmp_path: Path) -> None:
@@ -46,6 +48,7 @@ def test_every_point_of_money_recovers_by_itself(tmp_path: Path) -> None:
         assert _units(story, feature) == 11
         assert _money(story) == 50 - 2 - 2 - 7 - 2
         _licenses(story)
+        _gifts(story)
         added = _credits(story)
         by_hand = _by_hand(story)
         story.send("POST", "/bursar/v1/clock", {"now": "2024-06-10T00:00:00Z"}, "June")
@@ -76,10 +79,9 @@ def _catalogue(story: Story) -> tuple[str, str, str]:
         "ratePlan": {"pricingModel": "TIERED", "slabs": [{"order": 1, "startAfter": 0, "priceType": "FLAT"}]},
         "rateValues": [{"currency": "USD", "slabRates": [{"order": 1, "rate": 2}]}],
     }  # fmt: skip
-    cycle = {"interval": "MONTHLY", "startOffset": {"dayOffset": "1", "monthOffset": "NIL"}, "gracePeriod": 3}
     pack = _plan(story, "pack", "PURCHASE", billingEntitlementRateCards=[entitlement])
     month = _plan(
-        story, "month", "BILLING", pricingCycleConfig=cycle, usageRateCards=[card(meter_id, per_unit(0), [1])]
+        story, "month", "BILLING", pricingCycleConfig=CYCLE, usageRateCards=[card(meter_id, per_unit(0), [1])]
     )
     for name in NAMES:
         customer = {"id": name, "name": name, "primaryEmail": "a@example.com", "address": {}}
@@ -150,6 +152,23 @@ def _licenses(story: Story) -> None:
     ]  # fmt: skip
 
 
+def _gifts(story: Story) -> None:
+    """A credit of 5 that is bought for nothing, and one of 3 for each month."""
+    gift = story.send("POST", "/addons", {"name": "Gift", "type": "CREDIT_GRANT"}, "gift")["id"]
+
+    def cards(amount: int) -> list[dict[str, Any]]:
+        slabs = [{"startAfter": 0, "priceType": "FLAT", "rate": 0}]
+        terms = {"currency": "USD", "creditAmount": amount, "slabDetails": slabs}
+        rates = {"pricingModel": "TIERED", "currencySlabRateDetails": [terms]}
+        return [{"id": gift, "grantDetails": {"priority": 1, "expiryType": "NO_EXPIRY"}, "rateDetails": rates}]
+
+    pack = _plan(story, "gift pack", "PURCHASE", creditGrantRateCards=cards(5))
+    assert story.send("POST", "/accounts/five/purchases", {"pricePlanId": pack}, "of five")["status"] == "SUCCESS"
+    month = _plan(story, "gifts", "BILLING", pricingCycleConfig=CYCLE, creditGrantRateCards=cards(3))
+    body = {"mode": "ASSOCIATE", "pricePlanId": month, "effectiveFrom": "2024-05-01", "effectiveUntil": "9999-01-01"}
+    story.send("POST", "/accounts/five/price_plans", body, "plan of five")
+
+
 def _credits(story: Story) -> str:
     """One of 4 for usage, to which 1 is added; one that is voided; one that ends in May, for nothing that there is."""
     body = {"accountId": "one", "purpose": "gift", "effectiveFrom": "2024-05-01", "priority": 1}
@@ -217,13 +236,15 @@ def _as_on_a_quiet_day(story: Story, credit: str) -> None:
         ("ADHOC_ADVANCED", "PAID", 0), ("AD_HOC", "PAID", 2), ("AD_HOC", "PAID", 2), ("AD_HOC", "PAID", 7),
         ("AD_HOC", "VOID", 200), ("CUSTOM", "REFUND_COMPLETED", 3), ("STANDARD", "REFUND_COMPLETED", 8),
     ]  # fmt: skip
-    found = story.send("GET", "/credits?accountId=one&pageSize=50")["data"]
+    found = story.send("GET", "/credits?account_id=one&pageSize=50")["data"]
     states = {one["id"]: (one["status"], one["creditAmount"], one["consumedAmount"]) for one in found}
     assert states[credit] == ("ACTIVE", 5, 0)
     assert sorted(status for status, _, _ in states.values()) == ["ACTIVE", "ACTIVE", "EXPIRED", "VOIDED"]
     (composite,) = story.send("GET", "/invoices?status=DUE&pageSize=50")["data"]
     assert (composite["invoiceType"], composite["totalAmount"]) == ("COMPOSITE", 30)
     assert story.send("GET", "/accounts/four/wallet")["balance"] == 3
+    gifts = story.send("GET", "/credits?account_id=five&pageSize=50")["data"]
+    assert sorted(one["creditAmount"] for one in gifts) == [3, 3, 5], "one bought, and one for May and June each"
     bought = [one["status"] for one in story.send("GET", "/accounts/one/purchases")["data"]]
     assert bought == ["FAILURE", "SUCCESS", "SUCCESS", "SUCCESS", "SUCCESS"]
     assert {one["status"] for one in story.send("GET", HOLDS)["holds"]} == {"SETTLED", "RELEASED", "EXPIRED"}

@@ -64,6 +64,8 @@ POINTS: dict[str, str] = {
     "credit added to": "more is posted to a credit, its entry is not written",
     "credits used": "credits are used for invoices that are not issued",
     "credits given back": "credits have again what an invoice used of them, it is not taken back yet",
+    "credits bought": "the credits of what was bought are given, the purchase still waits",
+    "credits of cycles given": "the credits of cycles that have begun are given, nothing is committed",
     "credit voided": "a credit is void, what is left of it is not posted",
     "credits expired": "what is left of credits is posted to breakage, their entries are not written",
     "custom invoice issued": "a custom invoice is issued, nothing is committed",
