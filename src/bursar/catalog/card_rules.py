@@ -24,16 +24,29 @@ class SlabCard(Protocol):
         """Their prices."""
 
 
+def check_new(
+    card: tuple[str, str], before: Sequence[tuple[str, str]], names: Sequence[str], path: str, field: str
+) -> None:
+    """Raise `Invalid` for a second card of one thing, or of one name.
+
+    Cards are pairs: the id of what they are of, which is told in `field`, and their name. `before` are those that come
+    before it in its list, `names` are those of the plan's other lists.
+    """
+    identifier, name = card
+    if identifier in [other for other, _ in before]:
+        raise Invalid(f"{path}.{field}", f"{identifier!r} has a rate card already")
+    if name in names or name in [other for _, other in before]:
+        raise Invalid(f"{path}.name", f"{name!r} is given twice")
+
+
 def check_licenses(
     cards: Sequence[LicenseCard], names: Sequence[str], currencies: Sequence[str], interval: str, path: str
 ) -> None:
     """Raise `Invalid` for licences that could not be charged; `names` are those of the plan's other cards."""
     for index, card in enumerate(cards):
         field = f"{path}[{index}]"
-        if card.add_on in [other.add_on for other in cards[:index]]:
-            raise Invalid(f"{field}.id", f"{card.add_on_id!r} has a rate card already")
-        if card.name in names or card.name in [other.name for other in cards[:index]]:
-            raise Invalid(f"{field}.name", f"{card.name!r} is given twice")
+        before = [(other.add_on_id, other.name) for other in cards[:index]]
+        check_new((card.add_on_id, card.name), before, names, field, "id")
         if card.usage_cycle is not None and not subdivides(card.usage_cycle, interval):
             raise Invalid(f"{field}.usageCycle", f"must be {interval}, or months that it is made of")
         if card.max_quantity is not None and (card.max_quantity < 0 or not decimals.fits(card.max_quantity)):

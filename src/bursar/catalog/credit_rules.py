@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bursar.catalog.card_rules import check_currencies, check_slab_details
+from bursar.catalog.card_rules import check_currencies, check_new, check_slab_details
 from bursar.catalog.definitions import CreditGrantCard, PlanDetails
 from bursar.core import decimals
 from bursar.core.durations import parse_duration
@@ -22,10 +22,8 @@ def check_credits(plan: PlanDetails, kind: str, names: Sequence[str], path: str)
         raise Invalid(field, "cannot be on a plan with deferredRevenue")
     for index, card in enumerate(cards):
         place = f"{field}[{index}]"
-        if card.add_on in [other.add_on for other in cards[:index]]:
-            raise Invalid(f"{place}.id", f"{card.add_on_id!r} has a rate card already")
-        if card.name in names or card.name in [other.name for other in cards[:index]]:
-            raise Invalid(f"{place}.name", f"{card.name!r} is given twice")
+        before = [(other.add_on_id, other.name) for other in cards[:index]]
+        check_new((card.add_on_id, card.name), before, names, place, "id")
         _check_expiry(card, f"{place}.grantDetails")
         _check_terms(card, plan.currencies, f"{place}.{_DETAILS}")
         if kind == "PURCHASE":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bursar.catalog.card_rules import check_card
+from bursar.catalog.card_rules import check_card, check_new
 from bursar.catalog.definitions import EntitlementCard, FeatureConfig, PlanDetails
 from bursar.core import decimals
 from bursar.core.durations import parse_duration
@@ -39,10 +39,8 @@ def _check_overages(plan: PlanDetails, names: Sequence[str], path: str) -> None:
         raise Invalid(field, "cannot be on a plan with deferredRevenue")
     for index, card in enumerate(cards):
         place = f"{field}[{index}]"
-        if card.feature in [other.feature for other in cards[:index]]:
-            raise Invalid(f"{place}.featureId", f"{card.feature_id!r} has a rate card already")
-        if card.name in names or card.name in [other.name for other in cards[:index]]:
-            raise Invalid(f"{place}.name", f"{card.name!r} is given twice")
+        before = [(other.feature_id, other.name) for other in cards[:index]]
+        check_new((card.feature_id, card.name), before, names, place, "featureId")
         if card.max_quantity is not None and (card.max_quantity < 0 or not decimals.fits(card.max_quantity)):
             raise Invalid(f"{place}.maxQuantity", "must not be negative, and below 10^26")
         check_card(card, plan.currencies, place)
@@ -54,10 +52,8 @@ def check_entitlements(
     """Raise `Invalid` for entitlements that could not be granted; `names` are those of the plan's other cards."""
     for index, card in enumerate(cards):
         field = f"{path}[{index}]"
-        if card.feature in [other.feature for other in cards[:index]]:
-            raise Invalid(f"{field}.featureId", f"{card.feature_id!r} has a rate card already")
-        if card.name in names or card.name in [other.name for other in cards[:index]]:
-            raise Invalid(f"{field}.name", f"{card.name!r} is given twice")
+        before = [(other.feature_id, other.name) for other in cards[:index]]
+        check_new((card.feature_id, card.name), before, names, field, "featureId")
         for place, config in enumerate(card.configs):
             _check_config(config, f"{field}.featureConfigs[{place}]")
         if not decimals.fits(card.units):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from bursar.catalog.card_rules import check_card, check_currencies, check_licenses
+from bursar.catalog.card_rules import check_card, check_currencies, check_licenses, check_new
 from bursar.catalog.credit_rules import check_credits
 from bursar.catalog.definitions import (
     Commitment,
@@ -115,14 +115,11 @@ def check_plan(plan: PlanDetails, kind: str) -> None:
     granted = (plan.entitlements, plan.overages, plan.credits)
     if not any((plan.usage, plan.fees, plan.licenses, *granted, plan.commitment)):
         raise Invalid(path, "needs at least one rate card or a minimum commitment")
-    meters = [card.meter_id for card in plan.usage]
     names = [card.name for card in plan.usage]
     for index, card in enumerate(plan.usage):
         field = f"{path}.usageRateCards[{index}]"
-        if card.meter_id in meters[:index]:
-            raise Invalid(f"{field}.usageMeterId", f"{card.meter_id!r} has a rate card already")
-        if card.name in names[:index]:
-            raise Invalid(f"{field}.name", f"{card.name!r} is given twice")
+        before = [(other.meter_id, other.name) for other in plan.usage[:index]]
+        check_new((card.meter_id, card.name), before, (), field, "usageMeterId")
         check_card(card, plan.currencies, field)
     _check_fees(plan.fees, names, plan.currencies, f"{path}.fixedFeeRateCards")
     names += [fee.name for fee in plan.fees]
@@ -172,10 +169,8 @@ def _check_fees(fees: Sequence[FeeCard], names: Sequence[str], currencies: Seque
     """Raise `Invalid` for fees that could not be charged; `names` are those of the plan's other cards."""
     for index, fee in enumerate(fees):
         field = f"{path}[{index}]"
-        if fee.add_on in [other.add_on for other in fees[:index]]:
-            raise Invalid(f"{field}.id", f"{fee.add_on_id!r} has a rate card already")
-        if fee.name in names or fee.name in [other.name for other in fees[:index]]:
-            raise Invalid(f"{field}.name", f"{fee.name!r} is given twice")
+        before = [(other.add_on_id, other.name) for other in fees[:index]]
+        check_new((fee.add_on_id, fee.name), before, names, field, "id")
         check_currencies([rate.currency for rate in fee.rates], currencies, f"{field}.rateValues")
         for place, rate in enumerate(fee.rates):
             if rate.rate < 0:

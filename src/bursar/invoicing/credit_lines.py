@@ -6,19 +6,19 @@ is paid beyond what they are is earned.
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from bursar.catalog.definitions import CreditGrantCard
-from bursar.core.decimals import plain, show
 from bursar.invoicing.document import Document, Line, PriceVersion
 from bursar.invoicing.parts import CreditGrantTerms
-from bursar.invoicing.pricing import card_bounds, credit_charge, slab_line, sum_formula
+from bursar.invoicing.pricing import credit_charge, slabbed_line
 from bursar.ledger.model import Kind, LedgerAccount, Posting, side
 from bursar.purchases.plan_credits import credit_amount
-from bursar.rating.rate import line
 
-CREDIT_GRANT = "CREDIT_GRANT_RATE_CARD"
+CREDIT_GRANT: Final = "CREDIT_GRANT_RATE_CARD"
 """The type of lines that charge for credits."""
 
 _ZERO = Decimal(0)
@@ -34,35 +34,14 @@ def credit_line(
     version: PriceVersion,
 ) -> Line:
     """The line of credits that come with a cycle."""
-    cost = credit_charge(card, currency)
-    amount, rounding = line(cost.amount, exponent)
-    slabs = [slab_line(entry) for entry in cost.slabs]
-    return Line(
-        number=number,
-        type="CREDIT_GRANT_RATE_CARD",
-        name=card.name,
-        description=card.display_name or description,
-        tag=card.tag,
-        meter=None,
-        pricing_model=card.pricing_model,
-        quantity=plain(credit_amount(card, currency, exponent)),
-        slabs=slabs,
-        bounds=card_bounds(cost),
-        fee=None,
-        commitment=None,
-        price_version=version,
-        formula=sum_formula(slabs, [show(entry.amount) for entry in slabs], cost, amount, exponent),
-        unrounded=plain(cost.amount),
-        amount=plain(amount),
-        rounding=plain(rounding),
-        tax_rate=_ZERO,
-        tax=_ZERO,
-        credit_grant=CreditGrantTerms(
-            add_on_id=card.add_on_id,
-            invoice_timing="IN_ADVANCE" if card.in_advance else "IN_ARREARS",
-            cycle=cycle,
-        ),
+    terms = CreditGrantTerms(
+        add_on_id=card.add_on_id,
+        invoice_timing="IN_ADVANCE" if card.in_advance else "IN_ARREARS",
+        cycle=cycle,
     )
+    quantity, cost = credit_amount(card, currency, exponent), credit_charge(card, currency)
+    line = slabbed_line(number, CREDIT_GRANT, card, description, quantity, cost, exponent, version)
+    return replace(line, credit_grant=terms)
 
 
 def earned_of(currency: str, entry: Line, amount: Decimal, income: LedgerAccount) -> tuple[Posting, ...]:

@@ -173,26 +173,29 @@ class MergedTerms(Part, frozen=True, kw_only=True):
     account_id: str
 
 
+LineType = Literal[
+    "USAGE_RATE_CARD",
+    "FIXED_FEE_RATE_CARD",
+    "LICENSE_RATE_CARD",
+    "BILLING_ENTITLEMENT_RATE_CARD",
+    "ENTITLEMENT_OVERAGE_RATE_CARD",
+    "CREDIT_GRANT_RATE_CARD",
+    "PRICING_RULE_ADDITION",
+    "TRUE_UP",
+    "WALLET_TOPUP",
+    "PREPAID",
+    "MISCELLANEOUS_CHARGE",
+    "CUSTOM_AMOUNT",
+    "MERGED_INVOICE",
+    "ADJUSTMENT",
+]
+
+
 class Line(Part, frozen=True, kw_only=True):
     """One line of an invoice with everything that explains it."""
 
     number: int
-    type: Literal[
-        "USAGE_RATE_CARD",
-        "FIXED_FEE_RATE_CARD",
-        "LICENSE_RATE_CARD",
-        "BILLING_ENTITLEMENT_RATE_CARD",
-        "ENTITLEMENT_OVERAGE_RATE_CARD",
-        "CREDIT_GRANT_RATE_CARD",
-        "PRICING_RULE_ADDITION",
-        "TRUE_UP",
-        "WALLET_TOPUP",
-        "PREPAID",
-        "MISCELLANEOUS_CHARGE",
-        "CUSTOM_AMOUNT",
-        "MERGED_INVOICE",
-        "ADJUSTMENT",
-    ]
+    type: LineType
     name: str
     """The plan's name of the line."""
     description: str

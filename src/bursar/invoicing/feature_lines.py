@@ -2,14 +2,12 @@
 
 from decimal import Decimal
 
-from bursar.catalog.definitions import EntitlementCard, OverageCard
-from bursar.core.decimals import plain, show
-from bursar.invoicing.document import Line, PriceVersion
-from bursar.invoicing.parts import FeatureTerms
-from bursar.invoicing.pricing import card_bounds, charge, slab_line, sum_formula
-from bursar.rating.rate import line
+from msgspec.structs import replace
 
-_ZERO = Decimal(0)
+from bursar.catalog.definitions import EntitlementCard, OverageCard
+from bursar.invoicing.document import Line, LineType, PriceVersion
+from bursar.invoicing.parts import FeatureTerms
+from bursar.invoicing.pricing import charge, slabbed_line
 
 
 def feature_line(
@@ -23,35 +21,17 @@ def feature_line(
     version: PriceVersion,
 ) -> Line:
     """The line of so many units."""
-    granted = isinstance(card, EntitlementCard)
     cost = charge(card, currency, quantity)
-    amount, rounding = line(cost.amount, exponent)
-    slabs = [slab_line(entry) for entry in cost.slabs]
-    ahead = isinstance(card, EntitlementCard) and card.timing == "IN_ADVANCE"
-    return Line(
-        number=number,
-        type="BILLING_ENTITLEMENT_RATE_CARD" if granted else "ENTITLEMENT_OVERAGE_RATE_CARD",
-        name=card.name,
-        description=card.display_name or description,
-        tag=card.tag,
-        meter=None,
-        pricing_model=card.pricing_model,
-        quantity=plain(quantity),
-        slabs=slabs,
-        bounds=card_bounds(cost),
-        fee=None,
-        commitment=None,
-        price_version=version,
-        formula=sum_formula(slabs, [show(entry.amount) for entry in slabs], cost, amount, exponent),
-        unrounded=plain(cost.amount),
-        amount=plain(amount),
-        rounding=plain(rounding),
-        tax_rate=_ZERO,
-        tax=_ZERO,
-        feature=FeatureTerms(
-            feature_id=card.feature_id,
-            invoice_timing="IN_ADVANCE" if ahead else "IN_ARREARS",
-            cycle=cycle,
-            limit=card.max_quantity if isinstance(card, OverageCard) else None,
-        ),
+    kind: LineType = "ENTITLEMENT_OVERAGE_RATE_CARD"
+    ahead, limit = False, None
+    if isinstance(card, EntitlementCard):
+        kind, ahead = "BILLING_ENTITLEMENT_RATE_CARD", card.in_advance
+    else:
+        limit = card.max_quantity
+    terms = FeatureTerms(
+        feature_id=card.feature_id,
+        invoice_timing="IN_ADVANCE" if ahead else "IN_ARREARS",
+        cycle=cycle,
+        limit=limit,
     )
+    return replace(slabbed_line(number, kind, card, description, quantity, cost, exponent, version), feature=terms)

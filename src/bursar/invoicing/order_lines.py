@@ -11,7 +11,7 @@ from bursar.catalog.definitions import CreditGrantCard, EntitlementCard, FeeCard
 from bursar.catalog.plans import PlanVersion
 from bursar.core.decimals import plain, show, to_scale
 from bursar.invoicing.credit_lines import CREDIT_GRANT
-from bursar.invoicing.document import FeeTerms, Line, OrderTerms, PriceVersion
+from bursar.invoicing.document import FeeTerms, Line, LineType, OrderTerms, PriceVersion
 from bursar.invoicing.model import Content
 from bursar.invoicing.pricing import card_bounds, charge, credit_charge, slab_line, sum_formula
 from bursar.purchases.order_model import Goods, Topup
@@ -97,7 +97,7 @@ class PlanOrder:
     def _line(
         self,
         number: int,
-        kind: str,
+        kind: LineType,
         card: FeeCard | EntitlementCard | UsageCard | CreditGrantCard,
         billable: str,
         price: Decimal,
@@ -123,14 +123,14 @@ def money_content(kind: Literal["WALLET_TOPUP", "PREPAID"], topup: Topup, curren
     return _content([msgspec.structs.replace(made, name=name)])
 
 
-def _line(number: int, kind: str, description: str, terms: OrderTerms, exponent: int, formula: str) -> Line:
+def _line(number: int, kind: LineType, description: str, terms: OrderTerms, exponent: int, formula: str) -> Line:
     cost = to_scale(terms.price * terms.times)
     amount, rounding = line(cost, exponent)
     if terms.times != 1:
         formula += f", x {show(terms.times)} = {show(cost)}"
     return Line(
         number=number,
-        type=kind,  # type: ignore[arg-type]  # one of its names, by the callers above
+        type=kind,
         name="",
         description=description,
         tag=None,

@@ -15,7 +15,7 @@ from bursar.catalog.definitions import (
 )
 from bursar.catalog.plans import PlanVersion
 from bursar.core.decimals import plain, show
-from bursar.invoicing.document import Line, Meter, PriceVersion
+from bursar.invoicing.document import Line, LineType, Meter, PriceVersion
 from bursar.invoicing.parts import CardBounds, SlabLine
 from bursar.invoicing.ruled import books_of
 from bursar.rating.card import Card
@@ -174,6 +174,42 @@ def price_formula(cost: Charge) -> str:
     """The arithmetic of what a quantity costs."""
     slabs = [slab_line(entry) for entry in cost.slabs]
     return _sum(slabs, [show(entry.amount) for entry in slabs], cost)
+
+
+def slabbed_line(
+    number: int,
+    kind: LineType,
+    card: EntitlementCard | OverageCard | CreditGrantCard,
+    description: str,
+    quantity: Decimal,
+    cost: Charge,
+    exponent: int,
+    version: PriceVersion,
+) -> Line:
+    """The line of a card whose slabs price one quantity, without the terms of its kind."""
+    amount, rounding = line(cost.amount, exponent)
+    slabs = [slab_line(entry) for entry in cost.slabs]
+    return Line(
+        number=number,
+        type=kind,
+        name=card.name,
+        description=card.display_name or description,
+        tag=card.tag,
+        meter=None,
+        pricing_model=card.pricing_model,
+        quantity=plain(quantity),
+        slabs=slabs,
+        bounds=card_bounds(cost),
+        fee=None,
+        commitment=None,
+        price_version=version,
+        formula=sum_formula(slabs, [show(entry.amount) for entry in slabs], cost, amount, exponent),
+        unrounded=plain(cost.amount),
+        amount=plain(amount),
+        rounding=plain(rounding),
+        tax_rate=_ZERO,
+        tax=_ZERO,
+    )
 
 
 def _sum(slabs: Sequence[SlabLine], shown: Sequence[str], cost: Charge) -> str:
