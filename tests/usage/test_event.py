@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from bursar.core.errors import Invalid
-from bursar.usage.event import body_digest, event_of, id_hash, number_of_digest, parse_batch, parse_single, raws_of
+from bursar.usage.event import (
+    body_digest,
+    event_of,
+    id_hash,
+    number_of_digest,
+    parse_batch,
+    parse_list,
+    parse_single,
+    raws_of,
+)
 
 
 def event(**change: Any) -> dict[str, Any]:
@@ -118,3 +127,20 @@ def test_hashes_tell_events_apart() -> None:
     assert body_digest(first) == body_digest(second) != body_digest(other)
     assert len({id_hash(1, "a"), id_hash(1, "b"), id_hash(2, "a"), id_hash(11, "a"), id_hash(1, "1:a")}) == 5
     assert -(2**63) <= number_of_digest(body_digest(other)) < 2**63
+
+
+@pytest.mark.parametrize("one", [b"1", b"{}", b"[]", b'""', b"null", json.dumps(event()).encode()])
+def test_nothing_is_read_behind_the_thousandth(one: bytes) -> None:
+    # What follows is no JSON, so that whoever read it would say so.
+    many = b"[" + b",".join([one] * 1000) + b",!"
+    for parse, body in ((parse_list, many), (parse_batch, b'{"events":' + many)):
+        with pytest.raises(Invalid, match="events: must be at most 1000 events"):
+            parse(body)
+    assert parse_list(b"[" + b",".join([one] * 1000) + b"]") == [one] * 1000
+
+
+def test_a_list_is_kept_as_it_was_sent() -> None:
+    assert parse_list(b'[ 1.50 ,{"a" : 1},"\\u0041"]') == [b"1.50", b'{"a" : 1}', b'"\\u0041"']
+    assert parse_list(b"[]") == []
+    with pytest.raises(Invalid, match="at least one"):
+        parse_batch(b'{"events":[]}')

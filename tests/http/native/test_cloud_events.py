@@ -256,3 +256,13 @@ def test_what_is_no_number_is_a_dimension() -> None:
     (_, found) = parse({"content-type": STRUCTURED}, json.dumps(exact).encode()).events[0]
     assert [(one.name, one.value) for one in found.attributes] == [("size", "12.50")]
     assert found.dimensions == {"model": "big", "cached": "true"}
+
+
+def test_data_has_a_size() -> None:
+    longest = {f"{n:0>50}": "\U0001f469" * 200 for n in range(50)}
+    fits = json.dumps({"ce": 1, **longest}).encode()
+    head = json.dumps(cloud("e", data=...)).encode()[:-1] + b',"data":'
+    assert len(parse({"content-type": STRUCTURED}, head + fits + b"}").events[0][1].dimensions) == 50
+    for media, body in ((STRUCTURED, b"%b}"), (BATCHED, b"[%b}]")):
+        with pytest.raises(Invalid, match="data: must not be larger than 250000 bytes"):
+            parse({"content-type": media}, body % (head + b'{"a":"' + b"x" * 250_000 + b'"}'))

@@ -18,7 +18,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from bursar.core.errors import Invalid
 from bursar.core.period import utc
 from bursar.http.decode import check, decode_body, explain
-from bursar.usage.event import BATCH_LIMIT, Attribute, Event, Parsed, Refused
+from bursar.usage.event import Attribute, Event, Parsed, Refused, parse_list
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
@@ -34,6 +34,8 @@ _NUMERIC = tuple(bytes([digit]) for digit in b"-0123456789")
 DIGITS = 512
 ATTRIBUTES, DIMENSIONS, FIELDS = 10, 50, 100
 NAME_LIMIT, VALUE_LIMIT = 50, 200
+DATA_LIMIT = 250_000
+"""Bytes of data that are looked at: more than a hundred fields of the longest have in any spelling."""
 
 Text = Annotated[str, Meta(min_length=1, max_length=512)]
 
@@ -64,9 +66,6 @@ class CloudEvent(CloudEventContext, kw_only=True, gc=False):
 
     data: dict[str, Any]
     """Numbers are attributes, texts dimensions; or an object of `attributes` and `dimensions`."""
-
-
-_Batch: Any = Annotated[list[Raw], Meta(max_length=BATCH_LIMIT)]
 
 
 class _Id(msgspec.Struct):
@@ -103,14 +102,14 @@ def identity(headers: Mapping[str, str], body: bytes) -> bytes:
 
 
 def _batch(body: bytes) -> Parsed:
-    raws: list[Raw] = decode_body(body, _Batch)
+    raws = parse_list(body)
     events: list[tuple[int, Event]] = []
     refused: list[Refused] = []
     for index, raw in enumerate(raws):
         try:
-            events.append((index, _structured(bytes(raw))))
+            events.append((index, _structured(raw)))
         except Invalid as error:
-            refused.append(Refused(index, _id_of(bytes(raw)), error.message))
+            refused.append(Refused(index, _id_of(raw), error.message))
     if refused and not events:
         raise Invalid(f"[{refused[0].index}]", refused[0].message)
     return _parsed([event for _, event in events], refused, len(raws))
@@ -192,6 +191,8 @@ def _check_names(fields: Mapping[str, str], limit: int, what: str) -> None:
 
 def _fields(content: bytes, field: str) -> dict[str, bytes]:
     """The fields of an object, each as it was sent."""
+    if len(content) > DATA_LIMIT:
+        raise Invalid(field, f"must not be larger than {DATA_LIMIT} bytes")
     try:
         fields = _data.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
