@@ -53,3 +53,24 @@ async def test_a_hand_takes_no_more_than_it_may_and_the_rest_is_not_forgotten(
     answers = await asyncio.gather(*(group.submit(database, caller, number) for number in range(10)))
     assert answers == list(range(10))
     assert max(sizes) == 3
+
+
+async def test_what_nobody_waits_for_any_more_is_not_done(database: Database, caller: Caller) -> None:
+    done: list[int] = []
+    under_way, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(connection: Connection, commands: Sequence[tuple[Caller, int]]) -> list[int | BursarError]:
+        under_way.set()
+        await go_on.wait()
+        done.extend(number for _, number in commands)
+        return [number for _, number in commands]
+
+    group: Grouped[int, int] = Grouped(work, hands=1)
+    first = asyncio.create_task(group.submit(database, caller, 1))
+    await under_way.wait()
+    given_up, kept = (asyncio.create_task(group.submit(database, caller, number)) for number in (2, 3))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    go_on.set()
+    assert [await first, await kept] == [1, 3]
+    assert done == [1, 3]

@@ -120,6 +120,48 @@ def test_a_hung_postgres_is_503_in_time_and_heals_by_itself() -> None:
             assert command("verify", "--data-dir", str(power_cut))["holds"] is True
 
 
+@contextlib.contextmanager
+def stuttering(folder: Path) -> Iterator[None]:
+    """PostgreSQL does something for a moment every two seconds while the block runs: within each limit of ours."""
+    over = threading.Event()
+
+    def stutter() -> None:
+        while not over.is_set():
+            with hung(folder):
+                over.wait(2.0)
+            over.wait(0.02)
+
+    thread = threading.Thread(target=stutter)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_waits_that_are_short_enough_by_themselves_are_so_together() -> None:
+    with open_folder() as folder, program(folder) as running:
+        token = prepare(running, folder)
+        contact = {"name": "Other", "primaryEmail": "o@example.com", "address": {}}
+
+        def asked(number: int) -> tuple[str, int, float]:
+            time.sleep(number % 16 * 0.25)
+            requests: list[tuple[str, str, Any]] = [
+                ("GET", "/customers", None),
+                ("POST", "/customers", {"id": f"c{number}", **contact}),
+                ("POST", "/ingest", {"event": event(f"e{number}")}),
+                ("GET", "/accounts/acme", None),
+            ]
+            method, path, body = requests[number % len(requests)]
+            return path, *outcome(running, token, method, path, body)
+
+        with stuttering(folder), ThreadPoolExecutor(64) as pool:
+            answers = list(pool.map(asked, range(128)))
+        assert {status for _, status, _ in answers} <= {200, 503}
+        assert [answer for answer in answers if answer[2] > LIMIT] == []
+
+
 @pytest.mark.parametrize("connections", [8])
 def test_no_request_in_flight_fails_when_the_server_is_told_to_stop(connections: int) -> None:
     with open_folder() as folder:

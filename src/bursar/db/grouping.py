@@ -102,9 +102,13 @@ class Grouped(Generic[C, R]):
     async def _drain(self, db: Database, workspace: int, line: _Line[C, R]) -> None:
         try:
             while line.queue:
-                some = [line.queue.popleft() for _ in range(self._share(line))]
+                taken = [line.queue.popleft() for _ in range(self._share(line))]
                 if line.queue:
                     self._lend(db, workspace, line)
+                # Who does not wait any more was told that nothing was done.
+                some = [waiting for waiting in taken if not waiting.done.done()]
+                if not some:
+                    continue
                 line.taken += len(some)
                 try:
                     await self._carry_out(db, workspace, some)

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from bursar.core import decimals
 from bursar.core.errors import Invalid, TooLarge
+from bursar.http.patience import unhurried
 
 T = TypeVar("T")
 
@@ -45,8 +46,9 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     parts: list[bytes] = []
     size = 0
     more = True
+    receive = unhurried(request)
     while more:
-        message = await request.receive()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         part, more = message.get("body", b""), message.get("more_body", False)

@@ -18,6 +18,7 @@ from bursar.http.door import Failure
 from bursar.http.errors import failure
 from bursar.http.limits import Limiter
 from bursar.http.native.ingest import CLOUD_EVENTS, cloud_events, problem
+from bursar.http.patience import limited
 from bursar.http.repeat import HEADER, answer_once, answer_recorded, attempt_of
 from bursar.http.togai.entitlements import decide, entitled_refusal
 from bursar.http.togai.ingest import BODY_LIMIT, batch, refusal, single
@@ -81,14 +82,13 @@ class IngestRoutes:
         request = Request(scope, receive)
         headers: dict[str, str] = {}
         try:
-            access = await self._access(request)
-            if not access.allows("ingest"):
-                raise Forbidden("the token lacks the scope 'ingest'")
-            headers = count(self._limiter, access)
-            admission.admits()
-            with self._room(request):
-                content = await read_body(request, BODY_LIMIT)
-                response = await admission.answer(request, access, content)
+            access = self._kept(request)
+            if access is not None:  # the pipeline's own limit is all that it waits for
+                response = await self._admitted(admission, request, access, headers)
+            else:
+                async with limited(request):
+                    access = await self._looked_up(request)
+                    response = await self._admitted(admission, request, access, headers)
         except TooLarge as error:
             response = admission.refuse(Failure(admission.too_large, error.message))
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
@@ -97,6 +97,18 @@ class IngestRoutes:
             response.headers.update(reason.headers)
         response.headers.update(headers)
         await response(scope, receive, send)
+
+    async def _admitted(
+        self, admission: Admission, request: Request, access: Access, headers: dict[str, str]
+    ) -> Response:
+        """The answer to a request whose token is known; puts into `headers` what is said of the token's limits."""
+        if not access.allows("ingest"):
+            raise Forbidden("the token lacks the scope 'ingest'")
+        headers.update(count(self._limiter, access))
+        admission.admits()
+        with self._room(request):
+            content = await read_body(request, BODY_LIMIT)
+            return await admission.answer(request, access, content)
 
     @contextmanager
     def _room(self, request: Request) -> Iterator[None]:
@@ -131,13 +143,15 @@ class IngestRoutes:
             self._db, attempt, access.caller.wall, partial(decide, desk, access, content), KnownEvent
         )
 
-    async def _access(self, request: Request) -> Access:
-        text = bearer(request)
-        wall = datetime.now(UTC)
-        kept = self._tokens.get(text)
-        # A request with a key may be answered from its record, without a flush.
-        if kept is not None and wall - kept[0] < REMEMBER and HEADER not in request.headers:
-            return kept[1]
+    def _kept(self, request: Request) -> Access | None:
+        """What a token opened a moment ago; None for a request with a key, which may be answered without a flush."""
+        if HEADER in request.headers:
+            return None
+        kept = self._tokens.get(bearer(request))
+        return kept[1] if kept is not None and datetime.now(UTC) - kept[0] < REMEMBER else None
+
+    async def _looked_up(self, request: Request) -> Access:
+        text, wall = bearer(request), datetime.now(UTC)
         access = await authenticate(self._db, text, wall)
         if len(self._tokens) >= TOKENS_LIMIT:
             self._tokens.clear()

@@ -21,6 +21,7 @@ from bursar.http.door import Call, Door, Failure, Operation
 from bursar.http.encode import answer
 from bursar.http.errors import failure
 from bursar.http.limits import Limiter
+from bursar.http.patience import lift, limited
 from bursar.http.plain import PlainRequest
 from bursar.http.repeat import METHODS, answer_once
 
@@ -140,7 +141,8 @@ def _endpoint(door: Door, operation: Operation, db: Database, services: Mapping[
         headers: dict[str, str] = {}
         started = time.perf_counter()
         try:
-            response = await _perform(door, operation, db, services, request, headers)
+            async with limited(request):
+                response = await _perform(door, operation, db, services, request, headers)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
             response = door.refuse(error) or _failed(door, failure(error))
         # No answer has one of these yet, so there is none to look for and to replace.
@@ -199,6 +201,8 @@ async def _perform(
         result = await operation.handler(call, **arguments)
         return result if isinstance(result, Response) else answer(result, operation.status)
 
+    if operation.repeatable:
+        lift(request)  # it has limits of its own, and what it did until one is reached stays
     if access is None or not writes(operation):
         return await run(db)
     async with _turn(access, path):

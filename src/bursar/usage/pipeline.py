@@ -175,7 +175,12 @@ class Pipeline:
         self._bytes += sum(len(one.parsed.body) for one in submissions)
         self._wake.set()
         done = [one.done for one in waiting]
-        _, late = await asyncio.wait(done, timeout=self._patience)
+        try:
+            _, late = await asyncio.wait(done, timeout=self._patience)
+        except asyncio.CancelledError:
+            for one in done:
+                one.add_done_callback(_heard)
+            raise
         if late:
             # The flush goes on: it may still be stored, and then the same ids, sent again, count once.
             for one in late:
