@@ -239,6 +239,10 @@ def misfit(schema: Schema, event: Event, attributes: dict[str, Decimal]) -> str 
 
 
 def _fitted(tenant: Tenant, schema: Schema, event: Event, account: int) -> Verdict:
+    if schema.plain is not None and event.timestamp < FOREVER:
+        measures = schema.plain.measures(event)
+        if measures is not None:
+            return _measured(schema, account, measures)
     data = data_of(event)
     problem = misfit(schema, event, data["attributes"])
     if problem is not None:
@@ -250,14 +254,14 @@ def _fitted(tenant: Tenant, schema: Schema, event: Event, account: int) -> Verdi
             return Verdict(State.FAILED_ENRICHMENT_FAILED, account, schema.version, (), error.message)
     if not schema.meters:
         return Verdict(State.COMPLETED_NO_MATCHING_METERS, account, schema.version)
-    measures = []
     try:
-        for meter in schema.meters:
-            quantity = meter.quantity(data)
-            if quantity is not None:
-                measures.append((meter.version, quantity))
+        found = [(meter.version, meter.quantity(data)) for meter in schema.meters]
     except BursarError as error:
         return Verdict(State.FAILED_UNITS_INVALID, account, schema.version, (), error.message[:250])
+    return _measured(schema, account, tuple([(version, value) for version, value in found if value is not None]))
+
+
+def _measured(schema: Schema, account: int, measures: tuple[Measure, ...]) -> Verdict:
     if not measures:
         return Verdict(State.COMPLETED_EVENT_NOT_METERED, account, schema.version)
-    return Verdict(State.COMPLETED_EVENT_METERED, account, schema.version, tuple(measures))
+    return Verdict(State.COMPLETED_EVENT_METERED, account, schema.version, measures)

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -246,7 +247,14 @@ def event_of(raw: bytes) -> Event:
 
 def id_digest(workspace: int, event_id: str) -> bytes:
     """What stands for an event id of a workspace in keys: 128 bits of BLAKE2b, so that nobody can make two ids meet."""
-    return hashlib.blake2b(b"%d:%b" % (workspace, event_id.encode()), digest_size=16).digest()
+    digest = _ids_of(workspace).copy()  # a copy takes less time than an object of one's own
+    digest.update(event_id.encode())
+    return digest.digest()
+
+
+@lru_cache(maxsize=1024)
+def _ids_of(workspace: int) -> hashlib.blake2b:
+    return hashlib.blake2b(b"%d:" % workspace, digest_size=16)
 
 
 def id_hash(workspace: int, event_id: str) -> uuid.UUID:
@@ -256,7 +264,16 @@ def id_hash(workspace: int, event_id: str) -> uuid.UUID:
 
 def body_digest(event: Event) -> bytes:
     """64 bits of what an event says, to tell a repeat from another event under the same id."""
-    return hashlib.blake2b(_pack.encode(event), digest_size=8).digest()
+    digest = _bodies.copy()
+    said = [(attribute.name, attribute.value, attribute.unit) for attribute in event.attributes]
+    # Values without the names of their fields: half as much to go through.
+    digest.update(
+        _pack.encode((event.id, event.schema_name, event.timestamp, event.account_id, said, event.dimensions))
+    )
+    return digest.digest()
+
+
+_bodies = hashlib.blake2b(digest_size=8)
 
 
 def uuid_of_digest(digest: bytes) -> uuid.UUID:
