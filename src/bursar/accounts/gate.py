@@ -5,11 +5,11 @@ names in use, the clock) holds its workspace's gate alone while it raises the ve
 So when a change is in force, every event judged by the older version is already committed, and none comes later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from bursar.db.database import Connection
-from bursar.db.queries import Queries
+from bursar.db.queries import Queries, numbers
 
 queries = Queries("bursar.accounts", "gate.sql")
 
@@ -43,3 +43,8 @@ async def change_all(
 async def enter(connection: Connection, workspaces: list[int]) -> None:
     """Pass the gates in common, in a fixed order, until the transaction ends."""
     await connection.execute(queries.enter_gates, sorted(workspaces))
+
+
+def passing(workspaces: Iterable[int]) -> str:
+    """The statement of `enter` with its workspaces in it, for a transaction to begin with."""
+    return queries.enter_gates.replace("$1", f"'{numbers(sorted(workspaces))}'")

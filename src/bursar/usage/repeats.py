@@ -53,6 +53,11 @@ def settle(rows: list[EventRow], stored: dict[bytes, Stored], skip: set[int]) ->
     `stored` holds the ids taken before; `skip` the submissions whose exact repeats count as nothing.
     """
     settled = Settled()
+    if not stored:
+        settled.fresh = {row.id_digest: row for row in rows}
+        if len(settled.fresh) == len(rows):  # nearly always: nothing of it was there, and nothing comes twice
+            return settled
+        settled.fresh = {}
     fresh = settled.fresh
     for row in rows:
         digest = row.id_digest
@@ -88,8 +93,9 @@ def _settle_taken(settled: Settled, digest: bytes, row: EventRow, before: Stored
 
 async def taken(connection: Connection, rows: Iterable[EventRow]) -> dict[bytes, Stored]:
     """The events that hold ids of `rows` already, locked until the transaction ends."""
-    wanted = {row.id_digest for row in rows}
-    found = await connection.fetch(queries.taken, [uuid_of_digest(digest) for digest in wanted])
+    # As the text of an array, which is made and read in less time than a list of objects.
+    wanted = b"".join({row.id_digest for row in rows}).hex(",", 16)
+    found = await connection.fetch(queries.taken, f"{{{wanted}}}")
     return {row["id_hash"].bytes: Stored(State(row["state"]), row["body_hash"], row) for row in found}
 
 
