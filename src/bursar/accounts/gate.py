@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from bursar.db.database import Connection
-from bursar.db.queries import Queries, numbers
+from bursar.db.queries import Queries
 
 queries = Queries("bursar.accounts", "gate.sql")
 
@@ -46,5 +46,5 @@ async def enter(connection: Connection, workspaces: list[int]) -> None:
 
 
 def passing(workspaces: Iterable[int]) -> str:
-    """The statement of `enter` with its workspaces in it, for a transaction to begin with."""
-    return queries.enter_gates.replace("$1", f"'{numbers(sorted(workspaces))}'")
+    """What `enter` does, as statements with the workspaces in them, for a transaction to begin with."""
+    return "; ".join(queries.enter_gate.replace("$1", f"{workspace:d}") for workspace in sorted(workspaces))

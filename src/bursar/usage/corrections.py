@@ -206,7 +206,7 @@ async def _changes(
 ) -> list[_Change]:
     """The events, held, with what they measured; without those that were corrected since they were chosen."""
     hashes = {kept.reference: uuid.UUID(bytes=id_digest(tenant.key, _name(tenant.key, kept))) for kept in events}
-    rows = await connection.fetch(shared.taken, array(key.hex for key in hashes.values()))
+    rows = await connection.fetch(shared.taken, list(hashes.values()))
     held = {row["id_hash"]: row for row in rows if row["workspace"] == tenant.key}
     accounts = sorted({row["account"] for row in rows if row["account"] is not None})
     shut = {row["key"]: row for row in await connection.fetch(shared.accounts, tenant.key, accounts)}

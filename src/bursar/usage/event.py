@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -264,12 +264,10 @@ def id_hash(workspace: int, event_id: str) -> uuid.UUID:
 
 def body_digest(event: Event) -> bytes:
     """64 bits of what an event says, to tell a repeat from another event under the same id."""
+    # Its values without the names of its fields: half as much to go through.
+    said = (event.id, event.schema_name, event.timestamp, event.account_id, event.attributes, event.dimensions)
     digest = _bodies.copy()
-    said = [(attribute.name, attribute.value, attribute.unit) for attribute in event.attributes]
-    # Values without the names of their fields: half as much to go through.
-    digest.update(
-        _pack.encode((event.id, event.schema_name, event.timestamp, event.account_id, said, event.dimensions))
-    )
+    digest.update(_pack.encode(said))
     return digest.digest()
 
 
@@ -279,6 +277,11 @@ _bodies = hashlib.blake2b(digest_size=8)
 def uuid_of_digest(digest: bytes) -> uuid.UUID:
     """16 bytes as the database's driver has them: its own class takes a quarter of the time of Python's."""
     return UUID(digest)
+
+
+def uuids_of_digests(digests: Iterable[bytes]) -> list[uuid.UUID]:
+    """`uuid_of_digest` of many."""
+    return list(map(UUID, digests))
 
 
 def number_of_digest(digest: bytes) -> int:

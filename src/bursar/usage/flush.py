@@ -21,7 +21,7 @@ from bursar.db.queries import Queries
 from bursar.usage import bodies, license_names, repeats
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
-from bursar.usage.rows import EventRow, Tally, copy, micros, rollup_arguments
+from bursar.usage.rows import EventRow, Tally, copy, micros, rollup_columns
 from bursar.usage.states import State
 from bursar.usage.views import Views
 
@@ -88,13 +88,15 @@ async def flush(
     wall: datetime,
     flusher: int,
     sift: Sift | None = None,
+    *,
+    look: bool = True,
 ) -> list[Receipt]:
     """Admit `submissions` in the transaction of `connection`; one receipt each, in their order.
 
     The transaction has begun by passing the gates of their workspaces (`gate.passing`), in a session set up with
     `SETUP`. What `sift` does belongs to it.
     Raises `asyncpg.UniqueViolationError` where another flush has stored one of the ids since this one looked: run
-    again, it finds that one.
+    again, it finds that one. Where it is not to `look`, which spares most flushes a statement, any taken id does that.
     """
     workspaces = sorted({submission.workspace for submission in submissions})
     tokens = {submission.token for submission in submissions if submission.token is not None}
@@ -114,7 +116,7 @@ async def flush(
     rows, chunks = _judged(tenants, submissions, accepted)
     rows = _identified(rows, submissions, receipts)
     crash.point("events judged")
-    stored = await repeats.taken(connection, rows) if rows else {}
+    stored = await repeats.taken(connection, rows) if rows and look else {}
     if sift is not None:
         rows = await sift(connection, Judged(tenants, rows, receipts, stored, submissions), wall)
         kept = {row.workspace for row in rows}
@@ -181,7 +183,12 @@ def _with_events(chunks: list[bodies.Chunk], settled: repeats.Settled) -> list[b
 
 
 async def _admit(
-    connection: Connection, settled: repeats.Settled, wall: datetime, counts: Sequence[Any], *, names: bool
+    connection: Connection,
+    settled: repeats.Settled,
+    wall: datetime,
+    counts: Sequence[Any],
+    *,
+    names: bool,
 ) -> None:
     """Store what is new and the rest; `names`: some of it may be about names that have licences.
 
@@ -195,10 +202,7 @@ async def _admit(
     let_in = [*settled.fresh.values(), *settled.revived.values()] if settled.revived else settled.fresh.values()
     if names:
         await license_names.store(connection, [row for row in let_in if row.verdict.license], wall)
-    await connection.execute(queries.admit, wall, *few, *counts, *(rollup_arguments(let_in) or _NOTHING))
-
-
-_NOTHING = ("{}",) * 6
+    await connection.execute(queries.admit, wall, *few, *counts, *rollup_columns(let_in))
 
 
 def _report(settled: repeats.Settled, receipts: list[Receipt]) -> Tally:

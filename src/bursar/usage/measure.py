@@ -53,7 +53,7 @@ class Schema:
     licenses: Mapping[str, int] | None = None
     """Of the schema by which names get and lose licences: internal keys of add-ons by wire id."""
     plain: Plain | None = None
-    """A shorter way to what the meters find, where they have one and the schema adds nothing."""
+    """A shorter way to what the meters find, where they have one and the schema asks for nothing else."""
 
 
 def compile_schema(view: SchemaView) -> Schema:
@@ -73,7 +73,7 @@ def compile_schema(view: SchemaView) -> Schema:
 def _plain(schema: Schema) -> Plain | None:
     meters = [plain_meter(one.version, one.filters, one.matcher, one.computation, ONE) for one in schema.meters]
     plain = [meter for meter in meters if meter is not None]
-    if schema.enrichment is not None or not plain or len(plain) < len(meters):
+    if schema.enrichment is not None or schema.licenses is not None or not plain or len(plain) < len(meters):
         return None
     return Plain(schema.attributes, schema.dimensions, plain)
 

@@ -21,7 +21,7 @@ from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, Session
 from bursar.usage.flush import SETUP, Receipt, Sift, Submission, flush
-from bursar.usage.states import TERM
+from bursar.usage.states import TERM, State
 from bursar.usage.views import Views
 
 _log = structlog.get_logger()
@@ -50,6 +50,8 @@ OVERDUE = 0.05
 """Seconds after which one sets out all the same: the one at work may be waiting for a lock that these need not."""
 ATTEMPTS = 20
 """How often a flush that met another one on the same ids is run. Each time it gets past the id that it met."""
+CAUTION = 1000
+"""Flushes that look first which ids are taken, after one that met such an id: where there is one, there are more."""
 RACES = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 SLOTS = 32_000
 """Flushers draw their counter rows from so many, so that two processes hardly ever share one."""
@@ -92,6 +94,8 @@ class _Flusher:
     session: Session
     views: Views
     slot: int
+    cautious: int = 0
+    """How many more flushes look which ids are taken, before one does not."""
 
 
 class Pipeline:
@@ -279,15 +283,23 @@ class Pipeline:
 
     async def _commit(self, submissions: list[Submission], flusher: "_Flusher") -> list[Receipt]:
         gates = gate.passing({submission.workspace for submission in submissions})
+        if self._sift is not None or any(submission.skip_known for submission in submissions):
+            flusher.cautious = max(1, flusher.cautious)
         with FLUSH_SECONDS.time():
             for _ in range(ATTEMPTS):
+                look = flusher.cautious > 0
                 try:
                     async with flusher.session.transaction(gates) as connection:
-                        return await flush(
-                            connection, flusher.views, submissions, self._clock(), flusher.slot, self._sift
+                        receipts = await flush(
+                            connection, flusher.views, submissions, self._clock(), flusher.slot, self._sift, look=look
                         )
                 except RACES:
+                    flusher.cautious = CAUTION
                     flusher.views.forget()
+                else:
+                    repeated = any(State.FAILED_DUPLICATE_EVENT in receipt.states for receipt in receipts)
+                    flusher.cautious = CAUTION if repeated else max(0, flusher.cautious - 1)
+                    return receipts
             raise Unavailable("the same event ids are arriving from many senders at once; send them again shortly")
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from bursar.core.errors import BursarError
 from bursar.core.jsonlogic import Rule
+from bursar.core.period import FOREVER
 from bursar.usage.event import Event
 
 REMEMBERED = 10_000
@@ -82,6 +83,8 @@ class Plain:
     def measures(self, event: Event) -> Measures | None:
         """The quantities that meter versions find in an event; None where the rules themselves have to say."""
         dimensions = event.dimensions
+        if event.timestamp >= FOREVER:
+            return None
         try:
             key = self._pick(dimensions)
             known = self._known.get(key)
@@ -89,9 +92,12 @@ class Plain:
             for name in self._dimensions:
                 dimensions[name]
             attributes = event.attributes
-            values = {attribute.name: attribute.value for attribute in attributes}
-            if len(values) != len(attributes):
-                return None
+            if len(attributes) == 1:
+                values = {attributes[0].name: attributes[0].value}
+            else:
+                values = {attribute.name: attribute.value for attribute in attributes}
+                if len(values) != len(attributes):
+                    return None
             for name in self._attributes:
                 if len(values[name]) > _SHORT:
                     return None

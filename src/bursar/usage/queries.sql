@@ -26,14 +26,15 @@ where workspace = $1 and account = any($2::bigint[]) order by account, starts_at
 
 -- name: probe_by_index
 -- A flush looks up thousands of keys in tables that may be empty today and huge tomorrow, with plans that are kept: only
--- the index is right at every size.
-set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
+-- the index is right at every size. So one plan is as good as the next one, and making it anew each time would take longer
+-- than a small flush.
+set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set plan_cache_mode = force_generic_plan;
 
 -- name: taken
 -- The events that hold ids of a flush, locked so that nothing else revives them.
 select workspace, id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, event_schema, position,
     state, reason
-from event_key where id_hash = any($1::text::uuid[]) order by id_hash for update;
+from event_key where id_hash = any($1::uuid[]) order by id_hash for update;
 
 -- name: revive
 -- Let a new attempt take the place of a refused one under the same id.

@@ -25,7 +25,7 @@ from bursar.usage.corrections import Moved, Refused, brought, place_of
 from bursar.usage.dead_letters import REPLAYABLE, Wanted, kept_refused, read_kept
 from bursar.usage.event import body_digest, id_digest, id_hash, number_of_digest, uuid_of_digest
 from bursar.usage.events import KeptEvent
-from bursar.usage.rows import EventRow, Tally, array, micros, rollup_arguments
+from bursar.usage.rows import EventRow, Tally, micros, rollup_arguments
 from bursar.usage.states import MEANING, TERM, State, Term
 from bursar.usage.views import Views
 
@@ -180,7 +180,7 @@ async def _judge_anew(
     # One without an id may get one by now: the ids that events would have are held with those that they have.
     events = [replace(kept, event=named(tenant, kept.event)) for kept in refused]
     wanted = {kept.key for kept in events} | {_key(tenant, kept) for kept in events}
-    held = {row["id_hash"]: row for row in await connection.fetch(shared.taken, array(key.hex for key in wanted))}
+    held = {row["id_hash"]: row for row in await connection.fetch(shared.taken, list(wanted))}
     taken = set(held)
     judged = []
     for kept in events:

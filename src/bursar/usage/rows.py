@@ -39,7 +39,7 @@ class EventRow(msgspec.Struct, frozen=True, eq=False, gc=False):
     verdict: Verdict
 
 
-COPY_FROM = 100
+COPY_FROM = 64
 """Rows from which COPY is faster than arrays in a statement."""
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -157,35 +157,42 @@ def _values(row: EventRow) -> tuple[Any, ...]:
     )
 
 
-def rollup_arguments(rows: Iterable[EventRow]) -> list[str]:
-    """The arguments of `add_rollups`: workspace, account, meter version, bucket, events, quantity; in key order.
+def rollup_columns(rows: Iterable[EventRow]) -> list[str]:
+    """What events add to the rollups: workspace, account, meter version, bucket, events, quantity; in key order.
 
     Buckets are counted in quarters of an hour since the year 2000.
     """
     cells: dict[tuple[int, int | None, int], dict[int, tuple[int, Decimal]]] = {}
     for row in rows:
         verdict = row.verdict
-        if not verdict.measures:
+        measures = verdict.measures
+        if not measures:
             continue
         place = (row.workspace, verdict.account, row.occurred // BUCKET_TICKS)
         cell = cells.get(place)
         if cell is None:
             cell = cells[place] = {}
-        for meter_version, quantity in verdict.measures:
+        for meter_version, quantity in measures:
             if meter_version in cell:
                 events, total = cell[meter_version]
                 cell[meter_version] = (events + 1, total + quantity)
             else:
                 cell[meter_version] = (1, quantity)
+    # No two have the same key, so nothing behind it is ever compared.
     ordered = sorted(
-        ((workspace, account, meter_version, bucket), total)
-        for (workspace, account, bucket), cell in cells.items()
-        for meter_version, total in cell.items()
+        [
+            (workspace, account, meter_version, bucket, *total)
+            for (workspace, account, bucket), cell in cells.items()
+            for meter_version, total in cell.items()
+        ]
     )
-    if not ordered:
-        return []
-    keys, totals = zip(*ordered, strict=True)
-    return [array(column) for column in (*zip(*keys, strict=True), *zip(*totals, strict=True))]
+    return [array(column) for column in zip(*ordered, strict=True)] if ordered else ["{}"] * 6
+
+
+def rollup_arguments(rows: Iterable[EventRow]) -> list[str]:
+    """`rollup_columns` as the arguments of `add_rollups`; nothing where there is nothing to add."""
+    columns = rollup_columns(rows)
+    return columns if columns[0] != "{}" else []
 
 
 def array(values: Iterable[int | str | Decimal]) -> str:
