@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,8 @@ import bursar
 from bursar.accounts.tokens import create_token
 from bursar.accounts.workspaces import caller_of, create_workspace, set_clock
 from bursar.core.caller import Caller
-from bursar.db.database import Database
+from bursar.db.database import API_ROLE, Database
+from bursar.db.verify import Check
 from bursar.runtime import logs
 from bursar.runtime.server import application
 from tests.conformance import Plugin, recorded
@@ -100,6 +101,26 @@ async def caller(database: Database) -> Caller:
     return made
 
 
+async def broken(db: Database, caller: Caller, checks: Iterable[Check]) -> list[str]:
+    """What does not hold in a workspace: row-level security leaves out what other tests have left behind."""
+    async with db.transaction(caller.workspace) as connection:
+        return [problem for check in checks for problem in await check.run(connection)]
+
+
+async def broken_after(db: Database, caller: Caller, checks: Iterable[Check], damage: str, *arguments: object) -> Any:
+    """What does not hold in a workspace, by check, after a superuser's statement past every trigger; it is undone."""
+    found: dict[Check, list[str]] = {}
+    async with db.transaction(None) as connection:
+        await connection.execute("savepoint sound; set local session_replication_role = replica")
+        changed = await connection.execute(damage, *arguments)
+        assert not changed.endswith(" 0"), "there is nothing to damage"
+        await connection.execute(f"set local role {API_ROLE}; set local bursar.workspace = {caller.workspace:d}")
+        for check in checks:
+            found[check] = await check.run(connection)
+        await connection.execute("rollback to sound")
+    return found
+
+
 @dataclass
 class Tenant:
     """A workspace on the running server."""
@@ -132,6 +153,11 @@ class Server:
 
         with asyncio.Runner() as runner:
             return runner.run(once())
+
+    def broken(self, tenant: Tenant, checks: Iterable[Check]) -> list[str]:
+        """What does not hold in a workspace."""
+        found: list[str] = _in_thread(lambda: self.run(lambda db: broken(db, tenant.caller, checks)))
+        return found
 
     def workspace(self, **options: Any) -> Tenant:
         """A workspace with a token and its clients."""
