@@ -139,29 +139,23 @@ class Server:
 
     dsn: str
     url: str
+    database: Database
+    """Apart from the server's own."""
+    loop: asyncio.AbstractEventLoop
     tenants: list[Tenant] = field(default_factory=list)
 
     def run(self, work: Any) -> Any:
-        """The result of `work(database)`, on a database connection of its own."""
-
-        async def once() -> Any:
-            db = await Database.open(self.dsn, size=2)
-            try:
-                return await work(db)
-            finally:
-                await db.close()
-
-        with asyncio.Runner() as runner:
-            return runner.run(once())
+        """The result of `work(database)`, on connections that the tests of a process share."""
+        return asyncio.run_coroutine_threadsafe(work(self.database), self.loop).result()
 
     def broken(self, tenant: Tenant, checks: Iterable[Check]) -> list[str]:
         """What does not hold in a workspace."""
-        found: list[str] = _in_thread(lambda: self.run(lambda db: broken(db, tenant.caller, checks)))
+        found: list[str] = self.run(lambda db: broken(db, tenant.caller, checks))
         return found
 
     def workspace(self, **options: Any) -> Tenant:
         """A workspace with a token and its clients."""
-        caller, token, name = _in_thread(lambda: self.run(lambda db: new_workspace(db, **options)))
+        caller, token, name = self.run(lambda db: new_workspace(db, **options))
         configuration = Configuration(host=self.url, access_token=token)
         tenant = Tenant(
             url=self.url,
@@ -217,10 +211,18 @@ def server(dsn: str) -> Iterator[Server]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert ready.wait(100)
-    made = Server(dsn, f"http://127.0.0.1:{port}")
+    loop = asyncio.new_event_loop()
+    works = threading.Thread(target=loop.run_forever)
+    works.start()
+    database = asyncio.run_coroutine_threadsafe(Database.open(dsn, size=2), loop).result()
+    made = Server(dsn, f"http://127.0.0.1:{port}", database, loop)
     yield made
     for tenant in made.tenants:
         tenant.http.close()
+    made.run(lambda database: database.close())
+    loop.call_soon_threadsafe(loop.stop)
+    works.join()
+    loop.close()
     stop.set()
     thread.join(20)
 

@@ -21,7 +21,7 @@ from bursar.invoicing.verify import CHECKS as INVOICES
 from bursar.ledger.verify import CHECKS as LEDGER
 from bursar.purchases.verify import CHECKS as GRANTS
 from bursar.usage.verify import CHECKS as USAGE
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema, status_of
 from tests.http.togai.test_invoices import set_clock
 
@@ -69,7 +69,7 @@ def run(server: Server, tenant: Tenant) -> None:
             caller = caller_of(await workspace_at(connection, tenant.caller.workspace), datetime.now(UTC), "test")
         await bill(db, caller)
 
-    _in_thread(lambda: server.run(work))
+    server.run(work)
 
 
 def exact(answer: Any, status: int = 200) -> Any:

@@ -75,7 +75,7 @@ def usage(server: Server, tenant: Tenant) -> list[tuple[str, int]]:
             )
             return [(f"{row['quantity'].normalize():f}", row["events"]) for row in rows]
 
-    result: list[tuple[str, int]] = _in_thread(lambda: server.run(read))
+    result: list[tuple[str, int]] = server.run(read)
     return result
 
 

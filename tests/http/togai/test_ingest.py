@@ -19,7 +19,7 @@ from bursar.accounts.tokens import revoke_token, rotate_token
 from bursar.db.database import Connection, Database
 from bursar.usage.quantities import events_of, sums
 from bursar.usage.verify import CHECKS
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, event, ingest, meter, schema, status_of
 
 NOON = datetime(2024, 5, 10, 12, tzinfo=UTC)
@@ -47,7 +47,7 @@ def usage(server: Server, tenant: Tenant) -> list[tuple[str, int]]:
             )
             return [(str(row["quantity"]), row["events"]) for row in rows]
 
-    result: list[tuple[str, int]] = _in_thread(lambda: server.run(read))
+    result: list[tuple[str, int]] = server.run(read)
     return result
 
 
@@ -67,7 +67,7 @@ def balance(server: Server, tenant: Tenant) -> dict[str, int]:
             )
             return dict(row) if row else {}
 
-    result: dict[str, int] = _in_thread(lambda: server.run(read))
+    result: dict[str, int] = server.run(read)
     return result
 
 
@@ -287,7 +287,7 @@ def test_edges_are_counted_from_the_events_themselves(ready: Tenant, server: Ser
             result.append((first, str(total), len(page.items)))
         return result
 
-    found = _in_thread(lambda: server.run(read))
+    found = server.run(read)
     assert [count for _, _, count in found] == [60, 45, 2, 2, 15, 1]
 
 
@@ -306,7 +306,7 @@ def test_a_token_that_has_ended_ingests_nothing_more(server: Server, end: Callab
         async with db.transaction(None) as connection:
             await end(connection, replace(tenant.caller, wall=datetime.now(UTC)), "test")
 
-    _in_thread(lambda: server.run(finish))
+    server.run(finish)
     assert tenant.http.post("/ingestBatch", json={"events": [event("after", AT)]}).status_code == 401
     assert tenant.http.post("/entitled", json={"event": event("after", AT)}).status_code == 401
     assert tenant.http.post("/ingestBatch", json=again, headers=key).status_code == 401, "nor is it answered as before"

@@ -20,7 +20,7 @@ from bursar.db.database import Database
 from bursar.invoicing.remittances import erase_references
 from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
 from tests.http.togai.test_invoices import run_bill, set_clock
 
@@ -247,7 +247,7 @@ def test_who_paid_is_forgotten_with_the_customer(
         async with db.transaction(tenant.caller.workspace) as connection:
             await erase_references(connection, tenant.caller, account)
 
-    _in_thread(lambda: server.run(erase))
+    server.run(erase)
     shown = api.get_payment(made.id)
     assert (shown.description, shown.notes, shown.total_amount) == (None, None, 1)
     reference = shown.external_payment_references
