@@ -145,6 +145,8 @@ class Pipeline:
         while self._idle:
             self._idle.pop().set()
         await asyncio.gather(*self._tasks)
+        if self._reminder is not None:
+            self._reminder.cancel()
 
     def admits(self, events: int = 0) -> None:
         """Raise `Unavailable` where more waits already than a sender should wait for, with `events` more.

@@ -15,7 +15,7 @@ from bursar.core.jsonlogic import Rule
 from bursar.core.period import FOREVER
 from bursar.usage.event import Event
 
-REMEMBERED = 10_000
+REMEMBERED = 2_000
 """Combinations of dimensions that are remembered of a schema before they are begun anew."""
 _SHORT = 13
 """Characters of a number that is a quantity as it is: it has no more than 12 decimals, and fewer than 26 digits."""
