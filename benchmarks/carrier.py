@@ -55,7 +55,8 @@ _COUNTING = "alter table account_terms enable {} trigger accounts_made"
 _INDEXES = """
     select format('alter table %s drop constraint %I', conrelid::regclass, conname) as drop,
         format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) as make
-    from pg_constraint where conrelid = any ($1::text[]::regclass[]) and contype in ('u', 'x')
+    from pg_constraint c where conrelid = any ($1::text[]::regclass[]) and contype in ('u', 'x')
+        and not exists (select from pg_constraint f where f.contype = 'f' and f.conindid = c.conindid)
     union all
     select format('drop index %s', indexrelid::regclass), pg_get_indexdef(indexrelid) from pg_index
     where indrelid = any ($1::text[]::regclass[])
