@@ -8,6 +8,7 @@ import uuid
 import zlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -21,7 +22,7 @@ from bursar.core.ids import draw
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.grouping import Grouped
-from bursar.db.queries import Queries, numbers
+from bursar.db.queries import Queries, numbers, texts
 from bursar.notify import outbox
 
 queries = Queries("bursar.accounts", "terms.sql")
@@ -126,22 +127,28 @@ async def _insert(connection: Connection, caller: Caller, new: Sequence[_New]) -
     ]
     following = [next_invoice(one.values, None, one.caller.now) for one in new]
     columns = {field: [agreed[field] for agreed in made] for field in _COLUMNS}
+    kinds = (None if kind is None else int(kind) for _, kind in following)
     await connection.execute(
         _INSERT, caller.workspace, caller.wall, numbers(one.customer for one in new), numbers(columns["id"]),
-        [draw("account") for _ in new], columns["currency"], columns["timezone"], columns["name"],
-        [draw("alias") for _ in new], columns["uuid"], *(_array(field, columns[field]) for field in _STORED),
-        [at for at, _ in following], numbers(None if kind is None else int(kind) for _, kind in following),
-        numbers(columns["invoice_template"]), [one.caller.actor for one in new], numbers(columns["key"]),
+        texts(draw("account") for _ in new), texts(columns["currency"]), texts(columns["timezone"]),
+        texts(columns["name"]), texts(draw("alias") for _ in new), numbers(columns["uuid"]),
+        *(_array(field, columns[field]) for field in _STORED), texts(_moment(at) for at, _ in following),
+        numbers(kinds), numbers(columns["invoice_template"]), texts(one.caller.actor for one in new),
+        numbers(columns["key"]),
     )  # fmt: skip
     await _look_at(connection, caller, [agreed["key"] for agreed in made if _differ(agreed, DEFAULTS)])
     return made
 
 
-def _array(field: str, values: Sequence[Any]) -> Any:
-    """A column as the statement takes it: numbers in one text, lists of numbers each in its own."""
+def _array(field: str, values: Sequence[Any]) -> str:
+    """A column as the statement takes it: numbers, or lists of numbers each in a text of its own."""
     if field in _LISTS:
-        return [None if value is None else numbers(value) for value in values]
+        return texts(None if value is None else numbers(value) for value in values)
     return numbers(values)
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 class NewAccounts(Grouped[Mapping[str, Any], Agreed]):
@@ -228,8 +235,8 @@ async def _facts(
     return await connection.fetch(
         queries.facts_of_terms, caller.workspace,
         numbers(None if values["contractor"] == stays else values["contractor"] for values in every),
-        [values["name"] for values in every], numbers(values["external_id"] for values in every),
-        [values["uuid"] for values in every], [values["currency"] for values in every],
+        texts(values["name"] for values in every), numbers(values["external_id"] for values in every),
+        numbers(values["uuid"] for values in every), texts(values["currency"] for values in every),
         None if before is None else before["key"],
     )  # fmt: skip
 

@@ -9,8 +9,8 @@ select pg_advisory_xact_lock(7215004, place) from unnest('{places}'::int[]) as p
 -- archived or hidden until the transaction ends. Each is looked up by an index (`offset 0` keeps that a look-up).
 with given as materialized (
     select *, case when $7::bigint is null then nextval('account_key_seq') end as key,
-        case when $7::bigint is null then nextval(format('yeti_account_%s', $1::int)::regclass) end as number
-    from unnest($2::text::bigint[], $3::text[], $4::text::bigint[], $5::uuid[], $6::text[]) with ordinality
+        case when $7::bigint is null then nextval((select format('yeti_account_%s', $1::int)::regclass)) end as number
+    from unnest($2::text::bigint[], $3::text::text[], $4::text::bigint[], $5::text::uuid[], $6::text::text[]) with ordinality
         as g (contractor, name, external_id, uuid, currency, place)
 ), kept as materialized (
     select key, yeti_id, status from customer
@@ -40,11 +40,11 @@ order by number;
 -- Add accounts under keys that were drawn and the texts of their numbers, with their names, their terms, their ids among the
 -- names of events and their audit rows, whose actors are $28.
 with given as materialized (
-    select *, number::text as id from unnest($3::text::bigint[], $4::text::bigint[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::text[], $10::uuid[], $11::text::bigint[], $12::text::numeric[], $13::text::numeric[],
-        $14::text::numeric[], $15::text::numeric[], $16::text::numeric[], $17::text[], $18::text::numeric[],
-        $19::text::int[], $20::text::smallint[], $21::text::smallint[], $22::text::smallint[], $23::text[],
-        $24::text::smallint[], $25::timestamptz[], $26::text::smallint[], $27::text::bigint[], $28::text[],
+    select *, number::text as id from unnest($3::text::bigint[], $4::text::bigint[], $5::text::text[], $6::text::text[], $7::text::text[],
+        $8::text::text[], $9::text::text[], $10::text::uuid[], $11::text::bigint[], $12::text::numeric[], $13::text::numeric[],
+        $14::text::numeric[], $15::text::numeric[], $16::text::numeric[], $17::text::text[], $18::text::numeric[],
+        $19::text::int[], $20::text::smallint[], $21::text::smallint[], $22::text::smallint[], $23::text::text[],
+        $24::text::smallint[], $25::text::timestamptz[], $26::text::smallint[], $27::text::bigint[], $28::text::text[],
         $29::text::bigint[]) with ordinality
     as g (customer, number, wire_id, currency, timezone, name, name_wire_id, uuid, external_id, min_balance, max_balance, vat,
         balance_low_threshold, balance_high_threshold, send_balance_notifications_to, destination_rate_limit,
