@@ -326,7 +326,7 @@ begin
     raise exception 'a name may be cut short and nothing else' using errcode = 'restrict_violation';
 end $$;
 create trigger account_name_cut_short before update on account_name for each row
-    when ((old.workspace, old.value, old.account) is distinct from (new.workspace, new.value, new.account)
+    when (old.workspace <> new.workspace or old.value <> new.value or old.account <> new.account
         or not old.effective @> new.effective)
     execute function name_is_kept();
 
