@@ -135,7 +135,7 @@ def _load(url: str, load: Load, pid: int, length: float, rate: float = 0) -> dic
     headers = {"authorization": f"Bearer {TOKEN}-{NAME}", "content-type": "application/json"}
     work = json.dumps({"requests": requests, "headers": headers, "status": load.status})
     arguments = [host, port, str(load.connections), str(length), str(rate / load.batch)]
-    before = _cpu(pid)
+    before = spent(pid)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.requester", *arguments],
         input=work,
@@ -145,11 +145,11 @@ def _load(url: str, load: Load, pid: int, length: float, rate: float = 0) -> dic
     )
     count, seconds, p50, p99 = (float(value) for value in json.loads(done.stdout))
     decisions = count * load.batch
-    spent = {name: 1e6 * (after - before[name]) / decisions for name, after in _cpu(pid).items()}
-    return {"per_second": decisions / seconds, "p50": p50, "p99": p99, **spent}
+    used = {name: 1e6 * (after - before[name]) / decisions for name, after in spent(pid).items()}
+    return {"per_second": decisions / seconds, "p50": p50, "p99": p99, **used}
 
 
-def _cpu(pid: int) -> dict[str, float]:
+def spent(pid: int) -> dict[str, float]:
     """Seconds of CPU that the servers of a program have used so far, and its PostgreSQL."""
     tick = os.sysconf("SC_CLK_TCK")
     found: dict[int, tuple[int, str, float]] = {}
@@ -160,15 +160,15 @@ def _cpu(pid: int) -> dict[str, float]:
                 command = (entry / "cmdline").read_bytes().decode(errors="replace")
                 # With those of children that have ended.
                 found[int(entry.name)] = (int(fields[1]), command, sum(map(int, fields[11:15])) / tick)
-    spent = {"server": 0.0, "postgres": 0.0}
+    total = {"server": 0.0, "postgres": 0.0}
     for process, (_, command, seconds) in found.items():
         ancestor = process
         while ancestor != pid and ancestor in found:
             ancestor = found[ancestor][0]
         kind = "postgres" if "postgres" in command.split("\0")[0] else "server"
         if ancestor == pid and (kind == "postgres" or "bursar.runtime.server" in command):
-            spent[kind] += seconds
-    return spent
+            total[kind] += seconds
+    return total
 
 
 async def _prepare(dsn: str) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.entitled import _cpu
+from benchmarks.entitled import spent
 from benchmarks.ingest import LOADS, SECONDS, prepare, send, serving
 from benchmarks.sender import ACCOUNTS
 from bursar.accounts.workspaces import DEFAULT
@@ -77,15 +77,15 @@ def measure(rounds: int) -> dict[str, Any]:
 
 def _measured(pid: int, folder: Path, url: str, kind: str, number: int) -> dict[str, float]:
     """Events per second of one way in, and CPU in us per event: of Python, which are the servers or the command."""
-    before = _cpu(pid)
+    before = spent(pid)
     if kind == "http":
         rate = send(url, LOADS["batches_of_1000"], f"beside-{number}", SECONDS)[0]
         events, python = rate * SECONDS, 0.0
     else:
         events, (rate, python) = ROWS, _import(folder, kind)
-    spent = {name: after - before[name] for name, after in _cpu(pid).items()}
-    python += spent["server"] if kind == "http" else 0.0
-    return {"rate": rate, "python": python / events * 1e6, "postgres": spent["postgres"] / events * 1e6}
+    used = {name: after - before[name] for name, after in spent(pid).items()}
+    python += used["server"] if kind == "http" else 0.0
+    return {"rate": rate, "python": python / events * 1e6, "postgres": used["postgres"] / events * 1e6}
 
 
 def _rows() -> Iterator[tuple[str, datetime, str, str, str]]:
