@@ -19,8 +19,8 @@ from typing import Any
 import asyncpg
 import uvloop
 
-from benchmarks.entitled import spent
 from benchmarks.ingest import serving
+from benchmarks.processor import spent_by
 from benchmarks.world import TOKEN, postgres, say
 from bursar.accounts.admins import add_admin
 from bursar.accounts.contractors import create_contractor
@@ -189,7 +189,7 @@ def log_in(url: str) -> str:
 async def load(url: str, token: str, kind: Kind, numbers: Iterator[int], pid: int) -> Found:
     """What a server, by the pid of its parent, does with many requests under way, and with half as many a second."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
-    before = spent(pid)
+    before = spent_by(pid)
     began = time.perf_counter()
     done = [0] * kind.connections
 
@@ -201,7 +201,7 @@ async def load(url: str, token: str, kind: Kind, numbers: Iterator[int], pid: in
 
     await asyncio.gather(*(busy(place) for place in range(kind.connections)))
     rate = sum(done) / (time.perf_counter() - began)
-    used = {name: 1e6 * (after - before[name]) / sum(done) for name, after in spent(pid).items()}
+    used = {name: 1e6 * (after - before[name]) / sum(done) for name, after in spent_by(pid).items()}
     marks: list[float] = []
     pace, started, sent = 2 / rate, time.perf_counter(), itertools.count()
 

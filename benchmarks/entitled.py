@@ -6,10 +6,8 @@ CPU time is that of the server's and PostgreSQL's processes: on a busy machine i
 """
 
 import asyncio
-import contextlib
 import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from benchmarks.ingest import serving
+from benchmarks.processor import spent_by
 from benchmarks.world import TOKEN, USED_UNTIL, fill, postgres, say
 from bursar.accounts.store import get_account
 from bursar.catalog.definitions import AttributeDefinition, MeterDefinition, SchemaDefinition
@@ -135,7 +134,7 @@ def _load(url: str, load: Load, pid: int, length: float, rate: float = 0) -> dic
     headers = {"authorization": f"Bearer {TOKEN}-{NAME}", "content-type": "application/json"}
     work = json.dumps({"requests": requests, "headers": headers, "status": load.status})
     arguments = [host, port, str(load.connections), str(length), str(rate / load.batch)]
-    before = spent(pid)
+    before = spent_by(pid)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.requester", *arguments],
         input=work,
@@ -145,30 +144,8 @@ def _load(url: str, load: Load, pid: int, length: float, rate: float = 0) -> dic
     )
     count, seconds, p50, p99 = (float(value) for value in json.loads(done.stdout))
     decisions = count * load.batch
-    used = {name: 1e6 * (after - before[name]) / decisions for name, after in spent(pid).items()}
-    return {"per_second": decisions / seconds, "p50": p50, "p99": p99, **used}
-
-
-def spent(pid: int) -> dict[str, float]:
-    """Seconds of CPU that the servers of a program have used so far, and its PostgreSQL."""
-    tick = os.sysconf("SC_CLK_TCK")
-    found: dict[int, tuple[int, str, float]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                command = (entry / "cmdline").read_bytes().decode(errors="replace")
-                # With those of children that have ended.
-                found[int(entry.name)] = (int(fields[1]), command, sum(map(int, fields[11:15])) / tick)
-    total = {"server": 0.0, "postgres": 0.0}
-    for process, (_, command, seconds) in found.items():
-        ancestor = process
-        while ancestor != pid and ancestor in found:
-            ancestor = found[ancestor][0]
-        kind = "postgres" if "postgres" in command.split("\0")[0] else "server"
-        if ancestor == pid and (kind == "postgres" or "bursar.runtime.server" in command):
-            total[kind] += seconds
-    return total
+    spent = {name: 1e6 * (after - before[name]) / decisions for name, after in spent_by(pid).items()}
+    return {"per_second": decisions / seconds, "p50": p50, "p99": p99, **spent}
 
 
 async def _prepare(dsn: str) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.entitled import spent
 from benchmarks.ingest import LOADS, SECONDS, prepare, send, serving
+from benchmarks.processor import spent_by
 from benchmarks.sender import ACCOUNTS
 from bursar.accounts.workspaces import DEFAULT
 from bursar.db.database import Database
@@ -77,15 +77,15 @@ def measure(rounds: int) -> dict[str, Any]:
 
 def _measured(pid: int, folder: Path, url: str, kind: str, number: int) -> dict[str, float]:
     """Events per second of one way in, and CPU in us per event: of Python, which are the servers or the command."""
-    before = spent(pid)
+    before = spent_by(pid)
     if kind == "http":
-        rate = send(url, LOADS["batches_of_1000"], f"beside-{number}", SECONDS)[0]
-        events, python = rate * SECONDS, 0.0
+        sent = send(url, LOADS["batches_of_1000"], f"beside-{number}", SECONDS)
+        rate, events, python = sent.rate, sent.events, 0.0
     else:
         events, (rate, python) = ROWS, _import(folder, kind)
-    used = {name: after - before[name] for name, after in spent(pid).items()}
-    python += used["server"] if kind == "http" else 0.0
-    return {"rate": rate, "python": python / events * 1e6, "postgres": used["postgres"] / events * 1e6}
+    spent = {name: after - before[name] for name, after in spent_by(pid).items()}
+    python += spent["server"] if kind == "http" else 0.0
+    return {"rate": rate, "python": python / events * 1e6, "postgres": spent["postgres"] / events * 1e6}
 
 
 def _rows() -> Iterator[tuple[str, datetime, str, str, str]]:

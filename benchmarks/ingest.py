@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from benchmarks import bare
+from benchmarks.processor import spent_by
 from benchmarks.sender import ACCOUNTS
 from bursar.runtime.datadir import DataDir
 from bursar.runtime.serve import listen
@@ -33,6 +34,20 @@ FASTEST = 140_000
 """Events per second that no load reaches here: so many are made ahead."""
 FASTEST_SINGLE = 30_000
 TOKEN = "bench-" + "x" * 20
+
+
+class Sent(NamedTuple):
+    """What came of sending events."""
+
+    rate: float
+    """Events per second."""
+    p50: float
+    p99: float
+    """Of a request, in milliseconds."""
+    events: int
+    server: float = 0.0
+    postgres: float = 0.0
+    """Microseconds of CPU per event, where they were looked at."""
 
 
 class Load(NamedTuple):
@@ -60,8 +75,8 @@ def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
     """Medians of `rounds` interleaved rounds per load: events/s of the server and of the bare one, and their ratio."""
     folder = Path(tempfile.mkdtemp(prefix="bursar-bench-"))
     folder.chmod(0o755)
-    rates: dict[str, list[float]] = {name: [] for name in LOADS}
-    ceilings: dict[str, list[float]] = {name: [] for name in LOADS}
+    rates: dict[str, list[Sent]] = {name: [] for name in LOADS}
+    ceilings: dict[str, list[Sent]] = {name: [] for name in LOADS}
     try:
         with serving(folder, "--workers", "2", "--rate-limit", "0") as url, _alone(folder) as single:
             prepare(url)
@@ -71,31 +86,50 @@ def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
                     for name, load in LOADS.items():
                         say(f"ingest: round {number + 1} of {rounds}, {name}")
                         own, other = (url, bare_double) if load.workers > 1 else (single, bare_single)
-                        rates[name].append(send(own, load, f"{name}-{number}", seconds)[0])
-                        ceilings[name].append(send(other, load._replace(duplicates=0), f"{name}-{number}", seconds)[0])
+                        rates[name].append(weighed(own, load, f"{name}-{number}", seconds))
+                        plain = load._replace(duplicates=0)
+                        ceilings[name].append(weighed(other, plain, f"{name}-{number}", seconds))
                 hundred = LOADS["batches_of_100"]
-                half = statistics.median(rates["batches_of_100"]) / hundred.batch / 2
-                p50, p99 = send(url, hundred, "half", seconds, half)[1:]
+                half = statistics.median(sent.rate for sent in rates["batches_of_100"]) / hundred.batch / 2
+                paced = send(url, hundred, "half", seconds, half)
             memory = _memory(folder)
             kept = asyncio.run(_count(DataDir(folder).dsn()))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     found: dict[str, Any] = {name: _row(load, rates[name], ceilings[name]) for name, load in LOADS.items()}
-    plain, repeated = (found[name]["events_per_second"] for name in list(LOADS)[:2])
-    found["batches_of_1000_5_percent_duplicates"]["of_the_figure_without"] = round(repeated / plain, 3)
-    found["batches_of_100"] |= {"ack_p50_ms_at_half_load": round(p50, 1), "ack_p99_ms_at_half_load": round(p99, 1)}
+    fresh, repeated = (found[name]["events_per_second"] for name in list(LOADS)[:2])
+    found["batches_of_1000_5_percent_duplicates"]["of_the_figure_without"] = round(repeated / fresh, 3)
+    found["batches_of_100"] |= {
+        "ack_p50_ms_at_half_load": round(paced.p50, 1),
+        "ack_p99_ms_at_half_load": round(paced.p99, 1),
+    }
     return found | {"largest_server_mb": memory, **kept}
 
 
-def _row(load: Load, rates: list[float], ceilings: list[float]) -> dict[str, Any]:
-    rate, ceiling = statistics.median(rates), statistics.median(ceilings)
+def weighed(url: str, load: Load, prefix: str, length: float) -> Sent:
+    """As `send`, with the CPU time of whatever runs under this process."""
+    before = spent_by(os.getpid())
+    sent = send(url, load, prefix, length)
+    used = {name: 1e6 * (after - before[name]) / sent.events for name, after in spent_by(os.getpid()).items()}
+    return sent._replace(server=used["server"], postgres=used["postgres"])
+
+
+def _row(load: Load, rates: list[Sent], ceilings: list[Sent]) -> dict[str, Any]:
+    rate, ceiling = (statistics.median(sent.rate for sent in rounds) for rounds in (rates, ceilings))
+    used = {
+        f"cpu_us_of_{name}": [
+            round(statistics.median(getattr(sent, name) for sent in rounds), 1) for rounds in (rates, ceilings)
+        ]
+        for name in ("server", "postgres")
+    }
     return {
         "connections": load.connections,
         "server_processes": load.workers,
         "events_per_second": round(rate),
-        "rounds": [round(value) for value in rates],
+        "rounds": [round(sent.rate) for sent in rates],
         "ceiling_events_per_second": round(ceiling),
         "ratio": round(rate / ceiling, 3),
+        **used,
     }
 
 
@@ -212,8 +246,8 @@ def prepare(url: str) -> None:
         _post(url, f"/usage_meters/{_post(url, '/usage_meters', meter)['id']}/activate", {})
 
 
-def send(url: str, load: Load, prefix: str, length: float, rate: float = 0) -> tuple[float, float, float]:
-    """Events per second, and p50 and p99 of a request in milliseconds, of a process that only sends."""
+def send(url: str, load: Load, prefix: str, length: float, rate: float = 0) -> Sent:
+    """What comes of events from a process that only sends."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
     events = int(length * (rate * load.batch or (FASTEST if load.batch > 1 else FASTEST_SINGLE)))
     settings = [load.batch, load.connections, length, rate, load.duplicates, prefix, events]
@@ -225,7 +259,7 @@ def send(url: str, load: Load, prefix: str, length: float, rate: float = 0) -> t
         timeout=60 + 10 * length,
     )
     count, seconds, p50, p99 = (float(value) for value in json.loads(done.stdout))
-    return count * load.batch / seconds, p50, p99
+    return Sent(count * load.batch / seconds, p50, p99, int(count) * load.batch)
 
 
 def _memory(folder: Path) -> int:

@@ -20,8 +20,8 @@ from typing import Any
 import asyncpg
 
 from benchmarks import carrier
-from benchmarks.entitled import spent
 from benchmarks.ingest import serving
+from benchmarks.processor import spent_by
 from benchmarks.world import postgres, say
 from bursar.accounts.workspaces import caller_of, find_workspace
 from bursar.db.database import Database
@@ -96,7 +96,7 @@ def _load(url: str, token: str, pid: int, targets: int, rate: float = 0) -> list
     headers = {"authorization": token, "content-type": "application/vnd.api+json"}
     work = json.dumps({"requests": requests, "headers": headers, "status": 201})
     arguments = [host, port, str(CONNECTIONS), str(SECONDS), str(rate)]
-    before = spent(pid)
+    before = spent_by(pid)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.requester", *arguments],
         input=work,
@@ -105,7 +105,7 @@ def _load(url: str, token: str, pid: int, targets: int, rate: float = 0) -> list
         check=True,
     )
     found = [float(value) for value in json.loads(done.stdout)]
-    return [*found, *(1e6 * (after - before[name]) / found[0] for name, after in spent(pid).items())]
+    return [*found, *(1e6 * (after - before[name]) / found[0] for name, after in spent_by(pid).items())]
 
 
 async def _prepare(dsn: str, accounts: int) -> None:

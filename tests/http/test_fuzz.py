@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from urllib3.util import Retry
 
 from bursar.http.app import load_doors
 from bursar.http.openapi import document
@@ -112,7 +113,18 @@ def portal(target: Tenant) -> Tenant:
 
 
 class _Elsewhere(HTTPAdapter):
-    """Sends from an address of its own: logins that fail here must hold up nobody who logs in from the usual one."""
+    """Sends from an address of its own: logins that fail here must hold up nobody who logs in from the usual one.
+
+    What is told by a machine out of breath to come again does so. Where it is the input's doing, it is told so again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            max_retries=Retry(
+                total=None, connect=0, read=0, status=3, status_forcelist=[503], allowed_methods=None,
+                raise_on_status=False,
+            )
+        )  # fmt: skip
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, source_address=("127.0.0.9", 0), **options)

@@ -16,6 +16,7 @@ import pytest
 
 from bursar.http.app import load_doors
 from bursar.http.door import Operation
+from bursar.http.openapi import document
 from tests.conftest import Server, Tenant
 from tests.http.test_walls import BODIES, Two, bodies, furnish
 from tests.http.togai.catalog import card, event, expect, per_unit
@@ -149,6 +150,19 @@ def test_bombs_of_cloud_events_are_refused_at_once(tenant: Tenant, media: str) -
             # What an event may say, at this door as at the others, until it is measured.
             said = answer.status_code == 202 and (name == "NUL" or name.endswith("of 512 digits"))
             assert said or 400 <= answer.status_code < 500, (name, answer.text)
+
+
+def test_bodies_that_are_too_large_are_refused_as_documented(tenant: Tenant) -> None:
+    documents = [(door, document(door)["paths"]) for door in load_doors()[:2]]
+    operations = [(one, paths) for door, paths in documents for one in door.operations if one.body or one.media]
+    assert len(operations) > 50
+    for operation, paths in operations:
+        of_events = operation.media or operation.scope == "ingest"
+        content = b" " * (9_000_000 if of_events else 1_000_001)
+        asked = {"action": "UNDO"} if operation.id == "eventCorrection" else None
+        answer = tenant.http.request(operation.method, path(operation), params=asked, content=content)
+        assert answer.status_code in (413, 422), (operation.id, answer.text)
+        assert str(answer.status_code) in paths[operation.path][operation.method.lower()]["responses"], operation.id
 
 
 def memory() -> int:

@@ -24,7 +24,7 @@ from bursar.notify.deliveries import list_deliveries, make
 from bursar.notify.model import Channel, Message
 from bursar.notify.outbox import Entry
 from bursar.purchases.grants import NewGrant, give
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
 
 MARK = "seen-by-nobody-else"
@@ -190,8 +190,8 @@ def furnish(server: Server) -> Two:
     assert adjusted["outcomes"][0]["adjustments"], "listed by whom it belongs to alone"
     gift = {"accountId": name, "purpose": MARK, "effectiveFrom": "2024-05-01", "priority": 1, "creditAmount": 5}
     credit = expect(owner.http.post("/credits", json={"creditRequests": [gift]}), 200)["credits"][0]["id"]
-    file = _in_thread(lambda: server.run(lambda db: _file(db, owner)))
-    delivery = _in_thread(lambda: server.run(lambda db: _delivery(db, owner)))
+    file = server.run(lambda db: _file(db, owner))
+    delivery = server.run(lambda db: _delivery(db, owner))
     group = {"name": f"group-{MARK}", "email": "x@example.com", "dailyInvoiceConsolidation": True, "address": {},
              "accountIds": [name]}  # fmt: skip
     told = {"event": "AccountLowThesholdReached", "url": f"https://{MARK}.example"}
@@ -220,7 +220,7 @@ def furnish(server: Server) -> Two:
         "addon_id": add_on,
         "feature_id": feature,
         "license_id": seats,
-        "entry_id": _in_thread(lambda: server.run(lambda db: _grant(db, owner, name, feature))),
+        "entry_id": server.run(lambda db: _grant(db, owner, name, feature)),
         "currency_id": "USD",
         "credit_id": credit,
         "payment_id": payment,
@@ -229,7 +229,7 @@ def furnish(server: Server) -> Two:
         "purchase_id": bought,
         "purchase_proposal_id": proposed,
         "number": "1",
-        "statement_number": str(_in_thread(lambda: server.run(lambda db: _statement(db, owner, name)))),
+        "statement_number": str(server.run(lambda db: _statement(db, owner, name))),
         "token": owner.token[:12],
     }
     return Two(owner, server.workspace(clock=datetime(2024, 6, 10, tzinfo=UTC)), ids)

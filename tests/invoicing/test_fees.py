@@ -19,6 +19,7 @@ from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
 from bursar.purchases import service as purchases
 from bursar.purchases.service import Disassociate
+from tests.conftest import broken
 from tests.invoicing.conftest import MakeWorld
 from tests.invoicing.world import FOREVER, World, at, card
 
@@ -32,8 +33,7 @@ async def invoices(world: World) -> list[Invoice]:
 
 
 async def problems(world: World, checks: list[Check] | None = None) -> list[str]:
-    async with world.db.transaction(None) as connection:
-        return [text for check in checks or [*CHECKS, *ledger.CHECKS] for text in await check.run(connection)]
+    return await broken(world.db, world.caller, checks or [*CHECKS, *ledger.CHECKS])
 
 
 @dataclass

@@ -20,6 +20,7 @@ from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
 from bursar.ledger.credit_store import list_credits
 from bursar.purchases import verify as purchases
+from tests.conftest import broken
 from tests.invoicing.conftest import MakeWorld
 from tests.invoicing.world import World, at, card
 
@@ -39,9 +40,7 @@ async def invoices(world: World) -> list[Invoice]:
 
 
 async def problems(world: World, checks: list[Check] | None = None) -> list[str]:
-    async with world.db.transaction(None) as connection:
-        wanted = checks or [*CHECKS, *ledger.CHECKS, *purchases.CHECKS]
-        return [text for check in wanted for text in await check.run(connection)]
+    return await broken(world.db, world.caller, checks or [*CHECKS, *ledger.CHECKS, *purchases.CHECKS])
 
 
 def terms_of(line: Line) -> LicenseTerms:

@@ -37,6 +37,7 @@ from bursar.ledger.account_wallets import get_wallet, top_up
 from bursar.ledger.verify import CHECKS as LEDGER
 from bursar.purchases.order_model import Goods, NewPurchase
 from bursar.purchases.verify import CHECKS as PURCHASES
+from tests.conftest import broken
 from tests.invoicing.conftest import MakeWorld
 from tests.invoicing.world import World, at
 
@@ -119,8 +120,7 @@ async def statuses(world: Shop) -> Counter[str]:
 
 
 async def sound(world: Shop) -> None:
-    async with world.db.snapshot() as connection:
-        assert [problem for check in CHECKS for problem in await check.run(connection)] == []
+    assert await broken(world.db, world.caller, CHECKS) == []
     await world.db.close()
 
 

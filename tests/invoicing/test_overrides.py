@@ -13,6 +13,7 @@ from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
 from bursar.purchases import service as purchases
 from bursar.purchases.service import Associate
+from tests.conftest import broken
 from tests.invoicing.conftest import MakeWorld
 from tests.invoicing.world import FOREVER, World, at, card
 
@@ -42,8 +43,7 @@ async def bills(world: World, account: str) -> dict[date, Decimal]:
 
 
 async def problems(world: World, checks: list[Check]) -> list[str]:
-    async with world.db.transaction(None) as connection:
-        return [text for check in checks for text in await check.run(connection)]
+    return await broken(world.db, world.caller, checks)
 
 
 @pytest.mark.parametrize("special", [date(2024, 3, 1), date(2024, 3, 18), date(2024, 4, 30)])

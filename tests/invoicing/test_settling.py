@@ -17,6 +17,7 @@ from bursar.invoicing.service import Filters, Invoice, list_invoices
 from bursar.invoicing.settling import Wanted, change_status
 from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
+from tests.conftest import broken
 from tests.invoicing.conftest import MakeWorld
 from tests.invoicing.world import World, at, card
 
@@ -45,8 +46,7 @@ async def books(world: World) -> Books:
 
 
 async def problems(world: World) -> list[str]:
-    async with world.db.transaction(None) as connection:
-        return [text for check in [*CHECKS, *ledger.CHECKS] for text in await check.run(connection)]
+    return await broken(world.db, world.caller, [*CHECKS, *ledger.CHECKS])
 
 
 async def move(world: World, identifier: str, wanted: Any, now: datetime | None = None) -> None:

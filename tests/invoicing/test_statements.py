@@ -30,6 +30,7 @@ from bursar.invoicing.stating import list_failures, run_statements, workspaces_t
 from bursar.invoicing.verify_statements import CHECKS
 from bursar.purchases.charges import MakeTransaction, make_transaction
 from bursar.runtime.jobs import fill_statements
+from tests.conftest import broken
 from tests.invoicing.conftest import MakeWorld
 from tests.invoicing.world import World, at, dec
 
@@ -93,9 +94,7 @@ async def breakdown(world: World, number: int) -> set[tuple[Any, ...]]:
 
 
 async def holds(world: World) -> None:
-    async with world.db.transaction(None) as connection:
-        for check in CHECKS:
-            assert await check.run(connection) == [], check.name
+    assert await broken(world.db, world.caller, CHECKS) == []
 
 
 def windows(rows: Iterable[Any]) -> list[tuple[str, str, str]]:

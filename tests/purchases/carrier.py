@@ -24,7 +24,7 @@ from bursar.purchases.service_types import ServiceTypeValues
 from bursar.purchases.services import CreateService
 from bursar.purchases.verify import CHECKS
 from bursar.runtime.proof import CHECKS as ALL
-from tests.conftest import new_workspace
+from tests.conftest import broken, new_workspace
 
 LOGGING = "Billing::Provisioning::Logging"
 FREE_MINUTES = "Billing::Provisioning::FreeMinutes"
@@ -155,8 +155,7 @@ class Carrier:
             return list(await connection.fetch(statement, self.caller.workspace, *arguments))
 
     async def holds(self) -> list[str]:
-        """What does not hold of services and the ledger, of this workspace or another."""
+        """What does not hold of services and the ledger."""
         ledger: Sequence[Any] = [check for check in ALL if check.invariant == "I3"]
         assert {*CHECKS} <= {*ledger}
-        async with self.db.transaction(None) as connection:
-            return [problem for check in ledger for problem in await check.run(connection)]
+        return await broken(self.db, self.caller, ledger)

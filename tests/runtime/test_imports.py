@@ -65,13 +65,8 @@ def balance(tenant: Tenant) -> dict[str, int]:
     return {name: count for name, count in found.items() if count}
 
 
-def problems(server: Server) -> list[str]:
-    async def check(db: Any) -> list[str]:
-        async with db.snapshot() as connection:
-            return [text for one in CHECKS for text in await one.run(connection)]
-
-    result: list[str] = _in_thread(lambda: server.run(check))
-    return result
+def problems(server: Server, tenant: Tenant) -> list[str]:
+    return server.broken(tenant, CHECKS)
 
 
 def test_rows_of_a_csv_file(ready: Tenant, server: Server, tmp_path: Path) -> None:
@@ -103,7 +98,7 @@ def test_rows_of_a_csv_file(ready: Tenant, server: Server, tmp_path: Path) -> No
     expect(ready.http.post("/accounts/acme/add_aliases", json={"aliases": ["nobody"]}), 200)
     assert counts(run(server, ready, path, *MAPPED)) == (8, 1, 3, 4)
     assert balance(ready) == {"received": 4, "metered": 3, "rejected": 1}
-    assert problems(server) == []
+    assert problems(server, ready) == []
 
 
 def test_events_a_line_each(ready: Tenant, server: Server, tmp_path: Path) -> None:
@@ -123,7 +118,7 @@ def test_events_a_line_each(ready: Tenant, server: Server, tmp_path: Path) -> No
     assert counts(run(server, ready, path)) == (13, 0, 5, 8), "what is refused still is told again"
     assert balance(ready) == {"received": 6, "metered": 5, "rejected": 1}, "and adds nothing"
     assert counts(run(server, ready, path, "--backfill")) == (13, 1, 5, 7)
-    assert problems(server) == []
+    assert problems(server, ready) == []
 
 
 def test_fields_of_lines_by_a_mapping(ready: Tenant, server: Server, tmp_path: Path) -> None:
@@ -299,7 +294,7 @@ def test_an_import_that_is_killed_goes_on_where_it_was(ready: Tenant, server: Se
     assert told["accepted"] + told["known"] == ROWS - refused
     assert [int(row[0]) for row in rejects(path)[1:]] == [n + 2 for n in range(7, ROWS, 1000)], "each told once"
     assert balance(ready) == {"received": ROWS, "metered": ROWS - refused, "rejected": refused}
-    assert problems(server) == []
+    assert problems(server, ready) == []
 
 
 def _marked_beyond(server: Server, tenant: Tenant, rows: int) -> int:
@@ -336,4 +331,4 @@ def test_the_mark_of_another_file_is_no_mark(ready: Tenant, server: Server, tmp_
     assert told["rejected"] == 1, "the row that says something else now"
     assert balance(ready) == {"received": 3_001, "metered": 3_000, "duplicate": 1}
     ingest(ready.http, event("900-x", AT, tokens=900))
-    assert problems(server) == []
+    assert problems(server, ready) == []

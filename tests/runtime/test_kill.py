@@ -22,7 +22,7 @@ from tests.http.togai import catalog
 from tests.postgres import open_folder
 from tests.runtime.program import Program, command, postmaster, program
 
-KILLS = int(os.environ.get("BURSAR_KILLS", "4"))
+KILLS = int(os.environ.get("BURSAR_KILLS", "10"))
 MORE = 8
 """Kills more at most, where those met no request."""
 WAYS = [signal.SIGKILL, signal.SIGINT, signal.SIGQUIT]

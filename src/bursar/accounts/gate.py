@@ -5,7 +5,7 @@ names in use, the clock) holds its workspace's gate alone while it raises the ve
 So when a change is in force, every event judged by the older version is already committed, and none comes later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from bursar.db.database import Connection
@@ -43,3 +43,8 @@ async def change_all(
 async def enter(connection: Connection, workspaces: list[int]) -> None:
     """Pass the gates in common, in a fixed order, until the transaction ends."""
     await connection.execute(queries.enter_gates, sorted(workspaces))
+
+
+def passing(workspaces: Iterable[int]) -> str:
+    """What `enter` does, as statements with the workspaces in them, for a transaction to begin with."""
+    return "; ".join(queries.enter_gate.replace("$1", f"{workspace:d}") for workspace in sorted(workspaces))

@@ -7,7 +7,7 @@ from pathlib import Path
 POINTS: dict[str, str] = {
     "migration ran": "every statement of a migration was carried out, nothing is committed",
     "events judged": "a flush knows what its events become, nothing is written",
-    "events stored": "a flush wrote events and rollups, not yet their bodies and counters",
+    "events stored": "a flush wrote what was sent and, where they are many, its events, not yet rollups and counters",
     "events counted": "a flush wrote everything, nothing is committed",
     "events committed": "a flush is committed, nobody has been answered",
     "import marked": "an import has noted how far it came, the rows behind are not on disk",

@@ -253,11 +253,14 @@ class Session:
         self._connection: asyncpg.Connection[Row] | None = None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """One transaction over all workspaces. Raises `Unavailable` when PostgreSQL cannot be reached."""
+    async def transaction(self, first: str = "") -> AsyncIterator[Connection]:
+        """One transaction over all workspaces. Raises `Unavailable` when PostgreSQL cannot be reached.
+
+        `first`: a statement without parameters, for locks, that is sent along with BEGIN.
+        """
         try:
             connection = await self._open()
-            async with connection.transaction():
+            async with _begun(connection, None, also=f"; {first}" if first else "", waits=True):
                 yield connection
         except _OUTAGES as error:
             if self._connection is not None:

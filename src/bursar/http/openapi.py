@@ -27,6 +27,7 @@ _KEY = {
     "description": "Sent again under its key within 30 days, a request is answered as it was and does nothing more",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
+_BODY_ERRORS = {"413": "The body is too large"}
 _WRITE_ERRORS = {
     "409": "It is known already, or another request changed the same object at the same time",
     "422": "The idempotency key belongs to another request",
@@ -79,10 +80,7 @@ def _operation(operation: Operation, schema: dict[str, Any], door: Door) -> dict
         "summary": operation.summary,
         "parameters": _parameters(operation),
         "responses": {str(operation.status): _content("Success", operation.answer, schema)}
-        | {
-            status: _content(text, door.error, schema, door.error_type)
-            for status, text in (_ERRORS | _WRITE_ERRORS if writes(operation) else _ERRORS).items()
-        },
+        | {status: _content(text, door.error, schema, door.error_type) for status, text in _errors(operation).items()},
     }
     if operation.body is not None:
         entry["requestBody"] = {
@@ -96,6 +94,12 @@ def _operation(operation: Operation, schema: dict[str, Any], door: Door) -> dict
         entry["security"] = [{"bearer": []}]
         entry["x-scope"] = operation.scope
     return entry
+
+
+def _errors(operation: Operation) -> dict[str, str]:
+    """What an operation may be refused for, by status."""
+    of_body = _BODY_ERRORS if operation.body is not None or operation.media else {}
+    return _ERRORS | of_body | (_WRITE_ERRORS if writes(operation) else {})
 
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bursar.accounts.workspaces import DEFAULT
 from bursar.core.errors import Invalid
@@ -91,6 +89,10 @@ def progress(title: str, total: int | None, *, quiet: bool = False) -> Iterator[
         yield lambda done: None
         return
     if sys.stderr.isatty():
+        # Imported where there is somebody to see it: it takes as long as many a command.
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task(title, total=total)

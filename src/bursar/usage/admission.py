@@ -22,6 +22,7 @@ from bursar.usage.states import State
 NAME_LIMIT = 50
 """Characters of a name that has a licence: what a list can show."""
 
+_MEASURED, _LEFT_OUT = State.COMPLETED_EVENT_METERED, State.COMPLETED_EVENT_NOT_METERED
 _START = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
@@ -118,13 +119,25 @@ def judge(tenant: Tenant, event: Event, *, backfill: bool, invoiced: bool = Fals
         if route.account is not None:  # a name that leads nowhere is looked up anew by every flush
             tenant.routes[event.account_id] = route
     schema = tenant.schemas.get(event.schema_name)
+    plain = None if schema is None else schema.plain
+    if plain is not None and route.account is not None and route.shut is Shut.OPEN and event.id is not None:
+        # Nearly every event: nothing is wrong with it, and what it measures is known.
+        measures = plain.measures(event)
+        if measures is not None and schema is not None:
+            return Verdict(_MEASURED if measures else _LEFT_OUT, route.account, schema.version, measures)
+    limit = Shut.INVOICED if invoiced else Shut.GRACE_OVER if backfill else Shut.OPEN
+    return _ruled(tenant, schema, event, route, limit)
+
+
+def _ruled(tenant: Tenant, schema: Schema | None, event: Event, route: Route, limit: Shut) -> Verdict:
+    """The verdict by the rules, one after the other; `limit`: how far its period may be shut."""
     if event.id is None:
         return _nameless(schema, event, route.account)
     if schema is None:
         return Verdict(State.FAILED_SCHEMA_NOT_DEFINED, route.account)
     if route.account is None:
         return Verdict(State.FAILED_ACCOUNT_NOT_FOUND, None, schema.version)
-    if route.shut > (Shut.INVOICED if invoiced else Shut.GRACE_OVER if backfill else Shut.OPEN):
+    if route.shut > limit:
         return Verdict(State.FAILED_PAST_GRACE_PERIOD, route.account, schema.version)
     verdict = _fitted(tenant, schema, event, route.account)
     if schema.licenses is not None and verdict.state > 0:
@@ -250,14 +263,9 @@ def _fitted(tenant: Tenant, schema: Schema, event: Event, account: int) -> Verdi
             return Verdict(State.FAILED_ENRICHMENT_FAILED, account, schema.version, (), error.message)
     if not schema.meters:
         return Verdict(State.COMPLETED_NO_MATCHING_METERS, account, schema.version)
-    measures = []
     try:
-        for meter in schema.meters:
-            quantity = meter.quantity(data)
-            if quantity is not None:
-                measures.append((meter.version, quantity))
+        found = [(meter.version, meter.quantity(data)) for meter in schema.meters]
     except BursarError as error:
         return Verdict(State.FAILED_UNITS_INVALID, account, schema.version, (), error.message[:250])
-    if not measures:
-        return Verdict(State.COMPLETED_EVENT_NOT_METERED, account, schema.version)
-    return Verdict(State.COMPLETED_EVENT_METERED, account, schema.version, tuple(measures))
+    measures = tuple([(version, value) for version, value in found if value is not None])
+    return Verdict(_MEASURED if measures else _LEFT_OUT, account, schema.version, measures)

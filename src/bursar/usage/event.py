@@ -2,9 +2,10 @@
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -246,7 +247,14 @@ def event_of(raw: bytes) -> Event:
 
 def id_digest(workspace: int, event_id: str) -> bytes:
     """What stands for an event id of a workspace in keys: 128 bits of BLAKE2b, so that nobody can make two ids meet."""
-    return hashlib.blake2b(b"%d:%b" % (workspace, event_id.encode()), digest_size=16).digest()
+    digest = _ids_of(workspace).copy()  # a copy takes less time than an object of one's own
+    digest.update(event_id.encode())
+    return digest.digest()
+
+
+@lru_cache(maxsize=1024)
+def _ids_of(workspace: int) -> hashlib.blake2b:
+    return hashlib.blake2b(b"%d:" % workspace, digest_size=16)
 
 
 def id_hash(workspace: int, event_id: str) -> uuid.UUID:
@@ -256,12 +264,24 @@ def id_hash(workspace: int, event_id: str) -> uuid.UUID:
 
 def body_digest(event: Event) -> bytes:
     """64 bits of what an event says, to tell a repeat from another event under the same id."""
-    return hashlib.blake2b(_pack.encode(event), digest_size=8).digest()
+    # Its values without the names of its fields: half as much to go through.
+    said = (event.id, event.schema_name, event.timestamp, event.account_id, event.attributes, event.dimensions)
+    digest = _bodies.copy()
+    digest.update(_pack.encode(said))
+    return digest.digest()
+
+
+_bodies = hashlib.blake2b(digest_size=8)
 
 
 def uuid_of_digest(digest: bytes) -> uuid.UUID:
     """16 bytes as the database's driver has them: its own class takes a quarter of the time of Python's."""
     return UUID(digest)
+
+
+def uuids_of_digests(digests: Iterable[bytes]) -> list[uuid.UUID]:
+    """`uuid_of_digest` of many."""
+    return list(map(UUID, digests))
 
 
 def number_of_digest(digest: bytes) -> int:

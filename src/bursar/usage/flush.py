@@ -6,12 +6,12 @@ last word: where another flush was faster, this one is run again. What it return
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
+from typing import Any
 
-from bursar.accounts import gate
 from bursar.catalog.named_licenses import SCHEMA
 from bursar.core import crash
 from bursar.core.errors import BursarError, NotFound, Unauthenticated
@@ -21,7 +21,7 @@ from bursar.db.queries import Queries
 from bursar.usage import bodies, license_names, repeats
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
-from bursar.usage.rows import EventRow, Tally, insert, micros, rollup_arguments
+from bursar.usage.rows import EventRow, Tally, copy, micros, rollup_columns
 from bursar.usage.states import State
 from bursar.usage.views import Views
 
@@ -88,15 +88,17 @@ async def flush(
     wall: datetime,
     flusher: int,
     sift: Sift | None = None,
+    *,
+    look: bool = True,
 ) -> list[Receipt]:
     """Admit `submissions` in the transaction of `connection`; one receipt each, in their order.
 
-    What `sift` does belongs to the same transaction. The connection is one of a session that was set up with `SETUP`.
+    The transaction has begun by passing the gates of their workspaces (`gate.passing`), in a session set up with
+    `SETUP`. What `sift` does belongs to it.
     Raises `asyncpg.UniqueViolationError` where another flush has stored one of the ids since this one looked: run
-    again, it finds that one.
+    again, it finds that one. Where it is not to `look`, which spares most flushes a statement, any taken id does that.
     """
     workspaces = sorted({submission.workspace for submission in submissions})
-    await gate.enter(connection, workspaces)
     tokens = {submission.token for submission in submissions if submission.token is not None}
     tenants, ended = await views.tenants(connection, workspaces, tokens, wall)
     receipts = [Receipt() for _ in submissions]
@@ -114,18 +116,17 @@ async def flush(
     rows, chunks = _judged(tenants, submissions, accepted)
     rows = _identified(rows, submissions, receipts)
     crash.point("events judged")
-    stored = await repeats.taken(connection, rows) if rows else {}
+    stored = await repeats.taken(connection, rows) if rows and look else {}
     if sift is not None:
         rows = await sift(connection, Judged(tenants, rows, receipts, stored, submissions), wall)
         kept = {row.workspace for row in rows}
         chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:
         licensed = any(SCHEMA in tenant.schemas for tenant in tenants.values())
-        settled = await _admit(connection, rows, stored, submissions, wall, names=licensed)
-        crash.point("events stored")
+        settled = repeats.settle(rows, stored, {n for n, one in enumerate(submissions) if one.skip_known})
         tally = _report(settled, receipts)
         await bodies.append(connection, wall, _with_events(chunks, settled))
-        await connection.execute(queries.count, *tally.arguments(wall.date(), flusher))
+        await _admit(connection, settled, wall, tally.arguments(wall.date(), flusher), names=licensed)
         crash.point("events counted")
     return receipts
 
@@ -136,19 +137,22 @@ def _judged(
     """Every event with its verdict, and the bodies of each workspace."""
     rows: list[EventRow] = []
     chunks: dict[int, bodies.Chunk] = {}
+    add = rows.append
     for index in accepted:
         submission = submissions[index]
         tenant = tenants[submission.workspace]
-        chunk = chunks.setdefault(tenant.key, bodies.Chunk(tenant.chunk, tenant.key, 0, []))
+        workspace, version, number, backfill = tenant.key, tenant.version, tenant.chunk, submission.backfill
+        chunk = chunks.setdefault(workspace, bodies.Chunk(number, workspace, 0, []))
+        first = chunk.events
         for place, sent in submission.parsed.events:
             event = sent if sent.id is not None else named(tenant, sent)
-            verdict = judge(tenant, event, backfill=submission.backfill)
-            position = chunk.events + place
+            verdict = judge(tenant, event, backfill=backfill)
+            position = first + place
             # An event without an id gets one of its own, from where it lies, so that it can be kept and found.
-            name = event.id if event.id is not None else f"\x00{tenant.key}:{tenant.chunk}:{position}"
-            rows.append(
-                EventRow(tenant.key, id_digest(tenant.key, name), body_digest(event), micros(event.timestamp),
-                         tenant.version, tenant.chunk, position, index, place, event, verdict)
+            name = event.id if event.id is not None else f"\x00{workspace}:{number}:{position}"
+            add(
+                EventRow(workspace, id_digest(workspace, name), body_digest(event), micros(event.timestamp), version,
+                         number, position, index, place, event, verdict)
             )  # fmt: skip
         chunk.bodies.append(submission.parsed.body)
         chunk.events += submission.parsed.size
@@ -180,30 +184,25 @@ def _with_events(chunks: list[bodies.Chunk], settled: repeats.Settled) -> list[b
 
 async def _admit(
     connection: Connection,
-    rows: list[EventRow],
-    stored: dict[bytes, repeats.Stored],
-    submissions: list[Submission],
+    settled: repeats.Settled,
     wall: datetime,
+    counts: Sequence[Any],
     *,
     names: bool,
-) -> repeats.Settled:
-    """Store what is new and settle the rest; `names`: some of it may be about names that have licences.
+) -> None:
+    """Store what is new and the rest; `names`: some of it may be about names that have licences.
 
     Rows that hold ids are locked already, now ids are inserted, then rollups are raised, each in key order: two flushes
     that meet never wait for each other in a circle.
     """
-    skip = {index for index, submission in enumerate(submissions) if submission.skip_known}
-    settled = repeats.settle(rows, stored, skip)
     if settled.repeats or settled.replaced:
         await repeats.store(connection, settled, wall)
-    await insert(connection, settled.fresh, wall)
+    few = await copy(connection, settled.fresh, wall)
+    crash.point("events stored")
+    let_in = [*settled.fresh.values(), *settled.revived.values()] if settled.revived else settled.fresh.values()
     if names:
-        saying = [row for row in chain(settled.fresh.values(), settled.revived.values()) if row.verdict.license]
-        await license_names.store(connection, saying, wall)
-    sums = rollup_arguments(chain(settled.fresh.values(), settled.revived.values()))
-    if sums:
-        await connection.execute(queries.add_rollups, *sums)
-    return settled
+        await license_names.store(connection, [row for row in let_in if row.verdict.license], wall)
+    await connection.execute(queries.admit, wall, *few, *counts, *rollup_columns(let_in))
 
 
 def _report(settled: repeats.Settled, receipts: list[Receipt]) -> Tally:

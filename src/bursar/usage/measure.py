@@ -1,7 +1,7 @@
 """What a usage meter makes of an event: a quantity, or nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from bursar.catalog.snapshot import MeterView, SchemaView
@@ -9,6 +9,7 @@ from bursar.core.jsonlogic import Rule
 from bursar.usage.enrichment import Data, Enrichment, compile_enrichment, rule_of
 from bursar.usage.event import Event
 from bursar.usage.event_ids import Template, template_of
+from bursar.usage.plain import Plain, plain_meter
 
 ONE = Decimal(1)
 
@@ -51,11 +52,13 @@ class Schema:
     """How an event without an id gets one."""
     licenses: Mapping[str, int] | None = None
     """Of the schema by which names get and lose licences: internal keys of add-ons by wire id."""
+    plain: Plain | None = None
+    """A shorter way to what the meters find, where they have one and the schema asks for nothing else."""
 
 
 def compile_schema(view: SchemaView) -> Schema:
     """A schema of the catalogue, ready to measure."""
-    return Schema(
+    schema = Schema(
         version=view.version,
         attributes=view.attributes,
         dimensions=view.dimensions,
@@ -64,6 +67,15 @@ def compile_schema(view: SchemaView) -> Schema:
         template=template_of(view.definition),
         licenses=view.licenses,
     )
+    return replace(schema, plain=_plain(schema))
+
+
+def _plain(schema: Schema) -> Plain | None:
+    meters = [plain_meter(one.version, one.filters, one.matcher, one.computation, ONE) for one in schema.meters]
+    plain = [meter for meter in meters if meter is not None]
+    if schema.enrichment is not None or schema.licenses is not None or not plain or len(plain) < len(meters):
+        return None
+    return Plain(schema.attributes, schema.dimensions, plain)
 
 
 def compile_meter(view: MeterView) -> Meter:

@@ -16,11 +16,12 @@ import asyncpg
 import structlog
 from prometheus_client import Counter, Histogram
 
+from bursar.accounts import gate
 from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, Session
 from bursar.usage.flush import SETUP, Receipt, Sift, Submission, flush
-from bursar.usage.states import TERM
+from bursar.usage.states import TERM, State
 from bursar.usage.views import Views
 
 _log = structlog.get_logger()
@@ -43,8 +44,14 @@ QUEUE_SECONDS = 1
 """How much work may wait. What is more would wait longer than a sender should: it is refused, to be sent again."""
 QUEUE_LEAST = 2 * BATCH
 """Events that may wait however slow the last flushes were: so many that no flusher is idle."""
+WORTH = BATCH // 2
+"""Events for which another flusher sets out beside one at work; fewer are as soon stored by its next flush."""
+OVERDUE = 0.05
+"""Seconds after which one sets out all the same: the one at work may be waiting for a lock that these need not."""
 ATTEMPTS = 20
 """How often a flush that met another one on the same ids is run. Each time it gets past the id that it met."""
+CAUTION = 1000
+"""Flushes that look first which ids are taken, after one that met such an id: where there is one, there are more."""
 RACES = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 SLOTS = 32_000
 """Flushers draw their counter rows from so many, so that two processes hardly ever share one."""
@@ -87,6 +94,8 @@ class _Flusher:
     session: Session
     views: Views
     slot: int
+    cautious: int = 0
+    """How many more flushes look which ids are taken, before one does not."""
 
 
 class Pipeline:
@@ -112,7 +121,8 @@ class Pipeline:
         self._queued = 0
         self._bytes = 0
         self._pace = _Pace()
-        self._wake = asyncio.Event()
+        self._idle: list[asyncio.Event] = []
+        self._reminder: asyncio.TimerHandle | None = None
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._flushers = flushers
@@ -132,7 +142,8 @@ class Pipeline:
     async def stop(self) -> None:
         """Flush what is queued, then end."""
         self._stopping = True
-        self._wake.set()
+        while self._idle:
+            self._idle.pop().set()
         await asyncio.gather(*self._tasks)
 
     def admits(self, events: int = 0) -> None:
@@ -173,7 +184,7 @@ class Pipeline:
         self._queue.extend(waiting)
         self._queued += size
         self._bytes += sum(len(one.parsed.body) for one in submissions)
-        self._wake.set()
+        self._remind()
         done = [one.done for one in waiting]
         try:
             _, late = await asyncio.wait(done, timeout=self._patience)
@@ -192,7 +203,8 @@ class Pipeline:
         flusher = _Flusher(self._db.session(*SETUP), Views(), random.randrange(SLOTS))  # noqa: S311 - guards nothing
         try:
             while True:
-                batch = self._take()
+                # The others that are at work; this one is not among the idle.
+                batch = self._take() if self._due(self._flushers - len(self._idle) - 1) else []
                 if batch:
                     more, began = bool(self._queue), asyncio.get_running_loop().time()
                     if await self._flush(batch, flusher) and more:
@@ -201,10 +213,31 @@ class Pipeline:
                 elif self._stopping:
                     return
                 else:
-                    self._wake.clear()
-                    await self._wake.wait()
+                    wake = asyncio.Event()
+                    self._idle.append(wake)
+                    await wake.wait()
         finally:
             await flusher.session.close()
+
+    def _due(self, busy: int) -> bool:
+        """Whether a flusher should set out while `busy` others are at work. Where not, it is asked again in time."""
+        if not self._queue:
+            return False
+        if not busy or self._stopping or self._queued >= WORTH:
+            return True
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._queue[0].since >= OVERDUE:
+            return True
+        if self._reminder is None:
+            self._reminder = loop.call_later(OVERDUE, self._remind, True)
+        return False
+
+    def _remind(self, timed: bool = False) -> None:
+        """Send an idle flusher out where it is time to."""
+        if timed:
+            self._reminder = None
+        if self._idle and self._due(self._flushers - len(self._idle)):
+            self._idle.pop().set()
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -249,15 +282,24 @@ class Pipeline:
         return False
 
     async def _commit(self, submissions: list[Submission], flusher: "_Flusher") -> list[Receipt]:
+        gates = gate.passing({submission.workspace for submission in submissions})
+        if self._sift is not None or any(submission.skip_known for submission in submissions):
+            flusher.cautious = max(1, flusher.cautious)
         with FLUSH_SECONDS.time():
             for _ in range(ATTEMPTS):
+                look = flusher.cautious > 0
                 try:
-                    async with flusher.session.transaction() as connection:
-                        return await flush(
-                            connection, flusher.views, submissions, self._clock(), flusher.slot, self._sift
+                    async with flusher.session.transaction(gates) as connection:
+                        receipts = await flush(
+                            connection, flusher.views, submissions, self._clock(), flusher.slot, self._sift, look=look
                         )
                 except RACES:
+                    flusher.cautious = CAUTION
                     flusher.views.forget()
+                else:
+                    repeated = any(State.FAILED_DUPLICATE_EVENT in receipt.states for receipt in receipts)
+                    flusher.cautious = CAUTION if repeated else max(0, flusher.cautious - 1)
+                    return receipts
             raise Unavailable("the same event ids are arriving from many senders at once; send them again shortly")
 
 

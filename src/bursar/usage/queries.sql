@@ -26,17 +26,9 @@ where workspace = $1 and account = any($2::bigint[]) order by account, starts_at
 
 -- name: probe_by_index
 -- A flush looks up thousands of keys in tables that may be empty today and huge tomorrow, with plans that are kept: only
--- the index is right at every size.
-set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
-
--- name: insert_events
--- Add a few events without the start of a COPY.
-insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, workspace,
-    event_schema, position, state, reason)
-select id_hash, body_hash, account, catalog_version, occurred_at, $1, chunk, workspace, event_schema, position, state, reason
-from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bigint[], $8::int[], $9::int[],
-    $10::int[], $11::smallint[], $12::text[])
-    as e (id_hash, body_hash, account, catalog_version, occurred_at, chunk, workspace, event_schema, position, state, reason);
+-- the index is right at every size. So one plan is as good as the next one, and making it anew each time would take longer
+-- than a small flush.
+set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set plan_cache_mode = force_generic_plan;
 
 -- name: taken
 -- The events that hold ids of a flush, locked so that nothing else revives them.
@@ -58,6 +50,42 @@ select workspace, account, meter_version, timestamptz '2000-01-01 00:00:00+00' +
     quantity
 from unnest($1::text::int[], $2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text::bigint[],
     $6::text::numeric[]) as s (workspace, account, meter_version, bucket, events, quantity)
+on conflict (workspace, account, meter_version, bucket)
+do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity;
+
+-- name: admit
+-- The last step of a flush: a few events (many are copied before), the balance, the rollups. Rollups are what flushes wait
+-- for each other on, so they come last, and then the commit; each part waits for the one before it.
+with events as (
+    insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, workspace,
+        event_schema, position, state, reason)
+    select id_hash, body_hash, account, catalog_version, occurred_at, $1, chunk, workspace, event_schema, position, state,
+        reason
+    from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bigint[], $8::int[],
+        $9::int[], $10::int[], $11::smallint[], $12::text[]) as e (id_hash, body_hash, account, catalog_version,
+        occurred_at, chunk, workspace, event_schema, position, state, reason)
+    returning 1
+), counters as (
+    insert into usage_counter (workspace, day, flusher, received, metered, unmetered, duplicate, rejected, pending,
+        reverted)
+    select workspace, $14, $15, received, metered, unmetered, duplicate, rejected, pending, reverted
+    from unnest($13::int[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[],
+        $22::bigint[]) as c (workspace, received, metered, unmetered, duplicate, rejected, pending, reverted)
+    where (select count(*) from events) >= 0
+    order by workspace
+    on conflict (workspace, day, flusher) do update set
+        received = usage_counter.received + excluded.received, metered = usage_counter.metered + excluded.metered,
+        unmetered = usage_counter.unmetered + excluded.unmetered,
+        duplicate = usage_counter.duplicate + excluded.duplicate, rejected = usage_counter.rejected + excluded.rejected,
+        pending = usage_counter.pending + excluded.pending, reverted = usage_counter.reverted + excluded.reverted
+    returning 1
+)
+insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
+select workspace, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes', events,
+    quantity
+from unnest($23::text::int[], $24::text::bigint[], $25::text::int[], $26::text::bigint[], $27::text::bigint[],
+    $28::text::numeric[]) as s (workspace, account, meter_version, bucket, events, quantity)
+where (select count(*) from counters) >= 0
 on conflict (workspace, account, meter_version, bucket)
 do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity;
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
-from bursar.usage.event import number_of_digest, uuid_of_digest
+from bursar.usage.event import number_of_digest, uuid_of_digest, uuids_of_digests
 from bursar.usage.rows import EventRow
 from bursar.usage.states import MENDABLE, State
 
@@ -53,6 +53,11 @@ def settle(rows: list[EventRow], stored: dict[bytes, Stored], skip: set[int]) ->
     `stored` holds the ids taken before; `skip` the submissions whose exact repeats count as nothing.
     """
     settled = Settled()
+    if not stored:
+        settled.fresh = {row.id_digest: row for row in rows}
+        if len(settled.fresh) == len(rows):  # nearly always: nothing of it was there, and nothing comes twice
+            return settled
+        settled.fresh = {}
     fresh = settled.fresh
     for row in rows:
         digest = row.id_digest
@@ -89,7 +94,7 @@ def _settle_taken(settled: Settled, digest: bytes, row: EventRow, before: Stored
 async def taken(connection: Connection, rows: Iterable[EventRow]) -> dict[bytes, Stored]:
     """The events that hold ids of `rows` already, locked until the transaction ends."""
     wanted = {row.id_digest for row in rows}
-    found = await connection.fetch(queries.taken, [uuid_of_digest(digest) for digest in wanted])
+    found = await connection.fetch(queries.taken, uuids_of_digests(wanted))
     return {row["id_hash"].bytes: Stored(State(row["state"]), row["body_hash"], row) for row in found}
 
 

@@ -39,7 +39,7 @@ class EventRow(msgspec.Struct, frozen=True, eq=False, gc=False):
     verdict: Verdict
 
 
-COPY_FROM = 100
+COPY_FROM = 64
 """Rows from which COPY is faster than arrays in a statement."""
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -50,28 +50,29 @@ BUCKET_TICKS = BUCKET // _TICK
 # PostgreSQL's binary COPY: a header, then per row the number of fields and each field behind its length (-1: null).
 _HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TAIL = b"\xff\xff"
-_COLUMNS = ["id_hash", "body_hash", "account", "catalog_version", "occurred_at", "received_at", "chunk", "workspace",
-            "event_schema", "position", "state", "reason"]  # fmt: skip
-_WHOLE = struct.Struct(">h i16s i8s iq iq iq iq iq ii ii ii ih i".replace(" ", ""))
+_COLUMNS = ["id_hash", "body_hash", "account", "occurred_at", "position", "workspace", "chunk", "catalog_version",
+            "event_schema", "received_at", "state", "reason"]  # fmt: skip
+# What differs from event to event, and what a flush has in common for many of them: packed once, used again.
+_OWN = struct.Struct(">h i16s i8s iq iq ii".replace(" ", ""))
+_COMMON = struct.Struct(">ii iq iq ii iq ih i".replace(" ", ""))
 _INT8, _INT4, _INT2 = struct.Struct(">iq"), struct.Struct(">ii"), struct.Struct(">ih")
 _NULL = struct.pack(">i", -1)
 
 
-async def insert(connection: Connection, rows: dict[bytes, EventRow], received_at: datetime) -> None:
-    """Add events whose ids are new, given by the digest of their id.
+async def copy(connection: Connection, rows: dict[bytes, EventRow], received_at: datetime) -> list[Sequence[Any]]:
+    """Add events whose ids are new, given by the digest of their id; a few are returned as columns of `admit` instead.
 
     Raises `asyncpg.UniqueViolationError` where another transaction has brought one of the ids meanwhile. Ids go in
     their order, so that two flushes cannot wait for each other in a circle.
     """
     ordered = [rows[digest] for digest in sorted(rows)]
-    if len(ordered) < COPY_FROM:
-        columns = [list(column) for column in zip(*(_values(row) for row in ordered), strict=True)]
-        if columns:
-            await connection.execute(queries.insert_events, received_at, *columns)
-        return
-    await connection.copy_to_table(
-        "event_key", source=_once(packed(ordered, received_at)), columns=_COLUMNS, format="binary"
-    )
+    if ordered and len(ordered) < COPY_FROM:
+        return list(zip(*map(_values, ordered), strict=True))
+    if ordered:
+        await connection.copy_to_table(
+            "event_key", source=_once(packed(ordered, received_at)), columns=_COLUMNS, format="binary"
+        )
+    return [()] * _VALUES
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
@@ -83,25 +84,33 @@ def packed(rows: Iterable[EventRow], received_at: datetime) -> bytes:
     """The rows as PostgreSQL's binary COPY has them, in the order of `_COLUMNS`."""
     parts = [_HEAD]
     received = micros(received_at)
-    pack = _WHOLE.pack
+    ends: dict[tuple[int, int | None, int], bytes] = {}
+    pack, add = _OWN.pack, parts.append
     for row in rows:
         verdict = row.verdict
         if verdict.account is None or verdict.schema is None or verdict.reason:
-            parts.append(_sparse(row, received))
+            add(_sparse(row, received))
             continue
-        parts.append(
-            pack(12, 16, row.id_digest, 8, row.body_digest, 8, verdict.account, 8, row.catalog_version,
-                 8, row.occurred, 8, received, 8, row.chunk, 4, row.workspace, 4, verdict.schema,
-                 4, row.position, 2, verdict.state, 0)
-        )  # fmt: skip
-    parts.append(_TAIL)
+        # A flush has one chunk for each workspace, and judges all of its events by one version of its rules.
+        kind = (row.chunk, verdict.schema, verdict.state)
+        end = ends.get(kind)
+        if end is None:
+            end = ends[kind] = _common(row, verdict.schema, received)
+        add(pack(12, 16, row.id_digest, 8, row.body_digest, 8, verdict.account, 8, row.occurred, 4, row.position))
+        add(end)
+    add(_TAIL)
     return b"".join(parts)
+
+
+def _common(row: EventRow, schema: int, received: int) -> bytes:
+    return _COMMON.pack(
+        4, row.workspace, 8, row.chunk, 8, row.catalog_version, 4, schema, 8, received, 2, row.verdict.state, 0
+    )  # fmt: skip
 
 
 def micros(moment: datetime) -> int:
     """Microseconds since the year 2000, as PostgreSQL stores an instant."""
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return (moment - _EPOCH) // _TICK
 
 
 def _sparse(row: EventRow, received: int) -> bytes:
@@ -114,21 +123,24 @@ def _sparse(row: EventRow, received: int) -> bytes:
             struct.pack(">i16s", 16, row.id_digest),
             struct.pack(">i8s", 8, row.body_digest),
             _NULL if verdict.account is None else _INT8.pack(8, verdict.account),
-            _INT8.pack(8, row.catalog_version),
             _INT8.pack(8, row.occurred),
-            _INT8.pack(8, received),
-            _INT8.pack(8, row.chunk),
-            _INT4.pack(4, row.workspace),
-            _NULL if verdict.schema is None else _INT4.pack(4, verdict.schema),
             _INT4.pack(4, row.position),
+            _INT4.pack(4, row.workspace),
+            _INT8.pack(8, row.chunk),
+            _INT8.pack(8, row.catalog_version),
+            _NULL if verdict.schema is None else _INT4.pack(4, verdict.schema),
+            _INT8.pack(8, received),
             _INT2.pack(2, verdict.state),
             struct.pack(f">i{len(reason)}s", len(reason), reason),
         )
     )
 
 
+_VALUES = 11
+
+
 def _values(row: EventRow) -> tuple[Any, ...]:
-    """The row's arguments of `insert_events`."""
+    """The row's part in the columns of `admit`, `_VALUES` of them."""
     verdict = row.verdict
     return (
         uuid_of_digest(row.id_digest),
@@ -145,32 +157,42 @@ def _values(row: EventRow) -> tuple[Any, ...]:
     )
 
 
-def rollup_arguments(rows: Iterable[EventRow]) -> list[str]:
-    """The arguments of `add_rollups`: workspace, account, meter version, bucket, events, quantity; in key order.
+def rollup_columns(rows: Iterable[EventRow]) -> list[str]:
+    """What events add to the rollups: workspace, account, meter version, bucket, events, quantity; in key order.
 
     Buckets are counted in quarters of an hour since the year 2000.
     """
     cells: dict[tuple[int, int | None, int], dict[int, tuple[int, Decimal]]] = {}
     for row in rows:
         verdict = row.verdict
-        if not verdict.measures:
+        measures = verdict.measures
+        if not measures:
             continue
         place = (row.workspace, verdict.account, row.occurred // BUCKET_TICKS)
         cell = cells.get(place)
         if cell is None:
             cell = cells[place] = {}
-        for meter_version, quantity in verdict.measures:
-            found = cell.get(meter_version)
-            cell[meter_version] = (1, quantity) if found is None else (found[0] + 1, found[1] + quantity)
+        for meter_version, quantity in measures:
+            if meter_version in cell:
+                events, total = cell[meter_version]
+                cell[meter_version] = (events + 1, total + quantity)
+            else:
+                cell[meter_version] = (1, quantity)
+    # No two have the same key, so nothing behind it is ever compared.
     ordered = sorted(
-        ((workspace, account, meter_version, bucket), total)
-        for (workspace, account, bucket), cell in cells.items()
-        for meter_version, total in cell.items()
+        [
+            (workspace, account, meter_version, bucket, *total)
+            for (workspace, account, bucket), cell in cells.items()
+            for meter_version, total in cell.items()
+        ]
     )
-    if not ordered:
-        return []
-    keys, totals = zip(*ordered, strict=True)
-    return [array(column) for column in (*zip(*keys, strict=True), *zip(*totals, strict=True))]
+    return [array(column) for column in zip(*ordered, strict=True)] if ordered else ["{}"] * 6
+
+
+def rollup_arguments(rows: Iterable[EventRow]) -> list[str]:
+    """`rollup_columns` as the arguments of `add_rollups`; nothing where there is nothing to add."""
+    columns = rollup_columns(rows)
+    return columns if columns[0] != "{}" else []
 
 
 def array(values: Iterable[int | str | Decimal]) -> str:

@@ -36,6 +36,9 @@ class State(IntEnum):
     FAILED_INSUFFICIENT_CREDITS = -9
     FAILED_DUPLICATE_EVENT = -10
 
+    # That of its number: an enumeration's own is written in Python, and is asked for with every event.
+    __hash__ = int.__hash__
+
 
 TERM: dict[State, Term] = {
     State.COMPLETED_EVENT_METERED: Term.METERED,

@@ -21,7 +21,7 @@ from bursar.invoicing.verify import CHECKS as INVOICES
 from bursar.ledger.verify import CHECKS as LEDGER
 from bursar.purchases.verify import CHECKS as GRANTS
 from bursar.usage.verify import CHECKS as USAGE
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema, status_of
 from tests.http.togai.test_invoices import set_clock
 
@@ -31,12 +31,8 @@ EXAMPLES = int(os.environ.get("BURSAR_ORDERS", "3"))
 """Orders of arrival and correction that are tried."""
 
 
-def problems(server: Server) -> list[str]:
-    async def check(db: Database) -> list[str]:
-        async with db.snapshot() as connection:
-            return [text for one in (*USAGE, *GRANTS, *LEDGER, *INVOICES) for text in await one.run(connection)]
-
-    return _in_thread(lambda: server.run(check))  # type: ignore[no-any-return]
+def problems(server: Server, tenant: Tenant) -> list[str]:
+    return server.broken(tenant, (*USAGE, *GRANTS, *LEDGER, *INVOICES))
 
 
 def shop(server: Server, *rates: str, commitment: Any = None) -> Tenant:
@@ -54,8 +50,9 @@ def shop(server: Server, *rates: str, commitment: Any = None) -> Tenant:
 
 @pytest.fixture
 def books(server: Server) -> Iterator[Tenant]:
-    yield shop(server, "0.1")
-    assert problems(server) == []
+    tenant = shop(server, "0.1")
+    yield tenant
+    assert problems(server, tenant) == []
 
 
 def issue(server: Server, tenant: Tenant, month: int) -> None:
@@ -72,7 +69,7 @@ def run(server: Server, tenant: Tenant) -> None:
             caller = caller_of(await workspace_at(connection, tenant.caller.workspace), datetime.now(UTC), "test")
         await bill(db, caller)
 
-    _in_thread(lambda: server.run(work))
+    server.run(work)
 
 
 def exact(answer: Any, status: int = 200) -> Any:
@@ -210,7 +207,7 @@ def test_slabs_and_commitment_decide_what_an_event_was_worth(server: Server) -> 
     assert (balance["received"], balance["metered"], balance["reverted"], balance["rejected"]) == (4, 2, 2, 0)
     issue(server, books, 7)
     assert totals(books)[:2] == [Decimal("10.61"), Decimal("5.59")]
-    assert problems(server) == []
+    assert problems(server, books) == []
 
 
 def test_an_event_that_moves_adjusts_both_sides(books: Tenant, server: Server) -> None:
@@ -422,4 +419,4 @@ def test_any_order_of_arrival_and_correction_bills_the_same_total(server: Server
         assert all(one["total"] >= 0 for one in issued)
         waiting = sum(Decimal(one["waiting"]) for one in adjustments(books, accountId=account))
         assert sum(Decimal(one["total"]) for one in issued) + waiting == due
-    assert problems(server) == []
+    assert problems(server, books) == []

@@ -13,11 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar.core.errors import Invalid
-from bursar.db.database import Database
 from bursar.http.native.cloud_events import BATCHED, STRUCTURED, parse
 from bursar.usage.event import body_digest, event_of, parse_batch, raws_of
 from bursar.usage.verify import CHECKS
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, event, expect, ingest, meter, schema, status_of
 
 AT = "2024-05-10T09:01:00Z"
@@ -82,11 +81,7 @@ def test_every_mode_becomes_the_same_event(ready: Tenant, server: Server) -> Non
         assert payload["dimensions"] == {"model": "große"}
         assert (payload["accountId"], payload["schemaName"], payload["timestamp"]) == ("alias one", "llm", AT)
 
-    async def problems(db: Database) -> list[str]:
-        async with db.snapshot() as connection:
-            return [text for one in CHECKS for text in await one.run(connection)]
-
-    assert _in_thread(lambda: server.run(problems)) == []
+    assert server.broken(ready, CHECKS) == []
 
 
 def test_it_is_the_same_event_as_at_the_other_door(ready: Tenant) -> None:

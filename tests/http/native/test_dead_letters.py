@@ -75,17 +75,12 @@ def usage(server: Server, tenant: Tenant) -> list[tuple[str, int]]:
             )
             return [(f"{row['quantity'].normalize():f}", row["events"]) for row in rows]
 
-    result: list[tuple[str, int]] = _in_thread(lambda: server.run(read))
+    result: list[tuple[str, int]] = server.run(read)
     return result
 
 
-def problems(server: Server) -> list[str]:
-    async def check(db: Database) -> list[str]:
-        async with db.snapshot() as connection:
-            return [text for one in CHECKS for text in await one.run(connection)]
-
-    result: list[str] = _in_thread(lambda: server.run(check))
-    return result
+def problems(server: Server, tenant: Tenant) -> list[str]:
+    return server.broken(tenant, CHECKS)
 
 
 def _alias(http: Any) -> None:
@@ -162,7 +157,7 @@ def test_each_refusal_is_shown_mended_and_replayed_once(ready: Tenant, server: S
     assert status_of(http, f"acme-{AT}") == ["COMPLETED_EVENT_METERED"], "it got an id on the way"
     ingest(http, sent["FAILED_ACCOUNT_NOT_FOUND"], sent["FAILED_NO_EVENT_ID"])
     assert balance(ready) == {"received": 8, "metered": 3, "unmetered": 3, "duplicate": 2}
-    assert problems(server) == []
+    assert problems(server, ready) == []
 
 
 def test_what_is_refused_again_stays_for_the_cause_of_now(ready: Tenant, server: Server) -> None:
@@ -174,7 +169,7 @@ def test_what_is_refused_again_stays_for_the_cause_of_now(ready: Tenant, server:
     (left,) = desk(ready, account="nobody")
     assert (left["event"]["id"], left["accountId"], left["reason"]) == ("old", "acme", "FAILED_PAST_GRACE_PERIOD")
     assert balance(ready) == {"received": 2, "metered": 1, "rejected": 1}
-    assert problems(server) == []
+    assert problems(server, ready) == []
 
 
 def test_what_is_invoiced_is_not_replayed_without_adjusting(server: Server) -> None:
@@ -192,7 +187,7 @@ def test_what_is_invoiced_is_not_replayed_without_adjusting(server: Server) -> N
     assert "invoiced" in late["fix"]
     answer = replay(tenant, ids=["late"], backfill=True)
     assert (answer["replayed"], answer["outcomes"][0]["state"]) == (0, "FAILED_PAST_GRACE_PERIOD")
-    assert problems(server) == []
+    assert problems(server, tenant) == []
 
 
 def test_another_event_under_a_taken_id_is_shown_and_not_replayed(ready: Tenant, server: Server) -> None:
@@ -213,7 +208,7 @@ def test_another_event_under_a_taken_id_is_shown_and_not_replayed(ready: Tenant,
     assert answer["replayed"] == 0
     assert replay(ready, filter={}) == {"replayed": 0, "refused": 0, "outcomes": [], "next": None}
     assert balance(ready) == {"received": 3, "metered": 1, "duplicate": 2}
-    assert problems(server) == []
+    assert problems(server, ready) == []
 
 
 def test_an_id_that_a_template_gives_is_given_once(ready: Tenant, server: Server) -> None:
@@ -225,7 +220,7 @@ def test_an_id_that_a_template_gives_is_given_once(ready: Tenant, server: Server
     assert (answer["replayed"], answer["refused"]) == (1, 2)
     assert usage(server, ready) == [("2", 2)]
     assert balance(ready) == {"received": 4, "metered": 2, "rejected": 2}
-    assert problems(server) == []
+    assert problems(server, ready) == []
 
 
 FILTERS: list[tuple[dict[str, str], Callable[[dict[str, Any]], bool]]] = [
@@ -310,7 +305,7 @@ def test_a_replay_and_its_twins_let_each_in_once(ready: Tenant, server: Server) 
     found = balance(ready)
     assert found["metered"] == 120
     assert found.get("rejected", 0) == 120 - let_in, "an attempt of the sender leaves the refused one beside it"
-    assert problems(server) == []
+    assert problems(server, ready) == []
 
 
 @settings(max_examples=12, suppress_health_check=list(HealthCheck), derandomize=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +15,6 @@ from bursar.catalog.features import get_feature
 from bursar.core.errors import BursarError
 from bursar.core.period import Period
 from bursar.db.database import Database
-from bursar.db.verify import Check
 from bursar.ledger.verify import CHECKS as LEDGER
 from bursar.purchases import grants
 from bursar.purchases.grants import NewGrant
@@ -72,8 +70,7 @@ class Shop:
         return self.tenant.http.post("/entitled", json=sent).status_code
 
     def problems(self) -> list[str]:
-        result: list[str] = self.server.run(lambda db: _problems(db, [*LEDGER, *PURCHASES]))
-        return result
+        return self.server.broken(self.tenant, [*LEDGER, *PURCHASES])
 
     def expire(self) -> int:
         later = self.tenant.http.get("/bursar/v1/clock").json()["now"]
@@ -89,11 +86,6 @@ class Shop:
             self.tenant.http.post("/bursar/v1/clock", json={"now": (NOON + timedelta(seconds=seconds)).isoformat()}),
             200,
         )
-
-
-async def _problems(db: Database, checks: Sequence[Check]) -> list[str]:
-    async with db.snapshot() as connection:
-        return [problem for check in checks for problem in await check.run(connection)]
 
 
 @pytest.fixture

@@ -14,11 +14,10 @@ from togai_client.api.jobs_api import JobsApi
 from togai_client.exceptions import BadRequestException, NotFoundException
 from togai_client.models.event_correction_request import EventCorrectionRequest
 
-from bursar.db.database import Database
 from bursar.ledger.verify import CHECKS as LEDGER
 from bursar.purchases.verify import CHECKS as GRANTS
 from bursar.usage.verify import CHECKS as USAGE
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema, status_of
 from tests.http.togai.test_entitlements import Shop, shop
 from tests.http.togai.test_invoices import run_bill, set_clock
@@ -42,12 +41,8 @@ def books(server: Server) -> Tenant:
     return tenant
 
 
-def problems(server: Server) -> list[str]:
-    async def check(db: Database) -> list[str]:
-        async with db.snapshot() as connection:
-            return [text for one in (*USAGE, *GRANTS, *LEDGER) for text in await one.run(connection)]
-
-    return _in_thread(lambda: server.run(check))  # type: ignore[no-any-return]
+def problems(server: Server, tenant: Tenant) -> list[str]:
+    return server.broken(tenant, (*USAGE, *GRANTS, *LEDGER))
 
 
 def owed(tenant: Tenant, account: str = "acme") -> Decimal:
@@ -85,7 +80,7 @@ def test_an_event_is_undone(books: Tenant, server: Server) -> None:
     assert owed(books) == Decimal("0.7")
     ingest(books.http, event("one", NOON, tokens=5))
     assert status_of(books.http, "one") == ["REVERTED", "FAILED_DUPLICATE_EVENT"], "its id is used for ever"
-    assert problems(server) == []
+    assert problems(server, books) == []
 
 
 def test_an_event_is_let_in_anew_by_the_rules_of_now(books: Tenant, server: Server) -> None:
@@ -101,7 +96,7 @@ def test_an_event_is_let_in_anew_by_the_rules_of_now(books: Tenant, server: Serv
     assert len(seen) == 2
     assert owed(books) == Decimal("0.5"), "its tokens count once"
     expect(books.http.post("/event_schema/llm/deactivate"), 400)
-    assert problems(server) == []
+    assert problems(server, books) == []
 
 
 def test_an_event_gets_another_content(books: Tenant, server: Server) -> None:
@@ -121,7 +116,7 @@ def test_an_event_gets_another_content(books: Tenant, server: Server) -> None:
     assert outcome(correct(books, "REDO_EVENT", body=unnamed, event_id="one")) == [("one", "REVERTED_AND_REINGESTED")]
     assert (owed(books), owed(books, "other")) == (Decimal("0.3"), Decimal("0"))
     assert "event.id" in correct(books, "REDO_EVENT", 400, {"event": event("x", NOON)}, event_id="one")["message"]
-    assert problems(server) == []
+    assert problems(server, books) == []
 
 
 def test_what_is_invoiced_stays(books: Tenant, server: Server) -> None:
@@ -136,7 +131,7 @@ def test_what_is_invoiced_stays(books: Tenant, server: Server) -> None:
     (back,) = by_client(books, "REDO_EVENT", {**june, "timestamp": "2024-05-31T00:00:00+00:00"})
     assert back.status == "FAILED", "it cannot be moved into an invoiced period either"
     assert status_of(books.http, "one") == status_of(books.http, "june") == ["COMPLETED_EVENT_METERED"]
-    assert problems(server) == []
+    assert problems(server, books) == []
 
 
 def test_many_events_the_latest_first(books: Tenant, server: Server) -> None:
@@ -157,7 +152,7 @@ def test_many_events_the_latest_first(books: Tenant, server: Server) -> None:
     assert outcome(correct(books, "REDO", id=kept)) == [("e01", "REVERTED_AND_REINGESTED")]
     correct(books, "REDO", 404, id=kept)
     assert outcome(correct(books, "UNDO", event_id="bad")) == [("bad", "FAILED")]
-    assert problems(server) == []
+    assert problems(server, books) == []
 
 
 def test_any_number_by_a_job(books: Tenant, server: Server) -> None:
@@ -180,7 +175,7 @@ def test_any_number_by_a_job(books: Tenant, server: Server) -> None:
     failed = [one for one in JobsApi(books.togai).get_job_entries(job.id).data if one.status == "FAILED"]
     assert [one.metadata["reason"] for one in failed] == ["The event was undone before"]
     assert owed(books) == 0
-    assert problems(server) == []
+    assert problems(server, books) == []
 
 
 def test_what_an_event_took_comes_back(shop: Shop, server: Server) -> None:
@@ -202,7 +197,7 @@ def test_what_an_event_took_comes_back(shop: Shop, server: Server) -> None:
     expect(shop.tenant.http.post(f"/accounts/acme/features/{shop.feature}/entries/later/void"), 200)
     assert outcome(correct(shop.tenant, "UNDO", event_id="two")) == [("two", "REVERTED")]
     assert shop.left() == 2.5, "what was voided stays void"
-    assert shop.problems() == problems(server) == []
+    assert shop.problems() == problems(server, shop.tenant) == []
 
 
 def test_what_cannot_be_asked(books: Tenant, server: Server) -> None:
@@ -257,7 +252,7 @@ def test_the_total_is_that_of_the_last_word_on_each_event(books: Tenant, server:
             if holds[number] is not None and action != "REDO":
                 holds[number] = None if action == "UNDO" else Decimal(tokens)
     assert owed(books) - before == sum((amount for amount in holds.values() if amount is not None), Decimal(0)) / 10
-    assert problems(server) == []
+    assert problems(server, books) == []
 
 
 def test_corrections_at_once_correct_once(books: Tenant, server: Server) -> None:
@@ -281,4 +276,4 @@ def test_corrections_at_once_correct_once(books: Tenant, server: Server) -> None
     done = [pair for answer in answers for pair in outcome(answer) if pair[1] == "REVERTED"]
     assert sorted(done) == [(f"e{n}", "REVERTED") for n in range(4)]
     assert owed(books) == 0
-    assert problems(server) == []
+    assert problems(server, books) == []

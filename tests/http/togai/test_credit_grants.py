@@ -15,8 +15,8 @@ from togai_client.models.create_purchase_request import CreatePurchaseRequest
 from bursar.db.database import Database
 from bursar.ledger.store import trial_balance
 from bursar.purchases.verify import CHECKS
-from bursar.runtime.proof import prove
-from tests.conftest import Server, Tenant
+from bursar.runtime.proof import CHECKS as ALL
+from tests.conftest import Server, Tenant, broken_after
 from tests.http.togai.catalog import add_on, card, customer, event, expect, ingest, meter, per_unit, schema
 from tests.http.togai.test_fixed_fees import body
 from tests.http.togai.test_invoices import BROWSER, run_bill, set_clock
@@ -94,8 +94,7 @@ class Store:
         return dict(self.server.run(work))
 
     def problems(self) -> list[str]:
-        found = self.server.run(lambda db: prove(db, quiet=True))
-        return [problem for problems in found.values() for problem in problems]
+        return self.server.broken(self.tenant, ALL)
 
 
 @pytest.fixture
@@ -360,16 +359,10 @@ def test_verify_finds_what_is_wrong(shop: Store, damage: str, word: str) -> None
     expect(shop.tenant.http.post("/credits", json={"creditRequests": [sent]}), 200)
     shop.buy(pricePlanId=shop.plan("free", granting(shop.pack, 10, 0), kind="PURCHASE"))
 
-    async def look(db: Database) -> list[str]:
-        async with db.transaction(None) as connection:
-            await connection.execute("savepoint sound")
-            await connection.execute(damage, shop.tenant.caller.workspace)
-            found = [problem for check in CHECKS for problem in await check.run(connection)]
-            await connection.execute("rollback to sound")
-            return found
-
+    caller = shop.tenant.caller
     assert shop.problems() == []
-    assert any(word in problem for problem in shop.server.run(look))
+    found = shop.server.run(lambda db: broken_after(db, caller, CHECKS, damage, caller.workspace))
+    assert any(word in problem for problems in found.values() for problem in problems)
 
 
 def test_an_add_on_of_another_type_gives_no_credits(shop: Store) -> None:

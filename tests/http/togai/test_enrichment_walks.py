@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bursar.usage import quantities
 from bursar.usage.verify import measured_again
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, event, expect, ingest, meter
 
 START, END = datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 5, 2, tzinfo=UTC)
@@ -110,7 +110,7 @@ def test_a_walk(server: Server, steps: list[tuple[str, Any, int]]) -> None:
         assert [entry["units"] for entry in shown["usageMeters"]] == ([] if units is None else [units])
     # Whole buckets come from the rollups; what ends within one is measured again from what was sent.
     for end in (END, datetime(2024, 5, 1, 10, 0, 1, tzinfo=UTC)):
-        again = _in_thread(lambda end=end: server.run(lambda db: measured(db, tenant.caller.workspace, meter_id, end)))
+        again = server.run(lambda db, end=end: measured(db, tenant.caller.workspace, meter_id, end))
         assert again == totals
-    problems, everything = _in_thread(lambda: server.run(lambda db: from_bodies(db, tenant.caller.workspace)))
+    problems, everything = server.run(lambda db: from_bodies(db, tenant.caller.workspace))
     assert (problems, everything) == ([], sum(totals.values()))

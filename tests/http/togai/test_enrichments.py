@@ -17,7 +17,7 @@ from togai_client.models.update_setting_request import UpdateSettingRequest
 
 from bursar.runtime.proof import prove
 from bursar.usage import quantities
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import card, customer, expect, ingest, meter, per_unit, plan, status_of
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -110,7 +110,7 @@ def used(server: Server, tenant: Tenant, account: str, meter_id: str, start: dat
             (found,) = await quantities.sums(connection, workspace, [(key, metered, start, end)])
             return found
 
-    result: Decimal = _in_thread(lambda: server.run(work))
+    result: Decimal = server.run(work)
     return result
 
 
@@ -183,7 +183,7 @@ def test_the_nearest_setting_holds_and_the_past_stays_as_it_was(server: Server, 
     )
     ingest(ready.http, ride("a5", 6000))
     assert (units(ready, "a5"), units(ready, "a4")) == ([7], [12])
-    proof = _in_thread(lambda: server.run(lambda db: prove(db, quiet=True)))
+    proof = server.run(lambda db: prove(db, quiet=True))
     assert proof["I12 rollups equal the raw events"] == []
 
 

@@ -31,7 +31,6 @@ from bursar.catalog.features import get_feature
 from bursar.core.errors import BursarError, Invalid, Taken
 from bursar.core.period import Period
 from bursar.db.database import Database
-from bursar.db.verify import Check
 from bursar.http.ingest import ENTITLED
 from bursar.http.repeat import attempt_of
 from bursar.http.togai.entitlements import decide
@@ -46,7 +45,7 @@ from bursar.usage.flush import Submission
 from bursar.usage.pipeline import Pipeline
 from bursar.usage.states import State
 from bursar.usage.verify import CHECKS as USAGE
-from tests.conftest import PLAIN, Server, Tenant
+from tests.conftest import PLAIN, Server, Tenant, broken_after
 from tests.http.togai.catalog import customer, event, expect, meter, schema, status_of
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -106,12 +105,7 @@ class Shop:
         return {entry.id: (entry.status, entry.granted, entry.used, entry.balance) for entry in page.data}
 
     def problems(self) -> list[str]:
-        return self.server.run(lambda db: _problems(db, [*CHECKS, *USAGE]))  # type: ignore[no-any-return]
-
-
-async def _problems(db: Database, checks: list[Check]) -> list[str]:
-    async with db.snapshot() as connection:
-        return [problem for check in checks for problem in await check.run(connection)]
+        return self.server.broken(self.tenant, [*CHECKS, *USAGE])
 
 
 @pytest.fixture
@@ -484,15 +478,12 @@ def test_verify_finds_what_is_wrong(shop: Shop, damage: str, word: str) -> None:
     shop.give("a", 10)
     shop.use("one", 2)
 
-    async def look(db: Database) -> list[str]:
-        async with db.transaction(None) as connection:
-            grant = "select key from feature_grant where workspace = $1"
-            key = await connection.fetchval(grant, shop.tenant.caller.workspace)
-            await connection.execute("savepoint sound")
-            await connection.execute(damage, key)
-            found = [problem for check in CHECKS for problem in await check.run(connection)]
-            await connection.execute("rollback to sound")
-            return found
+    caller = shop.tenant.caller
+
+    async def look(db: Database) -> Any:
+        async with db.transaction(caller.workspace) as connection:
+            key = await connection.fetchval("select key from feature_grant")
+        return await broken_after(db, caller, CHECKS, damage, key)
 
     assert shop.problems() == []
-    assert any(word in problem for problem in shop.server.run(look))
+    assert any(word in problem for problems in shop.server.run(look).values() for problem in problems)

@@ -10,7 +10,7 @@ from togai_client.exceptions import NotFoundException
 from togai_client.models.update_event_schema_request import UpdateEventSchemaRequest
 
 from bursar.runtime.proof import prove
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, event, ingest, meter, schema, status_of
 
 AT = "2024-05-01T10:00:00Z"
@@ -46,7 +46,7 @@ def test_an_event_without_id_gets_one_that_counts_it_once(server: Server, ready:
     assert status_of(ready.http, f"acme~small~{AT}") == ["COMPLETED_EVENT_METERED"]
     listed = api.get_events(schema_name="llm").events
     assert {entry.event_payload.id for entry in listed} == {f"acme~big~{AT}", f"acme~small~{AT}"}
-    proof = _in_thread(lambda: server.run(lambda db: prove(db, quiet=True)))
+    proof = server.run(lambda db: prove(db, quiet=True))
     assert {name: problems for name, problems in proof.items() if problems} == {}
 
 
@@ -64,7 +64,7 @@ def test_a_new_template_names_new_events_and_leaves_the_old_ones(server: Server,
         EventManagementApi(ready.togai).get_single_event("none-1")
     nameless = EventManagementApi(ready.togai).get_events(status="INGESTION_FAILED_NO_EVENT_ID").events
     assert [(entry.event_payload.id, entry.event_payload.dimensions["model"]) for entry in nameless] == [(None, "none")]
-    proof = _in_thread(lambda: server.run(lambda db: prove(db, quiet=True)))
+    proof = server.run(lambda db: prove(db, quiet=True))
     assert proof["I12 rollups equal the raw events"] == []
 
 

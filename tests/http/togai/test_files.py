@@ -14,7 +14,7 @@ from bursar.accounts.files import Link, follow, keep, link
 from bursar.core.caller import Caller
 from bursar.core.errors import Invalid, NotFound, TooLarge
 from bursar.db.database import Database
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import expect
 
 CONTENT = bytes(range(256)) * 40
@@ -29,7 +29,7 @@ def ready(server: Server) -> tuple[Tenant, str]:
         async with db.transaction(tenant.caller.workspace) as connection:
             return (await keep(connection, tenant.caller, NAME, "text/csv", CONTENT)).id
 
-    identifier: str = _in_thread(lambda: server.run(work))
+    identifier: str = server.run(work)
     return tenant, identifier
 
 

@@ -19,7 +19,7 @@ from bursar.accounts.tokens import revoke_token, rotate_token
 from bursar.db.database import Connection, Database
 from bursar.usage.quantities import events_of, sums
 from bursar.usage.verify import CHECKS
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, event, ingest, meter, schema, status_of
 
 NOON = datetime(2024, 5, 10, 12, tzinfo=UTC)
@@ -47,19 +47,13 @@ def usage(server: Server, tenant: Tenant) -> list[tuple[str, int]]:
             )
             return [(str(row["quantity"]), row["events"]) for row in rows]
 
-    result: list[tuple[str, int]] = _in_thread(lambda: server.run(read))
+    result: list[tuple[str, int]] = server.run(read)
     return result
 
 
-def problems(server: Server) -> list[str]:
+def problems(server: Server, tenant: Tenant) -> list[str]:
     """What `verify` finds of usage."""
-
-    async def look(db: Database) -> list[str]:
-        async with db.transaction(None) as connection:
-            return [problem for check in CHECKS for problem in await check.run(connection)]
-
-    result: list[str] = _in_thread(lambda: server.run(look))
-    return result
+    return server.broken(tenant, CHECKS)
 
 
 def balance(server: Server, tenant: Tenant) -> dict[str, int]:
@@ -73,7 +67,7 @@ def balance(server: Server, tenant: Tenant) -> dict[str, int]:
             )
             return dict(row) if row else {}
 
-    result: dict[str, int] = _in_thread(lambda: server.run(read))
+    result: dict[str, int] = server.run(read)
     return result
 
 
@@ -174,7 +168,7 @@ def test_states(ready: Tenant, server: Server, others: int) -> None:
     }  # fmt: skip
     ingest(ready.http, event(None, AT))
     assert ready.http.get("/events", params={"status": "INGESTION_FAILED_NO_EVENT_ID"}).json()["events"]
-    assert not problems(server)
+    assert not problems(server, ready)
 
 
 def test_a_schema_without_meters_has_its_own_state(server: Server) -> None:
@@ -195,7 +189,7 @@ def test_an_id_counts_once(ready: Tenant, server: Server) -> None:
     assert usage(server, ready) == [("5", 1)]
     assert status_of(ready.http, "e") == ["COMPLETED_EVENT_METERED", "FAILED_DUPLICATE_EVENT", "FAILED_DUPLICATE_EVENT"]
     assert balance(server, ready) == {"received": 3, "metered": 1, "unmetered": 0, "duplicate": 2, "rejected": 0}
-    assert not problems(server)
+    assert not problems(server, ready)
 
 
 def test_a_refused_event_may_be_sent_again_once_its_cause_is_gone(ready: Tenant, server: Server) -> None:
@@ -209,7 +203,7 @@ def test_a_refused_event_may_be_sent_again_once_its_cause_is_gone(ready: Tenant,
     assert status_of(ready.http, "e")[0] == "COMPLETED_EVENT_METERED"
     assert usage(server, ready) == [("4", 1)]
     assert balance(server, ready) == {"received": 4, "metered": 1, "unmetered": 0, "duplicate": 2, "rejected": 1}
-    assert not problems(server)
+    assert not problems(server, ready)
 
 
 def test_what_changes_is_seen_by_the_next_event(ready: Tenant) -> None:
@@ -293,7 +287,7 @@ def test_edges_are_counted_from_the_events_themselves(ready: Tenant, server: Ser
             result.append((first, str(total), len(page.items)))
         return result
 
-    found = _in_thread(lambda: server.run(read))
+    found = server.run(read)
     assert [count for _, _, count in found] == [60, 45, 2, 2, 15, 1]
 
 
@@ -312,7 +306,7 @@ def test_a_token_that_has_ended_ingests_nothing_more(server: Server, end: Callab
         async with db.transaction(None) as connection:
             await end(connection, replace(tenant.caller, wall=datetime.now(UTC)), "test")
 
-    _in_thread(lambda: server.run(finish))
+    server.run(finish)
     assert tenant.http.post("/ingestBatch", json={"events": [event("after", AT)]}).status_code == 401
     assert tenant.http.post("/entitled", json={"event": event("after", AT)}).status_code == 401
     assert tenant.http.post("/ingestBatch", json=again, headers=key).status_code == 401, "nor is it answered as before"
@@ -332,4 +326,4 @@ def test_many_senders_of_the_same_ids_count_each_once(ready: Tenant, server: Ser
     assert balance(server, ready) == {
         "received": 7200, "metered": 300, "unmetered": 0, "duplicate": 6900, "rejected": 0,
     }  # fmt: skip
-    assert not problems(server)
+    assert not problems(server, ready)

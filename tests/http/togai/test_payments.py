@@ -20,7 +20,7 @@ from bursar.db.database import Database
 from bursar.invoicing.remittances import erase_references
 from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema
 from tests.http.togai.test_invoices import run_bill, set_clock
 
@@ -89,12 +89,8 @@ def refused(call: Callable[[], Any], status: int, *words: str) -> None:
         assert word in json.loads(caught.value.body)["message"], caught.value.body
 
 
-def holds(server: Server) -> None:
-    async def check(db: Database) -> list[str]:
-        async with db.transaction(None) as connection:
-            return [text for one in [*CHECKS, *ledger.CHECKS] for text in await one.run(connection)]
-
-    assert _in_thread(lambda: server.run(check)) == []
+def holds(server: Server, tenant: Tenant) -> None:
+    assert server.broken(tenant, [*CHECKS, *ledger.CHECKS]) == []
 
 
 def test_an_invoice_in_parts(tenant: Tenant, api: PaymentsApi, account: str, server: Server) -> None:
@@ -124,7 +120,7 @@ def test_an_invoice_in_parts(tenant: Tenant, api: PaymentsApi, account: str, ser
     assert api.get_payment(first.id, version=1) == first
     refused(lambda: api.get_payment(first.id, version=2), 404, "version")
     assert [one.id for one in api.list_payments(page_size=2).data] == [second.id, first.id]
-    holds(server)
+    holds(server, tenant)
 
 
 def test_credits_and_the_wallet(tenant: Tenant, api: PaymentsApi, account: str, server: Server) -> None:
@@ -145,7 +141,7 @@ def test_credits_and_the_wallet(tenant: Tenant, api: PaymentsApi, account: str, 
     assert lines(out) == [("WALLET_CREDIT", wallet, -2)]
     refused(partial(pay, api, account, -11), 400, "balance of 10")
     assert WalletApi(tenant.togai).wallet_balance_for_account(account).balance == 10
-    holds(server)
+    holds(server, tenant)
 
 
 def test_a_refund_is_completed_by_a_payment_out(tenant: Tenant, api: PaymentsApi, account: str, server: Server) -> None:
@@ -164,7 +160,7 @@ def test_a_refund_is_completed_by_a_payment_out(tenant: Tenant, api: PaymentsApi
     for status in ("DUE", "PAID", "VOID", "UN_COLLECTIBLE"):
         answer = tenant.http.patch(f"/invoices/{invoice}", json={"status": status})
         assert answer.status_code == 400, answer.text
-    holds(server)
+    holds(server, tenant)
 
 
 def test_what_cannot_be_paid(tenant: Tenant, api: PaymentsApi, account: str, server: Server) -> None:
@@ -202,7 +198,7 @@ def test_what_cannot_be_paid(tenant: Tenant, api: PaymentsApi, account: str, ser
     refused(partial(pay, api, account, 5, towards), 400, "INACTIVE")
     assert [one.id for one in api.list_payments().data] == before
     assert state(tenant, account) == ("DUE", 0)
-    holds(server)
+    holds(server, tenant)
 
 
 def test_who_may_not(server: Server, tenant: Tenant, api: PaymentsApi, account: str) -> None:
@@ -239,7 +235,7 @@ def test_payments_at_once_never_pay_too_much(tenant: Tenant, account: str, serve
         answers = list(pool.map(lambda _: tenant.http.post("/payments", json=body(account, 1.5, towards)), range(32)))
     assert sorted(answer.status_code for answer in answers) == [201] * 6 + [400] * 26
     assert state(tenant, account) == ("PARTIALLY_PAID", 9)
-    holds(server)
+    holds(server, tenant)
 
 
 def test_who_paid_is_forgotten_with_the_customer(
@@ -251,7 +247,7 @@ def test_who_paid_is_forgotten_with_the_customer(
         async with db.transaction(tenant.caller.workspace) as connection:
             await erase_references(connection, tenant.caller, account)
 
-    _in_thread(lambda: server.run(erase))
+    server.run(erase)
     shown = api.get_payment(made.id)
     assert (shown.description, shown.notes, shown.total_amount) == (None, None, 1)
     reference = shown.external_payment_references

@@ -7,11 +7,10 @@ import pytest
 from togai_client.api.price_plans_api import PricePlansApi
 from togai_client.models.create_price_plan_request import CreatePricePlanRequest
 
-from bursar.db.database import Database
 from bursar.invoicing.verify import CHECKS as INVOICES
 from bursar.ledger.verify import CHECKS as LEDGER
 from bursar.purchases.verify import CHECKS as PURCHASES
-from tests.conftest import Server, Tenant
+from tests.conftest import Tenant
 from tests.http.togai.catalog import expect, per_unit
 from tests.http.togai.test_entitlements import Shop, day, refused
 from tests.http.togai.test_entitlements import shop as shop  # noqa: PLC0414 - a fixture
@@ -60,12 +59,8 @@ def lines(tenant: Tenant) -> dict[tuple[str, str], list[tuple[str, Any, Any]]]:
     }
 
 
-def problems(server: Server) -> Any:
-    async def work(db: Database) -> list[str]:
-        async with db.snapshot() as connection:
-            return [text for check in [*INVOICES, *LEDGER, *PURCHASES] for text in await check.run(connection)]
-
-    return server.run(work)
+def problems(shop: Shop) -> list[str]:
+    return shop.server.broken(shop.tenant, [*INVOICES, *LEDGER, *PURCHASES])
 
 
 def day_of_year(moment: datetime) -> int:
@@ -118,7 +113,7 @@ def test_units_come_with_each_cycle_and_what_is_used_beyond_is_charged(shop: Sho
         ("STANDARD", "2024-06-01"): [("ENTITLEMENT_OVERAGE_RATE_CARD", 0, 0)],
     }
     assert f"{schedule}#2024-07-01$PRICE_PLAN" in spans(shop), "made with the cycle before"
-    assert problems(shop.server) == []
+    assert problems(shop) == []
 
 
 def test_grants_end_with_their_association(shop: Shop) -> None:
@@ -149,7 +144,7 @@ def test_grants_end_with_their_association(shop: Shop) -> None:
     set_clock(tenant, day(20, 6))
     run_bill(shop.server, tenant)
     assert lines(tenant) == {("STANDARD", "2024-05-01"): [("BILLING_ENTITLEMENT_RATE_CARD", 10, 20)]}
-    assert problems(shop.server) == []
+    assert problems(shop) == []
 
 
 def test_a_new_version_changes_what_is_yet_to_begin(shop: Shop) -> None:
@@ -178,7 +173,7 @@ def test_a_new_version_changes_what_is_yet_to_begin(shop: Shop) -> None:
     assert found["STANDARD", "2024-05-01"] == [("ENTITLEMENT_OVERAGE_RATE_CARD", 3, 3)]
     assert found["STANDARD", "2024-05-10"] == [("ENTITLEMENT_OVERAGE_RATE_CARD", 2, 10)]
     assert shop.left() == 20
-    assert problems(shop.server) == []
+    assert problems(shop) == []
 
 
 def test_an_association_that_is_bought_grants_once_it_is_paid(shop: Shop) -> None:
@@ -197,7 +192,7 @@ def test_an_association_that_is_bought_grants_once_it_is_paid(shop: Shop) -> Non
     run_bill(shop.server, tenant)
     assert lines(tenant)["STANDARD_ADVANCED", "2024-06-01"] == [("BILLING_ENTITLEMENT_RATE_CARD", 10, 20)]
     assert ("STANDARD_ADVANCED", "2024-05-10") not in lines(tenant)
-    assert problems(shop.server) == []
+    assert problems(shop) == []
 
 
 def test_a_plan_that_grants_comes_back_as_it_was_sent(shop: Shop) -> None:

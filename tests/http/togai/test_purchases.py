@@ -17,7 +17,7 @@ from bursar.accounts.workspaces import set_clock
 from bursar.db.database import Database
 from bursar.ledger.model import TrialLine
 from bursar.ledger.store import trial_balance
-from bursar.runtime.proof import prove
+from bursar.runtime.proof import CHECKS
 from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import (
     add_on,
@@ -107,8 +107,7 @@ class Store:
         expect(self.tenant.http.post("/settings", json=body), 201)
 
     def problems(self) -> list[str]:
-        found = self.server.run(lambda db: prove(db, quiet=True))
-        return [problem for problems in found.values() for problem in problems]
+        return self.server.broken(self.tenant, CHECKS)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from togai_client.models.wallet_status import WalletStatus
 
 from bursar.http.app import load_doors
 from bursar.http.openapi import document as document_of
-from tests.conftest import PLAIN, Server, Tenant, _in_thread
+from tests.conftest import PLAIN, Server, Tenant
 from tests.http.togai.catalog import customer, expect
 from tests.http.yeti.carrier import contractor, document, get, make, send
 
@@ -140,7 +140,7 @@ def test_a_top_up_is_posted_against_cash(server: Server, tenant: Tenant, api: Wa
             )
             return [tuple(row) for row in rows]
 
-    assert _in_thread(lambda: server.run(posted)) == [
+    assert server.run(posted) == [
         ("wallet_topup", NOW.date(), "cash", False, Decimal("7.125")),
         ("wallet_topup", NOW.date(), "wallet", True, Decimal("-7.125")),
     ]

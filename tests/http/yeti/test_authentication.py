@@ -25,7 +25,7 @@ from bursar.http.limits import TooMany
 from bursar.http.yeti.attempts import PER_ADDRESS, PER_USER, Attempts
 from bursar.http.yeti.authentication import COOKIE, Doorkeeper, real_sender, sender
 from bursar.http.yeti.lifetimes import Lifetimes
-from tests.conftest import PLAIN, Server, _in_thread, new_workspace
+from tests.conftest import PLAIN, Server, new_workspace
 from tests.http.yeti import jwt
 
 WALL = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -521,7 +521,7 @@ ADMIN, CUSTOMER = "/api/rest/admin/auth", "/api/rest/customer/v1/auth"
 
 def test_logging_in_over_the_wire(server: Server) -> None:
     tenant = server.workspace()
-    _in_thread(lambda: server.run(lambda db: _give(db, tenant.caller, tenant.name)))
+    server.run(lambda db: _give(db, tenant.caller, tenant.name))
     user, login = f"u-{tenant.name}", f"l-{tenant.name}"
     with httpx.Client(base_url=server.url, headers={"x-forwarded-for": "10.9.0.1"}, timeout=30, verify=PLAIN) as http:
         for body, status, answer in (

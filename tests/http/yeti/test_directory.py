@@ -10,7 +10,7 @@ import pytest
 from bursar.accounts import admins
 from bursar.accounts.currencies import check_currency
 from bursar.accounts.passwords import hash_password
-from tests.conftest import PLAIN, Server, Tenant, _in_thread
+from tests.conftest import PLAIN, Server, Tenant
 from tests.http.togai import catalog
 from tests.http.yeti import jwt
 from tests.http.yeti.carrier import ADMIN, HEADERS, contractor, document, get, make, send
@@ -29,7 +29,7 @@ def look(server: Server, statement: str, *arguments: object) -> Any:
     async def fetch(db: Any) -> Any:
         return (await db.lookup(statement, *arguments))[0]
 
-    return _in_thread(lambda: server.run(fetch))
+    return server.run(fetch)
 
 
 def details(answer: httpx.Response) -> list[tuple[str, str]]:
@@ -326,7 +326,7 @@ def test_a_user_s_token_opens_the_door_and_no_other_token_does(server: Server, t
         async with db.transaction(tenant.caller.workspace) as connection:
             await admins.add_admin(connection, tenant.caller, tenant.name, await hash_password("p"))
 
-    _in_thread(lambda: server.run(add))
+    server.run(add)
     with httpx.Client(base_url=f"{server.url}{ADMIN}", headers=HEADERS, timeout=30, verify=PLAIN) as http:
         given = {"auth": {"username": tenant.name, "password": "p"}}
         text = http.post("/auth", json=given, headers={"content-type": "application/json"}).json()["jwt"]

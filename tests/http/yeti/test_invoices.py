@@ -13,7 +13,7 @@ from bursar.http.yeti.door import door
 from bursar.invoicing.stating import run_statements
 from bursar.invoicing.verify_statements import CHECKS
 from bursar.purchases.charges import MakeTransaction, make_transaction
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.yeti.carrier import contractor, document, get, make, send
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
@@ -33,7 +33,7 @@ def tenant(server: Server) -> Tenant:
 
 
 def run(server: Server, work: Any) -> Any:
-    return _in_thread(lambda: server.run(work))
+    return server.run(work)
 
 
 def account(server: Server, tenant: Tenant, name: str, *charges: tuple[str, str]) -> str:

@@ -14,7 +14,7 @@ from bursar.http.app import load_doors
 from bursar.http.door import Operation
 from bursar.invoicing.statements import approve_statement
 from bursar.invoicing.stating import fill_new
-from tests.conftest import PLAIN, Server, Tenant, _in_thread
+from tests.conftest import PLAIN, Server, Tenant
 from tests.http.yeti.carrier import HEADERS, contractor, document, get, make, send
 
 CUSTOMER = "/api/rest/customer/v1"
@@ -78,7 +78,7 @@ def holder(server: Server, tenant: Tenant, name: str, accounts: str = "all") -> 
         int(make(tenant, "invoices", document("invoices", {"start-date": start, "end-date": end}, **of))["id"])
         for start, end in (("2024-01-01", "2024-02-01"), ("2024-02-01", "2024-03-01"))
     )
-    _in_thread(lambda: server.run(lambda db: approve(db, tenant.caller, approved)))
+    server.run(lambda db: approve(db, tenant.caller, approved))
     shown = [] if accounts == "all" else [other["id"]]
     made = Holder(tenant, number, account["id"], login(tenant, number, f"{name}-{tenant.name}", shown))
     everything = made if accounts == "all" else Holder(

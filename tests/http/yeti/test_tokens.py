@@ -13,7 +13,7 @@ from bursar.accounts import admins
 from bursar.accounts.logins import login_key
 from bursar.accounts.passwords import hash_password
 from bursar.db.database import Database
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.yeti import jwt
 from tests.http.yeti.carrier import HEADERS, JSON_API, contractor, document, make
 
@@ -59,7 +59,7 @@ def keys(server: Server) -> Keys:
         assert isinstance(key, bytes)
         return key
 
-    secret = _in_thread(lambda: server.run(prepare))
+    secret = server.run(prepare)
     given = {"customer-id": contractor(tenant, "tokens"), "login": user, "password": "p"}
     make(tenant, "api-accesses", document("api-accesses", given))
     subjects = {}

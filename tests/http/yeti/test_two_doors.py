@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bursar.accounts.workspaces import sequence_of
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, expect
 from tests.http.yeti.carrier import contractor, document, get, make, send
 
@@ -229,7 +229,7 @@ def test_what_is_archived_there_still_has_its_money_here(tenant: Tenant) -> None
 def test_numbers_that_are_somebody_s_id_are_passed_over(server: Server) -> None:
     tenant = server.workspace()
     sequence = sequence_of("account", tenant.caller.workspace)
-    _in_thread(lambda: server.run(lambda db: db.lookup("select setval($1::text::regclass, 100)", sequence)))
+    server.run(lambda db: db.lookup("select setval($1::text::regclass, 100)", sequence))
     customer(tenant.http, "102")
     expect(tenant.http.post("/aliases", json={"aliases": [{"value": "103"}]}), 201)
     customer(tenant.http, "first", aliases=["105"])

@@ -9,7 +9,7 @@ from bursar.accounts.workspaces import sequence_of
 from bursar.http.app import load_doors
 from bursar.http.yeti.jsonapi import Resource, ToOne, dashed
 from bursar.http.yeti.jsonapi_routes import ResourceDoor, parameter
-from tests.conftest import Server, Tenant, _in_thread
+from tests.conftest import Server, Tenant
 from tests.http.yeti.carrier import contractor, document, make, send
 
 MARK = "seen-by-nobody-else"
@@ -47,7 +47,7 @@ def two(server: Server) -> Two:
 
     def number_from_first(kind: str) -> None:
         name = sequence_of(kind, owner.caller.workspace)
-        _in_thread(lambda: server.run(lambda db: db.lookup("select setval($1::text::regclass, $2)", name, FIRST - 1)))
+        server.run(lambda db: db.lookup("select setval($1::text::regclass, $2)", name, FIRST - 1))
 
     for kind in ("customer", "account"):
         number_from_first(kind)

@@ -39,6 +39,10 @@ class Rule:
     """The paths it reads, as far as they are written out, roots in the plural: `attributes.tokens`."""
     constant: Decimal | None = field(compare=False)
     """The quantity that it always gives, where it is a constant one."""
+    depends: frozenset[str] | None = field(compare=False)
+    """The paths that alone decide on its value; None where it may look at anything."""
+    copies: str | None = field(compare=False)
+    """The path whose value it gives as it is, where it does nothing else."""
     _run: Run = field(compare=False, repr=False)
 
     def evaluate(self, data: Any) -> Any:
@@ -100,12 +104,38 @@ def compile_rule(text: str, *, max_length: int, field: str) -> Rule:
     """
     compiler = _Compiler()
     try:
-        term = compiler.term(read(text, max_length), item=False)
+        tree = read(text, max_length)
+        term = compiler.term(tree, item=False)
         if not term.free and not term.constant:
             _always_fails(term)
     except Refused as error:
         raise Invalid(field, str(error)) from error
-    return Rule(text, frozenset(compiler.variables), _known_quantity(term), term.run)
+    return Rule(text, frozenset(compiler.variables), _known_quantity(term), _depends(tree), _variable(tree), term.run)
+
+
+def _variable(tree: Tree) -> str | None:
+    """The path that a tree reads where it does nothing else, with neither default nor computed name."""
+    if isinstance(tree, Call) and tree.name == "var" and len(tree.arguments) == 1:
+        name = tree.arguments[0]
+        return variables.canonical(name) if isinstance(name, str) and name else None
+    return None
+
+
+def _depends(tree: Tree) -> frozenset[str] | None:
+    """`Rule.depends` of a tree that compiles. Loops, computed names and what reads all the data count as anything."""
+    path = _variable(tree)
+    if path is not None:
+        return frozenset({path})
+    if isinstance(tree, Call):
+        operator = OPERATORS[tree.name]
+        return None if operator.reads or operator.body is not None else _depends(tree.arguments)
+    found: set[str] = set()
+    for part in tree if isinstance(tree, list) else ():
+        depends = _depends(part)
+        if depends is None:
+            return None
+        found |= depends
+    return frozenset(found)
 
 
 def _known_quantity(term: Term) -> Decimal | None:

@@ -788,7 +788,7 @@ create table usage_rollup (
     events bigint not null,
     quantity numeric not null,
     primary key (workspace, account, meter_version, bucket)
-) with (fillfactor = 70);
+) with (fillfactor = 50);
 
 create table usage_counter (
     workspace int not null,

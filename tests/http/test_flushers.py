@@ -1,0 +1,99 @@
+"""What flushers do between requests: when a second one sets out, and when they look which ids are taken."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from bursar.db.database import Database
+from bursar.usage import pipeline as pipelines
+from bursar.usage.event import parse_batch
+from bursar.usage.flush import Submission
+from bursar.usage.pipeline import Pipeline
+from bursar.usage.states import State
+from tests.conftest import Server, Tenant
+from tests.http.togai.catalog import customer, event, expect, meter, schema
+
+AT = "2024-05-10T09:01:00Z"
+NEW, REPEATED = State.COMPLETED_EVENT_METERED, State.FAILED_DUPLICATE_EVENT
+
+
+def ready(server: Server) -> Tenant:
+    tenant = server.workspace(clock=datetime(2024, 5, 10, 12, tzinfo=UTC))
+    customer(tenant.http)
+    schema(tenant.http)
+    meter(tenant.http)
+    return tenant
+
+
+def sent(tenant: Tenant, *names: str) -> Submission:
+    body = json.dumps({"events": [event(name, AT, tokens=1) for name in names]}).encode()
+    return Submission(tenant.caller.workspace, None, parse_batch(body))
+
+
+def test_repeats_are_repeats_whether_or_not_anybody_looked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids at random, some new and some not, through flushes of which some look and some meet what is there."""
+    monkeypatch.setattr(pipelines, "CAUTION", 2)
+    tenant, chance, seen = ready(server), random.Random(7), set[str]()
+    told, expected = Counter[State](), Counter[State]()
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
+            for number in range(60):
+                fresh = [f"fresh-{number}-{n}" for n in range(chance.choice((1, 3, 150)))]
+                again = chance.sample(sorted(seen), min(len(seen), 2)) if chance.random() < 0.3 else []
+                receipt = await pipeline.submit(sent(tenant, *fresh, *again))
+                told.update(receipt.states)
+                expected.update({NEW: len(fresh), REPEATED: len(again)})
+                assert receipt.states.get(REPEATED, 0) == len(again)
+                seen.update(fresh)
+
+    server.run(work)
+    assert told == +expected
+    assert told[REPEATED] > 10, "or nothing was tried"
+    balance = expect(tenant.http.get("/bursar/v1/ingest/balance"), 200)
+    assert (balance["metered"], balance["duplicate"]) == (expected[NEW], expected[REPEATED])
+
+
+def test_a_flusher_looks_for_as_long_as_it_meets_repeats(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[bool] = []
+    flush = pipelines.__dict__["flush"]
+
+    async def watched(*arguments: object, look: bool = True) -> object:
+        looked.append(look)
+        return await flush(*arguments, look=look)
+
+    monkeypatch.setattr(pipelines, "flush", watched)
+    monkeypatch.setattr(pipelines, "CAUTION", 2)
+    tenant = ready(server)
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
+            for name in ("a", "b", "a", "c", "a", "d", "e", "f"):
+                await pipeline.submit(sent(tenant, name))
+
+    server.run(work)
+    # The third meets one unawares and begins anew; the fifth has looked; two more do, then no longer.
+    assert looked == [False, False, False, True, True, True, True, True, False]
+
+
+def test_events_do_not_wait_behind_those_of_another_workspace(server: Server) -> None:
+    """They are too few for a second flusher, but the first one waits for a change of its workspace."""
+    held, free = ready(server), ready(server)
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC)) as pipeline:
+            with psycopg.connect(server.dsn) as change:
+                change.execute("select pg_advisory_xact_lock(7215002, %s)", [held.caller.workspace])
+                waiting = asyncio.create_task(pipeline.submit(sent(held, "held")))
+                await asyncio.sleep(0.1)
+                receipt = await asyncio.wait_for(pipeline.submit(sent(free, "free")), 5)
+                assert receipt.states == {NEW: 1}
+                assert not waiting.done()
+            assert (await asyncio.wait_for(waiting, 5)).states == {NEW: 1}
+
+    server.run(work)
