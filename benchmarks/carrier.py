@@ -11,7 +11,7 @@ import statistics
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import asyncpg
 import uvloop
 
 from benchmarks.ingest import serving
+from benchmarks.processor import spent_by
 from benchmarks.world import TOKEN, postgres, say
 from bursar.accounts.admins import add_admin
 from bursar.accounts.contractors import create_contractor
@@ -55,7 +56,8 @@ _COUNTING = "alter table account_terms enable {} trigger accounts_made"
 _INDEXES = """
     select format('alter table %s drop constraint %I', conrelid::regclass, conname) as drop,
         format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) as make
-    from pg_constraint where conrelid = any ($1::text[]::regclass[]) and contype in ('u', 'x')
+    from pg_constraint c where conrelid = any ($1::text[]::regclass[]) and contype in ('u', 'x')
+        and not exists (select from pg_constraint f where f.contype = 'f' and f.conindid = c.conindid)
     union all
     select format('drop index %s', indexrelid::regclass), pg_get_indexdef(indexrelid) from pg_index
     where indrelid = any ($1::text[]::regclass[])
@@ -71,6 +73,7 @@ class Kind:
     path: Callable[[int], str]
     body: Callable[[int], str] | None = None
     status: int = 200
+    connections: int = CONNECTIONS
 
 
 def _body(number: int) -> str:
@@ -87,7 +90,19 @@ def kinds(accounts: int) -> dict[str, Kind]:
         "get_account": Kind("GET", lambda _: f"{base}/{chance.randint(1, accounts)}"),
         "list_50_accounts": Kind("GET", lambda _: f"{base}?page%5Bsize%5D=50"),
         "create_account": Kind("POST", lambda _: base, _body, 201),
+        "create_account_64_connections": Kind("POST", lambda _: base, _body, 201, 64),
     }
+
+
+@dataclass(slots=True)
+class Found:
+    """What one window of a load came to: requests a second at full load, each one's microseconds of CPU there."""
+
+    rate: float
+    server: float = 0
+    postgres: float = 0
+    marks: list[float] = field(default_factory=list)
+    """Milliseconds of each request at half that rate."""
 
 
 def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS) -> dict[str, Any]:
@@ -96,23 +111,26 @@ def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS) -> dict[str, An
     with postgres(folder) as dsn:
         asyncio.run(prepare(dsn, accounts))
     numbers = itertools.count(1)
-    found: dict[str, list[tuple[float, list[float]]]] = {}
-    with serving(folder) as url:
-        token = _log_in(url)
+    found: dict[str, list[Found]] = {}
+    server = serving(folder, "--workers", "1")
+    with server as url:
+        token = log_in(url)
         dsn = DataDir(folder).dsn()
         for number in range(rounds):
             say(f"carrier: round {number + 1} of {rounds}")
             for name, kind in kinds(accounts).items():
-                found.setdefault(name, []).append(uvloop.run(load(url, token, kind, numbers)))
+                found.setdefault(name, []).append(uvloop.run(load(url, token, kind, numbers, server.pid)))
             for name, rate in uvloop.run(_ceilings(dsn, accounts)).items():
-                found.setdefault(name, []).append((rate, []))
+                found.setdefault(name, []).append(Found(rate))
     return {"accounts": accounts, **{name: _figures(rounds) for name, rounds in found.items()}}
 
 
-def _figures(rounds: list[tuple[float, list[float]]]) -> dict[str, Any]:
-    figures: dict[str, Any] = {"per_second": round(statistics.median(rate for rate, _ in rounds))}
-    marks = sorted(mark for _, of in rounds for mark in of)
+def _figures(rounds: list[Found]) -> dict[str, Any]:
+    figures: dict[str, Any] = {"per_second": round(statistics.median(one.rate for one in rounds))}
+    marks = sorted(mark for one in rounds for mark in one.marks)
     if marks:
+        figures["cpu_us_of_server"] = round(statistics.median(one.server for one in rounds))
+        figures["cpu_us_of_postgresql"] = round(statistics.median(one.postgres for one in rounds))
         figures["p50_ms_at_half_load"] = round(marks[len(marks) // 2], 2)
         figures["p99_ms_at_half_load"] = round(marks[len(marks) * 99 // 100], 2)
     return figures
@@ -158,7 +176,8 @@ async def _copy(connection: Connection, workspace: int, accounts: int) -> None:
         await connection.execute(index["make"], timeout=1800)
 
 
-def _log_in(url: str) -> str:
+def log_in(url: str) -> str:
+    """A token of the user."""
     body = json.dumps({"auth": {"username": NAME, "password": TOKEN}}).encode()
     request = urllib.request.Request(
         f"{url}/api/rest/admin/auth", body, {"content-type": "application/json"}, method="POST"
@@ -167,11 +186,12 @@ def _log_in(url: str) -> str:
         return str(json.load(answer)["jwt"])
 
 
-async def load(url: str, token: str, kind: Kind, numbers: Iterator[int]) -> tuple[float, list[float]]:
-    """Requests a second with many under way; and milliseconds of each where they come at half that rate."""
+async def load(url: str, token: str, kind: Kind, numbers: Iterator[int], pid: int) -> Found:
+    """What a server, by the pid of its parent, does with many requests under way, and with half as many a second."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
+    before = spent_by(pid)
     began = time.perf_counter()
-    done = [0] * CONNECTIONS
+    done = [0] * kind.connections
 
     async def busy(place: int) -> None:
         async with _Line(host, int(port), token) as line:
@@ -179,8 +199,9 @@ async def load(url: str, token: str, kind: Kind, numbers: Iterator[int]) -> tupl
                 await line.ask(kind, next(numbers))
                 done[place] += 1
 
-    await asyncio.gather(*(busy(place) for place in range(CONNECTIONS)))
+    await asyncio.gather(*(busy(place) for place in range(kind.connections)))
     rate = sum(done) / (time.perf_counter() - began)
+    used = {name: 1e6 * (after - before[name]) / sum(done) for name, after in spent_by(pid).items()}
     marks: list[float] = []
     pace, started, sent = 2 / rate, time.perf_counter(), itertools.count()
 
@@ -191,8 +212,8 @@ async def load(url: str, token: str, kind: Kind, numbers: Iterator[int]) -> tupl
                 await line.ask(kind, next(numbers))
                 marks.append(1000 * (time.perf_counter() - due))
 
-    await asyncio.gather(*(paced() for _ in range(CONNECTIONS)))
-    return rate, marks
+    await asyncio.gather(*(paced() for _ in range(kind.connections)))
+    return Found(rate, used["server"], used["postgres"], marks)
 
 
 class _Line:

@@ -1,7 +1,8 @@
 """Payments at the carrier's door: over many accounts, and on one; beside plain inserts in the same run.
 
-One server process; the load generator and PostgreSQL share the machine with it. The ceiling is an INSERT of a row of
-the same size through asyncpg, one commit each, by as many connections as the server has.
+One server process; the load generator and PostgreSQL share the machine with it. Who pays has logged in, and the
+workspace is live. The ceiling is an INSERT of a row of the same size through asyncpg, one commit each, by as many
+connections as the server has.
 """
 
 import asyncio
@@ -18,20 +19,22 @@ from typing import Any
 
 import asyncpg
 
+from benchmarks import carrier
 from benchmarks.ingest import serving
-from benchmarks.world import TOKEN, fill, postgres, say
-from bursar.db.database import Database, Row
+from benchmarks.processor import spent_by
+from benchmarks.world import postgres, say
+from bursar.accounts.workspaces import caller_of, find_workspace
+from bursar.db.database import Database
 from bursar.invoicing.payments import Pay, pay_all
 from bursar.runtime.datadir import DataDir
 
-NAME = "payments"
 ACCOUNTS = 10_000
 CONNECTIONS = 64
 SECONDS = 6.0
 POOL = 12
 BATCH = 200
-FIRST = 1_000_001
-"""The carrier's number of the second account; the others follow."""
+FIRST = 1
+"""The carrier's number of the first account; the others follow."""
 
 
 def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS) -> dict[str, Any]:
@@ -41,15 +44,17 @@ def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS) -> dict[str, An
         asyncio.run(_prepare(dsn, accounts))
     found: dict[str, list[list[float]]] = {}
     ceilings: list[float] = []
-    with serving(folder, "--workers", "1", "--rate-limit", "0") as url:
+    targets = {"many_accounts": accounts, "one_hot_account": 1}
+    server = serving(folder, "--workers", "1", "--rate-limit", "0")
+    with server as url:
+        token = carrier.log_in(url)
         for number in range(rounds):
             say(f"payments: round {number + 1} of {rounds}")
-            for name, targets in (("many_accounts", accounts - 1), ("one_hot_account", 1)):
-                found.setdefault(name, []).append(_load(url, targets))
+            for name, count in targets.items():
+                found.setdefault(name, []).append(_load(url, token, server.pid, count))
             ceilings.append(asyncio.run(_ceiling(DataDir(folder).dsn())))
         at_half = {
-            name: _load(url, accounts - 1 if name == "many_accounts" else 1, rate=_median(rows) / 2)
-            for name, rows in found.items()
+            name: _load(url, token, server.pid, targets[name], rate=_median(rows) / 2) for name, rows in found.items()
         }
     ceiling = statistics.median(ceilings)
     return {
@@ -60,6 +65,8 @@ def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS) -> dict[str, An
             name: {
                 "per_second": round(_median(rows)),
                 "rounds": [round(row[0] / row[1]) for row in rows],
+                "cpu_us_of_server": round(statistics.median(row[4] for row in rows)),
+                "cpu_us_of_postgresql": round(statistics.median(row[5] for row in rows)),
                 "of_ceiling": round(_median(rows) / ceiling, 2),
                 "p50_ms_at_half_load": round(at_half[name][2], 1),
                 "p99_ms_at_half_load": round(at_half[name][3], 1),
@@ -73,8 +80,8 @@ def _median(rows: list[list[float]]) -> float:
     return statistics.median(row[0] / row[1] for row in rows)
 
 
-def _load(url: str, targets: int, rate: float = 0) -> list[float]:
-    """Requests answered, the seconds that took, and p50 and p99 in milliseconds."""
+def _load(url: str, token: str, pid: int, targets: int, rate: float = 0) -> list[float]:
+    """Requests answered, the seconds that took, p50 and p99 in ms, and us of CPU of server and PostgreSQL for each."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
     chance = random.Random(targets)
     requests = []
@@ -86,9 +93,10 @@ def _load(url: str, targets: int, rate: float = 0) -> list[float]:
             "relationships": {"account": {"data": {"type": "accounts", "id": account}}},
         }
         requests.append(["POST", "/api/rest/admin/payments", json.dumps({"data": data})])
-    headers = {"authorization": f"Bearer {TOKEN}-{NAME}", "content-type": "application/vnd.api+json"}
+    headers = {"authorization": token, "content-type": "application/vnd.api+json"}
     work = json.dumps({"requests": requests, "headers": headers, "status": 201})
     arguments = [host, port, str(CONNECTIONS), str(SECONDS), str(rate)]
+    before = spent_by(pid)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.requester", *arguments],
         input=work,
@@ -96,27 +104,26 @@ def _load(url: str, targets: int, rate: float = 0) -> list[float]:
         text=True,
         check=True,
     )
-    return [float(value) for value in json.loads(done.stdout)]
+    found = [float(value) for value in json.loads(done.stdout)]
+    return [*found, *(1e6 * (after - before[name]) / found[0] for name, after in spent_by(pid).items())]
 
 
 async def _prepare(dsn: str, accounts: int) -> None:
+    """The accounts of a carrier, each with something in its wallet."""
+    await carrier.prepare(dsn, accounts)
     db = await Database.open(dsn, size=1, timeout=300)
+    wall = datetime.now(UTC)
     try:
-        caller = await fill(db, NAME, accounts, wall=datetime.now(UTC))
-        numbers = [row["yeti_id"] for row in await _accounts(db)]
-        for start in range(0, len(numbers), BATCH):
-            some = [(caller, Pay(number, Decimal(100))) for number in numbers[start : start + BATCH]]
+        async with db.transaction(None) as connection:
+            caller = caller_of(await find_workspace(connection, carrier.NAME), wall, "bench")
+        for start in range(FIRST, FIRST + accounts, BATCH):
+            some = [(caller, Pay(number, Decimal(100))) for number in range(start, start + BATCH)]
             async with db.transaction(caller.workspace) as connection:
                 await pay_all(connection, some)
         async with db.transaction(None) as connection:
             await connection.execute("analyze", timeout=600)
     finally:
         await db.close()
-
-
-async def _accounts(db: Database) -> list[Row]:
-    async with db.transaction(None) as connection:
-        return await connection.fetch("select yeti_id from account order by key")
 
 
 async def _ceiling(dsn: str) -> float:

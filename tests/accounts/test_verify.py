@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from bursar.accounts.model import Address, NewCustomer, Setting
-from bursar.accounts.service import create_customer
+from bursar.accounts.model import Address, NewAccount, NewCustomer, Setting
+from bursar.accounts.service import create_account, create_customer
 from bursar.accounts.settings import SettingChange, create_setting, get_setting, update_setting
 from bursar.accounts.verify import CHECKS
 from bursar.core.caller import Caller
@@ -43,4 +43,28 @@ async def test_what_was_touched_is_found(database: Database, caller: Caller, tam
             await connection.execute(tampering, caller.workspace)
             (line,) = await _found(connection, caller)
             assert word in line
+            raise Undone
+
+
+async def test_a_name_of_two_accounts_is_found(database: Database, caller: Caller) -> None:
+    with suppress(Undone):
+        async with database.transaction(None) as connection:
+            await create_customer(connection, caller, NewCustomer("acme", "Acme", "a@example.com", Address()))
+            other = await create_account(connection, caller, "acme", NewAccount("other", "Other"))
+            assert await _found(connection, caller) == []
+            await connection.execute("set local session_replication_role = replica")  # past every wall
+            await connection.execute(
+                "update account_name set account = $2 where workspace = $1 and value = 'acme'",
+                caller.workspace,
+                other.key,
+            )
+            assert await _found(connection, caller) == []
+            await connection.execute(
+                "insert into account_name (workspace, value, account, kind, wire_id, effective, created_at, updated_at)"
+                " select $1, 'acme', key, 'ALIAS', 'again', tstzrange($2, null), $2, $2 from account"
+                " where workspace = $1 and togai_id = 'acme'",
+                caller.workspace, caller.wall,
+            )  # fmt: skip
+            (line,) = await _found(connection, caller)
+            assert "'acme'" in line
             raise Undone

@@ -4,9 +4,11 @@ The same rows as the accounts of `service`. A carrier deletes an account by hidi
 other; no posting, event or document goes.
 """
 
+import uuid
 import zlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -20,7 +22,7 @@ from bursar.core.ids import draw
 from bursar.db import audit
 from bursar.db.database import Connection, Row
 from bursar.db.grouping import Grouped
-from bursar.db.queries import Queries, numbers
+from bursar.db.queries import Queries, numbers, texts
 from bursar.notify import outbox
 
 queries = Queries("bursar.accounts", "terms.sql")
@@ -34,6 +36,7 @@ _STORED = (
     "termination_capacity", "total_capacity", "send_invoices_to", "invoice_period_id",
 )  # fmt: skip
 """What the table of terms holds, in the order of its columns, beside its uuid and what follows from the period."""
+_COLUMNS = ("id", "key", *DEFAULTS)
 _INSERT = queries.insert_agreed.replace("{audit}", audit.ROWS)
 _LISTS = ("send_balance_notifications_to", "send_invoices_to")
 
@@ -84,7 +87,8 @@ async def _create_held(
         problems = check_terms(values, _known(row, values, seen), None)
         outcomes.append(Rejected(problems) if problems else None)
         if not problems:
-            new.append(_New(one, values, row["contractor"], None if row["number_taken"] else row["number"]))
+            number = None if row["number_taken"] else row["number"]
+            new.append(_New(one, values, row["contractor"], row["key"], number))
             for field in _UNIQUE:
                 seen[field] |= {values[field]} - {None}
     if new:
@@ -100,41 +104,51 @@ async def _create_held(
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """An account that may be made: who asked for it, its values, the key of its customer, its number if it has one."""
+    """An account that may be made: who asked, its values, keys of its customer and itself, its number if it has one."""
 
     caller: Caller
     values: Mapping[str, Any]
     customer: int
+    key: int
     number: int | None
 
 
 async def _insert(connection: Connection, caller: Caller, new: Sequence[_New]) -> list[Agreed]:
     """Accounts as rows, with what is to be looked at and their audit rows."""
     spare = iter(await _numbers(connection, caller, sum(one.number is None for one in new)))
-    drawn = [next(spare) if one.number is None else one.number for one in new]
-    following = [next_invoice(one.values, None, one.caller.now) for one in new]
-    columns = {field: [one.values[field] for one in new] for field in DEFAULTS}
-    rows = await connection.fetch(
-        _INSERT, caller.workspace, caller.wall, numbers(one.customer for one in new), numbers(drawn),
-        [draw("account") for _ in new], columns["currency"], columns["timezone"], columns["name"],
-        [draw("alias") for _ in new], columns["uuid"], *(_array(field, columns[field]) for field in _STORED),
-        [at for at, _ in following], numbers(None if kind is None else int(kind) for _, kind in following),
-        numbers(columns["invoice_template"]), [one.caller.actor for one in new],
-    )  # fmt: skip
-    by_number = {row["number"]: row for row in rows}
     made = [
-        {**one.values, "id": number, "key": by_number[number]["account"], "uuid": by_number[number]["uuid"]}
-        for one, number in zip(new, drawn, strict=True)
+        {
+            **one.values,
+            "id": next(spare) if one.number is None else one.number,
+            "key": one.key,
+            "uuid": one.values["uuid"] or uuid.uuid4(),
+        }
+        for one in new
     ]
+    following = [next_invoice(one.values, None, one.caller.now) for one in new]
+    columns = {field: [agreed[field] for agreed in made] for field in _COLUMNS}
+    kinds = (None if kind is None else int(kind) for _, kind in following)
+    await connection.execute(
+        _INSERT, caller.workspace, caller.wall, numbers(one.customer for one in new), numbers(columns["id"]),
+        texts(draw("account") for _ in new), texts(columns["currency"]), texts(columns["timezone"]),
+        texts(columns["name"]), texts(draw("alias") for _ in new), numbers(columns["uuid"]),
+        *(_array(field, columns[field]) for field in _STORED), texts(_moment(at) for at, _ in following),
+        numbers(kinds), numbers(columns["invoice_template"]), texts(one.caller.actor for one in new),
+        numbers(columns["key"]),
+    )  # fmt: skip
     await _look_at(connection, caller, [agreed["key"] for agreed in made if _differ(agreed, DEFAULTS)])
     return made
 
 
-def _array(field: str, values: Sequence[Any]) -> Any:
-    """A column as the statement takes it: numbers in one text, lists of numbers each in its own."""
+def _array(field: str, values: Sequence[Any]) -> str:
+    """A column as the statement takes it: numbers, or lists of numbers each in a text of its own."""
     if field in _LISTS:
-        return [None if value is None else numbers(value) for value in values]
+        return texts(None if value is None else numbers(value) for value in values)
     return numbers(values)
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 class NewAccounts(Grouped[Mapping[str, Any], Agreed]):
@@ -221,8 +235,8 @@ async def _facts(
     return await connection.fetch(
         queries.facts_of_terms, caller.workspace,
         numbers(None if values["contractor"] == stays else values["contractor"] for values in every),
-        [values["name"] for values in every], numbers(values["external_id"] for values in every),
-        [values["uuid"] for values in every], [values["currency"] for values in every],
+        texts(values["name"] for values in every), numbers(values["external_id"] for values in every),
+        numbers(values["uuid"] for values in every), texts(values["currency"] for values in every),
         None if before is None else before["key"],
     )  # fmt: skip
 

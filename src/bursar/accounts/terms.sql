@@ -5,17 +5,16 @@ select pg_advisory_xact_lock(7215004, place) from unnest('{places}'::int[]) as p
 
 -- name: facts_of_terms
 -- What decides on accounts that are made ($7 null) or on one that is changed: contractor, who has its unique values,
--- currency; of new ones the number, too, and whether that is an id or an alias already. Contractors are kept from being
+-- currency; of new ones key and number, too, and whether that is an id or an alias already. Contractors are kept from being
 -- archived or hidden until the transaction ends. Each is looked up by an index (`offset 0` keeps that a look-up).
 with given as materialized (
-    select * from unnest($2::text::bigint[], $3::text[], $4::text::bigint[], $5::uuid[], $6::text[]) with ordinality
+    select *, case when $7::bigint is null then nextval('account_key_seq') end as key,
+        case when $7::bigint is null then nextval((select format('yeti_account_%s', $1::int)::regclass)) end as number
+    from unnest($2::text::bigint[], $3::text::text[], $4::text::bigint[], $5::text::uuid[], $6::text::text[]) with ordinality
         as g (contractor, name, external_id, uuid, currency, place)
 ), kept as materialized (
     select key, yeti_id, status from customer
     where workspace = $1 and yeti_id = any ($2::text::bigint[]) and hidden_at is null order by key for share
-), drawn as materialized (
-    select place, nextval(format('yeti_account_%s', $1::int)::regclass) as number from given where $7::bigint is null
-    order by place
 )
 select c.key as contractor, coalesce(c.status = 'ARCHIVED', false) as archived,
     exists (select from account_profile p join account_terms t on t.account = p.account
@@ -24,10 +23,9 @@ select c.key as contractor, coalesce(c.status = 'ARCHIVED', false) as archived,
         and account is distinct from $7 offset 0) as external_id,
     exists (select from account_terms where uuid = g.uuid and account is distinct from $7 offset 0) as uuid,
     exists (select from currency where workspace = $1 and code = g.currency and yeti_id is not null offset 0) as currency,
-    d.number, exists (select from account where workspace = $1 and togai_id = d.number::text offset 0)
-        or exists (select from alias where workspace = $1 and value = d.number::text offset 0)
-        or exists (select from account_name where workspace = $1 and value = d.number::text offset 0) as number_taken
-from given g left join kept c on c.yeti_id = g.contractor left join drawn d on d.place = g.place
+    g.key, g.number, exists (select from alias where workspace = $1 and value = g.number::text offset 0)
+        or exists (select from account_name where workspace = $1 and value = g.number::text offset 0) as number_taken
+from given g left join kept c on c.yeti_id = g.contractor
 order by g.place;
 
 -- name: draw_account_numbers
@@ -39,45 +37,42 @@ where not exists (select from account where workspace = $1 and togai_id = number
 order by number;
 
 -- name: insert_agreed
--- Add accounts under the texts of their numbers, with their names, their terms, their ids among the names of events and their
--- audit rows, whose actors are $28.
+-- Add accounts under keys that were drawn and the texts of their numbers, with their names, their terms, their ids among the
+-- names of events and their audit rows, whose actors are $28.
 with given as materialized (
-    select * from unnest($3::text::bigint[], $4::text::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::uuid[], $11::text::bigint[], $12::text::numeric[], $13::text::numeric[], $14::text::numeric[],
-        $15::text::numeric[], $16::text::numeric[], $17::text[], $18::text::numeric[], $19::text::int[],
-        $20::text::smallint[], $21::text::smallint[], $22::text::smallint[], $23::text[], $24::text::smallint[],
-        $25::timestamptz[], $26::text::smallint[], $27::text::bigint[], $28::text[]) with ordinality
+    select *, number::text as id from unnest($3::text::bigint[], $4::text::bigint[], $5::text::text[], $6::text::text[], $7::text::text[],
+        $8::text::text[], $9::text::text[], $10::text::uuid[], $11::text::bigint[], $12::text::numeric[], $13::text::numeric[],
+        $14::text::numeric[], $15::text::numeric[], $16::text::numeric[], $17::text::text[], $18::text::numeric[],
+        $19::text::int[], $20::text::smallint[], $21::text::smallint[], $22::text::smallint[], $23::text::text[],
+        $24::text::smallint[], $25::text::timestamptz[], $26::text::smallint[], $27::text::bigint[], $28::text::text[],
+        $29::text::bigint[]) with ordinality
     as g (customer, number, wire_id, currency, timezone, name, name_wire_id, uuid, external_id, min_balance, max_balance, vat,
         balance_low_threshold, balance_high_threshold, send_balance_notifications_to, destination_rate_limit,
         max_call_duration, origination_capacity, termination_capacity, total_capacity, send_invoices_to, invoice_period,
-        next_invoice_at, next_invoice_type, invoice_template, actor, place)
+        next_invoice_at, next_invoice_type, invoice_template, actor, key, place)
 ), made as (
-    insert into account (workspace, customer, togai_id, yeti_id, wire_id, currency, timezone, status, metadata, tags,
+    insert into account (key, workspace, customer, togai_id, yeti_id, wire_id, currency, timezone, status, metadata, tags,
         created_at, updated_at)
-    select $1, customer, number::text, number, wire_id, currency, timezone, 'ACTIVE', '{}', '{}', $2, $2
-    from given order by place returning key, yeti_id
+    overriding system value
+    select key, $1, customer, id, number, wire_id, currency, timezone, 'ACTIVE', '{}', '{}', $2, $2 from given
 ), called as (
-    insert into account_profile (account, workspace, name)
-    select m.key, $1, g.name from made m join given g on g.number = m.yeti_id
+    insert into account_profile (account, workspace, name) select key, $1, name from given
 ), named as (
     insert into account_name (workspace, value, account, kind, wire_id, effective, created_at, updated_at)
-    select $1, g.number::text, m.key, 'ID', g.name_wire_id, tstzrange(null, null), $2, $2
-    from made m join given g on g.number = m.yeti_id
-), agreed as (
-    insert into account_terms (account, workspace, uuid, external_id, min_balance, max_balance, vat, balance_low_threshold,
-        balance_high_threshold, send_balance_notifications_to, destination_rate_limit, max_call_duration,
-        origination_capacity, termination_capacity, total_capacity, send_invoices_to, invoice_period, next_invoice_at,
-        next_invoice_type, invoice_template)
-    select m.key, $1, coalesce(g.uuid, gen_random_uuid()), g.external_id, g.min_balance, g.max_balance, g.vat,
-        g.balance_low_threshold, g.balance_high_threshold, g.send_balance_notifications_to::bigint[],
-        g.destination_rate_limit, g.max_call_duration, g.origination_capacity, g.termination_capacity, g.total_capacity,
-        g.send_invoices_to::bigint[], g.invoice_period, g.next_invoice_at, g.next_invoice_type, g.invoice_template
-    from made m join given g on g.number = m.yeti_id returning account, uuid
+    select $1, id, key, 'ID', name_wire_id, tstzrange(null, null), $2, $2 from given
 ), audited as (
     {audit}
-    select $1, $2, actor, 'create', 'account', number::text, '{}' from given order by place
+    select $1, $2, actor, 'create', 'account', id, '{}' from given order by place
 )
-select m.yeti_id as number, t.account, t.uuid from agreed t join made m on m.key = t.account;
+insert into account_terms (account, workspace, uuid, external_id, min_balance, max_balance, vat, balance_low_threshold,
+    balance_high_threshold, send_balance_notifications_to, destination_rate_limit, max_call_duration, origination_capacity,
+    termination_capacity, total_capacity, send_invoices_to, invoice_period, next_invoice_at, next_invoice_type,
+    invoice_template)
+select key, $1, uuid, external_id, min_balance, max_balance, vat, balance_low_threshold, balance_high_threshold,
+    send_balance_notifications_to::bigint[], destination_rate_limit, max_call_duration, origination_capacity,
+    termination_capacity, total_capacity, send_invoices_to::bigint[], invoice_period, next_invoice_at, next_invoice_type,
+    invoice_template
+from given;
 
 -- name: lock_agreed
 -- What is agreed with an account that the carrier has not deleted, locked until the transaction ends.
@@ -122,3 +117,9 @@ left join (select workspace, sum(accounts) as accounts from account_count group 
 left join (select workspace, count(*) as accounts from account_terms where hidden_at is null group by workspace) t
     on t.workspace = w.key
 where coalesce(c.accounts, 0) <> coalesce(t.accounts, 0) order by w.key limit 20;
+
+-- name: shared_names
+-- Names that lead to two accounts at one time.
+select n.workspace, n.value from account_name n
+where exists (select from account_name o where o.workspace = n.workspace and o.value = n.value and o.account > n.account
+    and o.effective && n.effective) order by n.key limit 20;

@@ -28,8 +28,16 @@ async def _counted(connection: Connection) -> list[str]:
     ]
 
 
+async def _named(connection: Connection) -> list[str]:
+    return [
+        f"the name {r['value']!r} of workspace {r['workspace']} leads to two accounts at one time"
+        for r in await connection.fetch(terms.shared_names)
+    ]
+
+
 CHECKS: list[Check] = [
     Check("I12", "every setting says what its newest version says", _settings),
     Check("I10", "every customer and account has its profile and terms", _whole),
     Check("I10", "as many accounts are seen as are counted", _counted),
+    Check("I10", "no name leads to two accounts at one time", _named),
 ]

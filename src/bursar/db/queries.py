@@ -8,16 +8,28 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 from importlib import resources
+from uuid import UUID
 
 _HEAD = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
 
 
-def numbers(values: Iterable[int | Decimal | None]) -> str:
-    """An array of numbers, or nulls, as PostgreSQL writes it, for a parameter `$1::text::bigint[]`.
+def numbers(values: Iterable[int | Decimal | UUID | None]) -> str:
+    """An array of numbers or UUIDs, or nulls, as PostgreSQL writes it, for a parameter `$1::text::bigint[]`.
 
     The driver encodes a text of thousands of numbers in a fraction of the time that it takes for a list of them.
     """
     return f"{{{','.join('null' if value is None else str(value) for value in values)}}}"
+
+
+def texts(values: Iterable[str | None]) -> str:
+    """An array of texts, or nulls, as PostgreSQL writes it, for a parameter `$1::text::text[]`; as `numbers`."""
+    return f"{{{','.join('null' if value is None else _quoted(value) for value in values)}}}"
+
+
+def _quoted(text: str) -> str:
+    if "\\" in text or '"' in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 class Queries:

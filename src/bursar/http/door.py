@@ -35,8 +35,7 @@ class Answer(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
     """Base of answers: camelCase on the wire; an optional field that is None is left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One request, authenticated and decoded."""
 
     db: Database

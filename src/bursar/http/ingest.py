@@ -86,7 +86,7 @@ class IngestRoutes:
             if access is not None:  # the pipeline's own limit is all that it waits for
                 response = await self._admitted(admission, request, access, headers)
             else:
-                async with limited(request):
+                with limited(request):
                     access = await self._looked_up(request)
                     response = await self._admitted(admission, request, access, headers)
         except TooLarge as error:

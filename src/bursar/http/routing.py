@@ -141,7 +141,7 @@ def _endpoint(door: Door, operation: Operation, db: Database, services: Mapping[
         headers: dict[str, str] = {}
         started = time.perf_counter()
         try:
-            async with limited(request):
+            with limited(request):
                 response = await _perform(door, operation, db, services, request, headers)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
             response = door.refuse(error) or _failed(door, failure(error))

@@ -1,10 +1,11 @@
 """Payments: money from a customer, or back to one, that moves its wallet at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
+
+import msgspec
 
 from bursar.core import decimals
 from bursar.core.caller import Caller
@@ -15,7 +16,7 @@ from bursar.db.database import Connection, Row
 from bursar.db.grouping import Grouped
 from bursar.db.listing import BIGINT, MOMENT, NUMERIC, TEXT, Column, Lister, Listing, Slice
 from bursar.db.listing import UUID as IDENTITY
-from bursar.db.queries import Queries, numbers
+from bursar.db.queries import Queries, numbers, texts
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
 from bursar.ledger.service import Move, Moved, move_all, post
 
@@ -49,8 +50,7 @@ BLANK = "can't be blank"
 MUST_EXIST = "must exist"
 
 
-@dataclass(frozen=True, slots=True)
-class Pay:
+class Pay(msgspec.Struct, frozen=True):
     """Money has come in, or has gone out."""
 
     account: int | None
@@ -61,8 +61,7 @@ class Pay:
     private_notes: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(msgspec.Struct, frozen=True):
     """A payment that was made."""
 
     id: int
@@ -131,8 +130,7 @@ def _refusal(wanted: Pay, account: Row | None) -> Rejected | None:
     return Rejected(problems) if problems else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Taking:
+class _Taking(msgspec.Struct, frozen=True):
     """A payment that may be made, under its key."""
 
     key: int
@@ -177,13 +175,13 @@ async def _insert(
         numbers(one.key for one, _ in taken),
         numbers(one.account["key"] for one, _ in taken),
         numbers(one.amount for one, _ in taken),
-        [one.account["currency"] for one, _ in taken],
-        [one.wanted.notes for one, _ in taken],
-        [one.wanted.private_notes for one, _ in taken],
+        texts(one.account["currency"] for one, _ in taken),
+        texts(one.wanted.notes for one, _ in taken),
+        texts(one.wanted.private_notes for one, _ in taken),
         numbers(before for _, before in taken),
-        [one.caller.now for one, _ in taken],
-        [one.caller.actor for one, _ in taken],
-        [f'{{"amount":"{decimals.show(one.amount)}"}}' for one, _ in taken],
+        texts(one.caller.now.isoformat() for one, _ in taken),
+        texts(one.caller.actor for one, _ in taken),
+        texts(f'{{"amount":"{decimals.show(one.amount)}"}}' for one, _ in taken),
     )
     drawn = {row["key"]: (row["yeti_id"], row["uuid"]) for row in rows}
     return {one.key: _made(one, before, *drawn[one.key]) for one, before in taken}

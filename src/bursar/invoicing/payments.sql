@@ -10,9 +10,9 @@ select null, null, null, null, null, nextval('payment_key_seq') from generate_se
 -- name: insert_payments
 -- Payments under their reserved keys, completed, with their audit rows; their numbers are drawn in the same order.
 with given as materialized (
-    select *, nextval(format('yeti_object_%s', $1::int)::regclass) as number
-    from unnest($3::text::bigint[], $4::text::bigint[], $5::text::numeric[], $6::text[], $7::text[], $8::text[],
-        $9::text::numeric[], $10::timestamptz[], $11::text[], $12::text[]) with ordinality
+    select *, nextval((select format('yeti_object_%s', $1::int)::regclass)) as number
+    from unnest($3::text::bigint[], $4::text::bigint[], $5::text::numeric[], $6::text::text[], $7::text::text[], $8::text::text[],
+        $9::text::numeric[], $10::text::timestamptz[], $11::text::text[], $12::text::text[]) with ordinality
     as p (key, account, amount, currency, notes, private_notes, balance_before, created_at, actor, detail, place)
 ), made as (
     insert into payment (key, workspace, yeti_id, account, amount, currency, notes, private_notes, type, status, balance_before,

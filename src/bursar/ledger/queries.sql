@@ -14,6 +14,29 @@ cross join lateral (select key from ledger_account where workspace = $1 and kind
     and account is null and detail = named.detail and currency = named.currency offset 0) a
 where named.account is null;
 
+-- name: find_and_hold
+-- As `find_ledger_accounts`, with the balances of the wallets among them, which nobody else changes until the transaction ends;
+-- rows are taken in the order of their keys, and none where a name has no ledger account yet: those are made before any is held.
+with named as materialized (
+    select * from unnest($2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::text[]) with ordinality
+        as n (kind, account, detail, currency, place)
+), found as materialized (
+    select n.place::int as place, n.kind, a.key from named n
+    cross join lateral (select key from ledger_account where workspace = $1 and kind = n.kind
+        and account = n.account and detail = n.detail and currency = n.currency offset 0) a
+    union all
+    select n.place::int, n.kind, a.key from named n
+    cross join lateral (select key from ledger_account where workspace = $1 and kind = n.kind
+        and account is null and detail = n.detail and currency = n.currency offset 0) a
+    where n.account is null
+), held as materialized (
+    select ledger_account, balance, watch, held from ledger_balance
+    where workspace = $1 and ledger_account = any(array(select key from found where kind = 'wallet'))
+        and (select count(*) from found) = (select count(*) from named)
+    order by ledger_account for no key update
+)
+select f.place, f.key, h.balance, h.watch, h.held from found f left join held h on h.ledger_account = f.key;
+
 -- name: insert_ledger_accounts
 -- Make ledger accounts that do not exist yet, in the order given; a concurrent twin is waited for.
 insert into ledger_account (workspace, kind, account, detail, currency)
@@ -24,23 +47,26 @@ order by place
 on conflict do nothing;
 
 -- name: insert_transactions
--- Transactions, with all postings of them all in one statement as the balance trigger demands; answers their keys in order.
--- $7 are places of transactions among these, $10 places of currencies in $11.
+-- Transactions, with all postings of them all in one statement as the balance trigger demands, and the balances of the wallets
+-- that they change; answers their keys in order, and how many balances were as they were found to be. $10 are places of
+-- transactions among these, $13 places of currencies in $14.
 with drawn as materialized (
     select nextval('ledger_transaction_key_seq') as key, cause, cause_key, description, accounting_date, place
-    from unnest($3::text[], $4::text::bigint[], $5::text[], $6::date[]) with ordinality
+    from unnest($6::text::text[], $7::text::bigint[], $8::text::text[], $9::text::date[]) with ordinality
         as t (cause, cause_key, description, accounting_date, place)
 ), made as (
     insert into ledger_transaction (key, workspace, cause, cause_key, description, accounting_date, recorded_at)
     overriding system value
-    select key, $1, cause, cause_key, description, accounting_date, $2 from drawn
+    select key, $1, cause, cause_key, description, accounting_date, $16 from drawn
 ), posted as (
     insert into posting (transaction, line, workspace, ledger_account, currency, amount)
-    select d.keys[p.place], line, $1, ledger_account, ($11::text[])[currency], amount
-    from (select array_agg(key order by place) as keys from drawn) d, unnest($7::text::int[], $8::text::int[],
-        $9::text::bigint[], $10::text::int[], $12::text::numeric[]) as p (place, line, ledger_account, currency, amount)
+    select d.keys[p.place], line, $1, ledger_account, ($14::text[])[currency], amount
+    from (select array_agg(key order by place) as keys from drawn) d, unnest($10::text::int[], $11::text::int[],
+        $12::text::bigint[], $13::text::int[], $15::text::numeric[]) as p (place, line, ledger_account, currency, amount)
+), changed as (
+    {change_wallets}
 )
-select key from drawn order by place;
+select key, (select count(*) from changed) as changed from drawn order by place;
 
 -- name: add_to_balances
 -- Raise or lower running balances; rows are taken in the order given, which is the order of their keys.
@@ -78,7 +104,7 @@ group by ledger_account;
 update ledger_balance b set balance = b.balance + c.amount, watch = c.watch
 from (select * from unnest($2::text::bigint[], $3::text::numeric[], $4::text::numeric[], $5::text::smallint[])
     with ordinality as c (ledger_account, found, amount, watch, place) order by place) c
-where b.workspace = $1 and b.ledger_account = c.ledger_account and b.balance = c.found;
+where b.workspace = $1 and b.ledger_account = c.ledger_account and b.balance = c.found returning b.ledger_account;
 
 -- name: insert_notifications
 -- Thresholds that wallets have passed.

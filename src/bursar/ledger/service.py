@@ -1,9 +1,10 @@
 """Posting. A caller names the cause and the postings; nothing else ever writes the ledger."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+
+import msgspec
 
 from bursar.core.caller import Caller
 from bursar.db.database import Connection
@@ -12,16 +13,14 @@ from bursar.ledger.model import OF_CUSTOMERS, Kind, LedgerAccount, Transaction
 from bursar.ledger.wallets import Change, Held, WalletRefuses
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(msgspec.Struct, frozen=True):
     """A transaction to post, and what it must leave in a wallet that it takes from; None: it may take any amount."""
 
     transaction: Transaction
     floor: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """A transaction that was posted."""
 
     key: int
@@ -64,9 +63,7 @@ async def move_all(connection: Connection, caller: Caller, moves: Sequence[Move]
     if not moves:
         return []
     names = list(dict.fromkeys(p.ledger_account for m in moves for p in m.transaction.postings))
-    keys = await store.ledger_accounts(connection, caller, names)
-    held = {name: keys[name] for name in names if name.kind is Kind.WALLET}
-    purse = await wallets.hold(connection, caller, held)
+    keys, purse = await wallets.find_and_hold(connection, caller, names)
     decided: list[dict[LedgerAccount, Change] | WalletRefuses] = []
     for one in moves:
         try:
@@ -76,8 +73,11 @@ async def move_all(connection: Connection, caller: Caller, moves: Sequence[Move]
     accepted = [
         one.transaction for one, outcome in zip(moves, decided, strict=True) if not isinstance(outcome, WalletRefuses)
     ]
-    posted = iter(await store.insert(connection, caller.workspace, caller.wall, accepted, keys) if accepted else [])
-    await wallets.put_back(connection, caller, purse)
+    posted: Iterator[int] = iter(())
+    if accepted:
+        changes = purse.changes()
+        posted = iter(await store.insert(connection, caller.workspace, caller.wall, accepted, keys, changes))
+    await wallets.tell(connection, caller, purse)
     await store.add_to_balances(connection, caller.workspace, _others(accepted, keys))
     return [outcome if isinstance(outcome, WalletRefuses) else Moved(next(posted), outcome) for outcome in decided]
 

@@ -1,19 +1,41 @@
 """Ledger accounts, transactions and balances as rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+import msgspec
+
 from bursar.accounts.service import fix_currencies
 from bursar.core.caller import Caller
-from bursar.db.database import Connection
-from bursar.db.queries import Queries, numbers
+from bursar.db.database import Connection, Row
+from bursar.db.queries import Queries, numbers, texts
 from bursar.ledger.model import Kind, LedgerAccount, Transaction, TrialLine
 
 queries = Queries("bursar.ledger")
 
+_INSERT = queries.insert_transactions.replace("{change_wallets}", queries.change_wallets)
+CHANGED = "a wallet that was held has changed"
+
 FIXING = (Kind.WALLET, Kind.CREDIT)
 """Kinds of money that an account has in one currency for good."""
+
+
+class WalletChanges(msgspec.Struct, frozen=True):
+    """What is to become of wallets that are held, in the order of their keys."""
+
+    keys: Sequence[int]
+    """Of their ledger accounts."""
+    found: Sequence[Decimal]
+    """The balances in the rows."""
+    amounts: Sequence[Decimal]
+    """By how much these change."""
+    states: Sequence[int]
+    """What is told of them from now on."""
+
+    def columns(self) -> tuple[str, str, str, str]:
+        """As a statement takes them."""
+        return numbers(self.keys), numbers(self.found), numbers(self.amounts), numbers(self.states)
 
 
 async def ledger_accounts(
@@ -49,33 +71,57 @@ def _columns(names: Sequence[LedgerAccount]) -> tuple[list[str], list[int | None
     )
 
 
+async def find_and_hold(
+    connection: Connection, workspace: int, wanted: Sequence[LedgerAccount]
+) -> dict[LedgerAccount, Row]:
+    """Those ledger accounts that exist, with `key` and, of wallets, `balance`, `watch` and `held` where all exist.
+
+    Then nobody else changes these wallets until the transaction ends.
+    """
+    kinds, accounts, details, currencies = _columns(wanted)
+    rows = await connection.fetch(
+        queries.find_and_hold, workspace, texts(kinds), numbers(accounts), texts(details), texts(currencies)
+    )
+    return {wanted[row["place"] - 1]: row for row in rows}
+
+
 async def insert(
     connection: Connection,
     workspace: int,
     wall: datetime,
     transactions: Sequence[Transaction],
-    accounts: dict[LedgerAccount, int],
+    accounts: Mapping[LedgerAccount, int],
+    changes: WalletChanges,
 ) -> list[int]:
-    """Add transactions with all their postings; returns their keys in the same order."""
+    """Add transactions with all their postings, and change the wallets; returns their keys in the same order."""
     postings = [posting for transaction in transactions for posting in transaction.postings]
     currencies = list({posting.ledger_account.currency for posting in postings})
     place_of = {currency: place for place, currency in enumerate(currencies, 1)}
     rows = await connection.fetch(
-        queries.insert_transactions,
+        _INSERT,
         workspace,
-        wall,
-        [t.cause for t in transactions],
+        *changes.columns(),
+        texts(t.cause for t in transactions),
         numbers(t.cause_key for t in transactions),
-        [t.description for t in transactions],
-        [t.accounting_date for t in transactions],
+        texts(t.description for t in transactions),
+        texts(t.accounting_date.isoformat() for t in transactions),
         numbers(place for place, t in enumerate(transactions, 1) for _ in t.postings),
         numbers(line for t in transactions for line in range(1, len(t.postings) + 1)),
         numbers(accounts[posting.ledger_account] for posting in postings),
         numbers(place_of[posting.ledger_account.currency] for posting in postings),
         currencies,
         numbers(posting.amount for posting in postings),
+        wall,
     )
+    assert rows[0]["changed"] == len(changes.keys), CHANGED
     return [row["key"] for row in rows]
+
+
+async def change_wallets(connection: Connection, workspace: int, changes: WalletChanges) -> None:
+    """Change wallets that are held."""
+    if changes.keys:
+        done = await connection.fetch(queries.change_wallets, workspace, *changes.columns())
+        assert len(done) == len(changes.keys), CHANGED
 
 
 async def add_to_balances(connection: Connection, workspace: int, changes: dict[int, Decimal]) -> None:

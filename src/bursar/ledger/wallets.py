@@ -4,15 +4,16 @@ A wallet is money that we owe the customer: its balance, as customers see it, is
 turned. `ledger.service` is the only caller of this module's writing part.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+
+import msgspec
 
 from bursar.core import decimals
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError
-from bursar.db.database import Connection
-from bursar.db.queries import numbers
+from bursar.db.database import Connection, Row
 from bursar.ledger import store
 from bursar.ledger.model import Kind, LedgerAccount, Transaction
 from bursar.ledger.watch import Crossing, State, Thresholds, step
@@ -20,6 +21,10 @@ from bursar.notify import outbox
 
 PASSED = "balance"
 """Topic of the outbox: a wallet has passed a threshold; `{notification}` is its key."""
+
+
+_NONE = Thresholds()
+_ZERO = Decimal(0)
 
 
 class WalletRefuses(BursarError):
@@ -44,8 +49,7 @@ class InsufficientFunds(WalletRefuses):
         super().__init__(f"the balance of {has} does not allow {wanted} to be taken: {left} must be left")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """A balance before and after a movement, as the customer sees it."""
 
     old: Decimal
@@ -127,27 +131,67 @@ class Purse:
         for held in self.held.values():
             self._come_to(held, held.balance)
 
+    def changes(self) -> store.WalletChanges:
+        """What is to be stored of what has come over the wallets."""
+        changed = sorted(
+            (held for held in self.held.values() if held.balance != held.found or held.state is not held.was),
+            key=lambda held: held.key,
+        )
+        return store.WalletChanges(
+            [held.key for held in changed],
+            [-held.found for held in changed],
+            [held.found - held.balance for held in changed],
+            [int(held.state) for held in changed],
+        )
+
     def _come_to(self, held: Held, balance: Decimal) -> None:
         held.balance = balance
         held.state, crossings = step(held.state, balance, held.bounds)
         self.passed += [Passed(held, crossing, balance) for crossing in crossings]
 
 
+async def find_and_hold(
+    connection: Connection, caller: Caller, names: Sequence[LedgerAccount]
+) -> tuple[Mapping[LedgerAccount, int], Purse]:
+    """The keys of ledger accounts, which are made where they do not exist yet, and the wallets among them, held."""
+    rows = await store.find_and_hold(connection, caller.workspace, names)
+    if len(rows) < len(names):
+        keys = await store.ledger_accounts(connection, caller, names)
+        return keys, await hold(connection, caller, {name: keys[name] for name in names if name.kind is Kind.WALLET})
+    keys = {name: row["key"] for name, row in rows.items()}
+    wallets = {name: key for name, key in keys.items() if name.kind is Kind.WALLET}
+    if any(rows[name]["balance"] is None for name in wallets):
+        return keys, await hold(connection, caller, wallets)
+    return keys, await _purse(connection, caller, wallets, {keys[name]: rows[name] for name in wallets})
+
+
 async def hold(connection: Connection, caller: Caller, wallets: Mapping[LedgerAccount, int]) -> Purse:
     """Hold wallets, by name and key, until the transaction ends. Those of many are taken in the order of their keys."""
-    if not wallets:
-        return Purse({})
     workspace = caller.workspace
     keys = list(wallets.values())
+    if not keys:
+        return Purse({})
     found = {row["ledger_account"]: row for row in await connection.fetch(store.queries.hold_wallets, workspace, keys)}
     if len(found) < len(wallets):
         await connection.execute(store.queries.open_wallets, workspace, [key for key in keys if key not in found])
         rows = await connection.fetch(store.queries.hold_wallets, workspace, keys)
         found = {row["ledger_account"]: row for row in rows}
-    # A second statement: it sees thresholds that were set while the first one waited for the rows.
+    return await _purse(connection, caller, wallets, found)
+
+
+async def _purse(
+    connection: Connection, caller: Caller, wallets: Mapping[LedgerAccount, int], found: Mapping[int, Row]
+) -> Purse:
+    """Wallets that are held, `found` so, with the thresholds that are in force.
+
+    A statement after the one that held them: it sees thresholds that were set while that one waited for the rows.
+    """
+    if not wallets:
+        return Purse({})
+    keys = list(wallets.values())
     bounds = {
         row["ledger_account"]: Thresholds(row["low"], row["high"])
-        for row in await connection.fetch(store.queries.thresholds_of, workspace, keys)
+        for row in await connection.fetch(store.queries.thresholds_of, caller.workspace, keys)
     }
     over = await _over(connection, caller, [key for key in keys if found[key]["held"]])
     return Purse({
@@ -155,9 +199,9 @@ async def hold(connection: Connection, caller: Caller, wallets: Mapping[LedgerAc
             key,
             name.account or 0,
             -found[key]["balance"] + 0,
-            bounds.get(key, Thresholds()),
+            bounds.get(key, _NONE),
             State(found[key]["watch"]),
-            found[key]["held"] - over.get(key, Decimal(0)),
+            found[key]["held"] - over.get(key, _ZERO),
         )
         for name, key in wallets.items()
     })  # fmt: skip
@@ -171,25 +215,13 @@ async def _over(connection: Connection, caller: Caller, keys: list[int]) -> dict
 
 async def put_back(connection: Connection, caller: Caller, purse: Purse) -> None:
     """Store what has come over wallets, and leave in the outbox what is to be told of them."""
-    changed = sorted(
-        (held for held in purse.held.values() if held.balance != held.found or held.state is not held.was),
-        key=lambda held: held.key,
-    )
-    if changed:
-        done = await connection.execute(
-            store.queries.change_wallets,
-            caller.workspace,
-            numbers(held.key for held in changed),
-            numbers(-held.found for held in changed),
-            numbers(held.found - held.balance for held in changed),
-            numbers(int(held.state) for held in changed),
-        )
-        assert done == f"UPDATE {len(changed)}", "a wallet that was held has changed"
-    await _tell(connection, caller, purse.passed)
+    await store.change_wallets(connection, caller.workspace, purse.changes())
+    await tell(connection, caller, purse)
 
 
-async def _tell(connection: Connection, caller: Caller, passed: Iterable[Passed]) -> None:
-    entries = list(passed)
+async def tell(connection: Connection, caller: Caller, purse: Purse) -> None:
+    """Leave in the outbox what is to be told of wallets."""
+    entries = purse.passed
     if not entries:
         return
     rows = await connection.fetch(

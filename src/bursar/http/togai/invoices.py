@@ -1,10 +1,10 @@
 """Invoices in the Togai dialect."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
@@ -291,7 +291,7 @@ async def create_custom_invoice(call: Call, body: CreateCustomInvoiceRequest) ->
     async def make(db: Database) -> Response:
         async with db.transaction(call.caller.workspace) as connection:
             identifier = await custom.create_custom(connection, call.caller, new)
-        return await _shown(replace(call, db=db), identifier, 201)
+        return await _shown(msgspec.structs.replace(call, db=db), identifier, 201)
 
     return await answer_once_by_body(call, "createCustomInvoice", body.account_id, body.idempotency_key, body, make)
 

@@ -55,7 +55,9 @@ class Doorkeeper:
 
     def __init__(self, db: Database, lifetimes: Lifetimes | None = None, processes: int = 1) -> None:
         self._db = db
-        self._lifetimes = lifetimes or Lifetimes()
+        given = lifetimes or Lifetimes()
+        seconds = {ADMIN: given.admin, CUSTOMER: given.customer}
+        self._lives = {audience: timedelta(seconds=life) if life else None for audience, life in seconds.items()}
         self._attempts = Attempts(processes)
         self._key: OctKey | None = None
         self._admins: dict[str, tuple[datetime, Claims, AdminLogin]] = {}
@@ -145,8 +147,7 @@ class Doorkeeper:
         logins.check_claims(claims, audience, wall, permanent=self._life(audience) is None)
 
     def _life(self, audience: str) -> timedelta | None:
-        seconds = self._lifetimes.admin if audience == ADMIN else self._lifetimes.customer
-        return timedelta(seconds=seconds) if seconds else None
+        return self._lives[audience]
 
     async def _secret(self) -> OctKey:
         if self._key is None:

@@ -53,6 +53,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from bursar.core.caller import Caller
 from bursar.db.database import Connection
 from bursar.db.listing import Condition, Listing, Slice, Sort
@@ -85,8 +87,7 @@ Values = Mapping[str, Any]
 """What was sent, by name with underscores."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(msgspec.Struct, frozen=True):
     """One request's turn at a room."""
 
     connection: Connection
@@ -232,6 +233,16 @@ class Resource:
     def by_name(self) -> dict[str, Attribute]:
         """Attributes by name."""
         return {attribute.name: attribute for attribute in self.attributes}
+
+    @cached_property
+    def by_key(self) -> dict[str, Attribute]:
+        """Attributes by their names on the wire; none that is called as a relationship is."""
+        return {dashed(one.name): one for one in self.attributes if one.name not in self.relationships}
+
+    @cached_property
+    def relationships_by_key(self) -> dict[str, Relationship]:
+        """Relationships by their names on the wire."""
+        return {dashed(name): one for name, one in self.relationships.items()}
 
     @cached_property
     def shapes(self) -> Shapes:

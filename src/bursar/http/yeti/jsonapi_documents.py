@@ -120,7 +120,7 @@ def _check_type(data: Mapping[str, Any], resource: Resource) -> None:
     kind = data.get("type")
     if kind is None:
         raise errors.missing_parameter("type")
-    if not isinstance(kind, str) or underscored(kind) != underscored(resource.type):
+    if kind != resource.type and (not isinstance(kind, str) or underscored(kind) != underscored(resource.type)):
         raise errors.invalid_resource(kind)
 
 
@@ -133,9 +133,7 @@ def _values(
     refused = []
     for key in data:
         if key == "attributes":
-            refused += [
-                name for name in attributes if name not in allowed or underscored(name) in resource.relationships
-            ]
+            refused += [name for name in attributes if name not in allowed or name not in resource.by_key]
         elif key == "relationships":
             refused += [name for name in relationships if name not in allowed]
         elif key not in ("type", "id") or (key == "id" and not identified):
@@ -144,13 +142,13 @@ def _values(
         raise errors.not_allowed(refused)
     given = Given()
     for name, raw in relationships.items():
-        relationship = resource.relationships.get(underscored(name))
+        relationship = resource.relationships_by_key.get(name)
         # The name of an attribute, put here by mistake, is passed over as it always was.
         if relationship is not None:
             content = raw.get("data") if isinstance(raw, dict) else raw
             given.values[relationship.name] = linkage(content, relationship, types)
     for name, raw in attributes.items():
-        attribute = resource.by_name[underscored(name)]
+        attribute = resource.by_key[name]
         try:
             given.values[attribute.name] = attribute.kind.read(raw)
         except Unfit as error:
@@ -170,8 +168,9 @@ def _section(data: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _link(raw: Any, relationship: Relationship, types: Types) -> Any:
     if not isinstance(raw, dict) or raw.keys() != {"type", "id"}:
         raise errors.invalid_links()
-    if not isinstance(raw["type"], str) or underscored(raw["type"]) != underscored(relationship.type):
-        raise errors.type_mismatch(raw["type"])
+    kind = raw["type"]
+    if kind != relationship.type and (not isinstance(kind, str) or underscored(kind) != underscored(relationship.type)):
+        raise errors.type_mismatch(kind)
     if raw["id"] is None and isinstance(relationship, ToOne):
         return None
     if raw["id"] is None or isinstance(raw["id"], dict | list | bool):

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import msgspec
+
 from bursar.http.yeti.door import customer_door
 from bursar.http.yeti.jsonapi import (
     DECIMAL,
@@ -28,7 +30,7 @@ _KEPT = Condition("status", "not_eq", ("rolled_back",))
 async def _list(turn: Turn, listing: Listing) -> Slice[Any]:
     wanted = inward(turn, dataclasses.replace(listing, conditions=(*listing.conditions, _KEPT)))
     found = await list_payments(turn.connection, turn.caller.workspace, wanted)
-    return outward(Slice([dataclasses.asdict(payment) for payment in found.rows], found.total))
+    return outward(Slice([msgspec.structs.asdict(payment) for payment in found.rows], found.total))
 
 
 payments = customer_door.add(
