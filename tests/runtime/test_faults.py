@@ -49,15 +49,19 @@ def family(pid: int) -> list[int]:
 @contextlib.contextmanager
 def hung(folder: Path) -> Iterator[None]:
     """PostgreSQL stands still while the block runs."""
-    stopped = family(postmaster(folder))
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    processes = family(postmaster(folder))
     try:
+        _send(processes, signal.SIGSTOP)
         yield
     finally:
-        for pid in stopped:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        _send(processes, signal.SIGCONT)
+
+
+def _send(processes: list[int], number: signal.Signals) -> None:
+    """Send a signal to those of them that have not ended."""
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def outcome(running: Program, token: str, method: str, path: str, body: Any = None) -> tuple[int, float]:
