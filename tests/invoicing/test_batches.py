@@ -9,6 +9,7 @@ import pytest
 from bursar.invoicing.billing import bill
 from bursar.invoicing.document import Document
 from bursar.invoicing.service import Filters, list_invoices
+from bursar.invoicing.store import queries
 from bursar.invoicing.verify import CHECKS
 from bursar.ledger import verify as ledger
 from tests.conftest import broken
@@ -93,3 +94,25 @@ async def test_a_run_that_fails_leaves_nothing_going_on(make_world: MakeWorld) -
     assert (await bill(world.db, world.caller)).issued == 12 - done
     numbers = {document.sequence_id for document in (await issued(world)).values()}
     assert numbers == {f"INV-{number:06d}" for number in range(1, 13)}
+
+
+async def test_a_batch_is_found_without_a_look_at_all_that_is_due(make_world: MakeWorld) -> None:
+    world = await make_world(at(2024, 2, 10))
+    others = (
+        "select indexrelid::regclass as name from pg_index where indrelid = 'invoice'::regclass"
+        " and indexrelid <> 'invoice_due'::regclass and indexrelid not in (select conindid from pg_constraint)"
+    )
+    async with world.db.transaction(None) as connection:
+        await connection.execute("savepoint whole; set local enable_seqscan = off")
+        for row in await connection.fetch(others):
+            await connection.execute(f"drop index {row['name']}")
+        explained = await connection.fetch(
+            f"explain {queries.lock_due}", world.caller.workspace, world.caller.now, [], 10
+        )
+        await connection.execute("rollback to whole")
+    steps = "\n".join(row[0] for row in explained)
+    assert "invoice_due on invoice i" in steps
+    # Where the index of all drafts that are due could serve to find others of an account, PostgreSQL takes it while it
+    # thinks them few. Once for each invoice of a batch, that is as much as the square of their number.
+    assert " on invoice e" in steps
+    assert "invoice_due on invoice e" not in steps

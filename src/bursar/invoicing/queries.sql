@@ -181,8 +181,8 @@ where i.workspace = $1 and i.status = 'DRAFT' and i.schedule is not null and i.d
     and case when i.type = 'STANDARD' then a.closed_from <= i.starts_at and a.closed_until >= i.ends_at
         else not exists (select from schedule_segment s where s.account = i.account and s.opens_at <= $2) end
     and i.key <> all($3::bigint[])
-    and (i.type <> 'STANDARD' or not exists (select from invoice e where e.account = i.account and e.schedule = i.schedule
-        and e.starts_at < i.ends_at and e.type = 'STANDARD_ADVANCED' and e.status = 'DRAFT' and e.key <> all($3)))
+    and (i.type <> 'STANDARD' or not exists (select from invoice e where e.account = i.account
+        and coalesce(e.schedule, 0) = i.schedule and e.starts_at < i.ends_at and e.type = 'STANDARD_ADVANCED' and e.status = 'DRAFT' and e.key <> all($3)))
     and i.starts_at = (select min(e.starts_at) from invoice e where e.account = i.account and e.status = 'DRAFT'
         and e.type = i.type and coalesce(e.schedule, 0) <> 0)
 order by i.due_at, i.key limit $4 for update of i skip locked;
