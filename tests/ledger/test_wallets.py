@@ -186,6 +186,31 @@ async def test_thresholds_that_are_set_are_looked_at(database: Database, caller:
     await holds(database)
 
 
+async def test_thresholds_that_are_set_while_a_wallet_is_waited_for_count(database: Database, caller: Caller) -> None:
+    """Who waits for a wallet is watched by the thresholds that are in force once it is held."""
+    keys = [await account(database, caller, f"waited for {n}", low) for n, low in enumerate((None, None, 90))]
+    async with database.transaction(caller.workspace) as connection:
+        for key in keys:
+            await post(connection, caller, give(key, 100))
+
+    async def pay() -> None:
+        async with database.transaction(caller.workspace) as connection:
+            await move_all(connection, caller, [Move(give(key, -30)) for key in reversed(keys)])
+
+    async with database.transaction(caller.workspace) as holder:
+        await post(holder, caller, give(keys[1], -20))
+        paying = asyncio.create_task(pay())
+        async with database.transaction(None) as connection:
+            while not await connection.fetchval("select count(*) from pg_locks where not granted"):
+                await asyncio.sleep(0.01)
+            await connection.execute(
+                "update account_terms set balance_low_threshold = 60 where account = any($1::bigint[])", keys[1:]
+            )
+    await paying
+    assert [await told(database, key) for key in keys] == [[], [(Crossing.LOW_REACHED, Decimal(50))], []]
+    await holds(database)
+
+
 async def test_verify_sees_a_state_that_does_not_follow(database: Database, caller: Caller) -> None:
     key = await account(database, caller, "tampered", 10)
 

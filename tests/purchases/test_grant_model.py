@@ -128,6 +128,31 @@ def test_draws_are_those_of_a_naive_drawer(
         assert {entry.grant: entry.amount for entry in stock.draw(Decimal(need) / 10, NOW)} == expected
 
 
+def test_draws_follow_the_clock_and_what_is_set_aside_between_them() -> None:
+    """Of one that ends in an hour and one that lasts: whose turn it is at each instant, less what is held by then."""
+    soon = replace(grant(1, "10"), effective=Period(NOW - DAY, NOW + DAY / 24))
+    stock = Stock(1, [grant(2, "20"), soon])
+    told = [
+        stock.draw(Decimal(3), NOW),
+        stock.draw(Decimal(2), NOW),
+        stock.reserve(Decimal(4), NOW),
+        stock.draw(Decimal(1), NOW),
+        stock.draw(Decimal(1), NOW),
+        stock.draw(Decimal(2), NOW),
+        stock.draw(Decimal(1), NOW - DAY / 2),
+        stock.draw(Decimal(5), NOW + DAY / 12),
+        stock.draw(Decimal(0), NOW),
+        stock.draw(Decimal(5), NOW + DAY / 12),
+    ]
+    assert [[tuple(part) for part in draws] for draws in told] == [
+        [(1, 3)], [(1, 2)], [(1, 4)], [(1, 1)], [(2, 1)], [(2, 2)], [(2, 1)], [(2, 5)], [], [(2, 5)],
+    ]  # fmt: skip
+    with pytest.raises(TooFewUnits) as caught:
+        stock.draw(Decimal(7), NOW)
+    assert caught.value.left == 6
+    assert [tuple(part) for part in stock.draw(Decimal(6), NOW)] == [(2, 6)]
+
+
 def test_what_an_account_has_now() -> None:
     now = standing(
         [

@@ -10,7 +10,7 @@ import msgspec
 from bursar.core.caller import Caller
 from bursar.core.page import Page, key_of
 from bursar.db.database import Connection, Row
-from bursar.db.queries import Queries
+from bursar.db.queries import Queries, texts
 
 queries = Queries("bursar.db")
 
@@ -19,6 +19,10 @@ ROWS = queries.audit_rows
 
 A query follows: workspace, instant, actor, action, kind, object and detail.
 """
+
+
+Trace = tuple[Caller, str, str, str, dict[str, Any]]
+"""An audit row to add: who asked, action, kind, object_id, detail."""
 
 
 async def record(
@@ -35,19 +39,26 @@ async def record(
     )
 
 
-async def record_all(connection: Connection, entries: Sequence[tuple[Caller, str, str, str, dict[str, Any]]]) -> None:
-    """Add one audit row for each `(caller, action, kind, object_id, detail)`, in one statement."""
+async def record_all(connection: Connection, entries: Sequence[Trace]) -> None:
+    """Add audit rows, in one statement."""
     if entries:
         await connection.execute(
             queries.insert_audits,
             [entry[0].workspace for entry in entries],
             [entry[0].wall for entry in entries],
-            [entry[0].actor for entry in entries],
-            [entry[1] for entry in entries],
-            [entry[2] for entry in entries],
-            [entry[3] for entry in entries],
-            [msgspec.json.encode(entry[4]).decode() for entry in entries],
+            *columns(entries),
         )
+
+
+def columns(entries: Sequence[Trace]) -> list[str]:
+    """What audit rows say, as a statement takes it: actors, actions, kinds, objects, details."""
+    return [
+        texts(entry[0].actor for entry in entries),
+        texts(entry[1] for entry in entries),
+        texts(entry[2] for entry in entries),
+        texts(entry[3] for entry in entries),
+        texts(msgspec.json.encode(entry[4]).decode() for entry in entries),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ EXTENSIONS = ("btree_gist",)
 """Extensions of PostgreSQL that the tables need; a backup brings them along."""
 READERS = 8
 """Connections for reads of one statement, beside the pool."""
+KEPT = 10_000_000
+"""Statements after which a connection is made anew: one of groups would be every half minute, with all its plans."""
 SESSION = {"search_path": SCHEMA, "timezone": "UTC", "application_name": "bursar"}
 
 Row = asyncpg.Record
@@ -72,6 +74,7 @@ class Database:
             dsn,
             min_size=0,
             max_size=size,
+            max_queries=KEPT,
             connection_class=_Connection,
             server_settings=settings,
             command_timeout=timeout + 0.4,

@@ -26,6 +26,10 @@ WAITING = 5_000
 """Commands of one workspace that may wait; more are told to come again."""
 HANDS = 2
 """Transactions of one workspace at a time: while one waits for the disk, the other one works."""
+FEW = 8
+"""Where fewer commands wait no other hand begins while one works: a transaction of their own costs more."""
+LONG_SECONDS = 0.02
+"""How long one hand may take for a transaction, which may wait for somebody's lock, before another one begins."""
 
 Work = Callable[[Connection, Sequence[tuple[Caller, C]]], Awaitable[list[R | BursarError]]]
 """Carries out commands of one workspace in order; one outcome each. What it raises undoes all of them."""
@@ -48,18 +52,29 @@ class _Line(Generic[C, R]):
     hands: set["asyncio.Task[None]"] = field(default_factory=set)
     taken: int = 0
     """How many commands are worked on."""
+    ended: int = 0
+    """How many transactions have ended."""
+    look: asyncio.TimerHandle | None = None
+    """When it is looked whether a hand takes long."""
 
 
 class Grouped(Generic[C, R]):
     """One kind of command in one process."""
 
     def __init__(
-        self, work: Work[C, R], *, first: First[C] = lambda _: "", at_most: int = AT_MOST, hands: int = HANDS
+        self,
+        work: Work[C, R],
+        *,
+        first: First[C] = lambda _: "",
+        at_most: int = AT_MOST,
+        hands: int = HANDS,
+        few: int = FEW,
     ) -> None:
         self._work = work
         self._first = first
         self._at_most = at_most
         self._hands = hands
+        self._few = few
         self._lines: dict[int, _Line[C, R]] = {}
 
     async def submit(self, db: Database, caller: Caller, command: C) -> R:
@@ -84,20 +99,30 @@ class Grouped(Generic[C, R]):
         first = self._first(commands)
         return await db.run(workspace, lambda connection: self._work(connection, commands), steady=True, first=first)
 
-    def _lend(self, db: Database, workspace: int, line: _Line[C, R]) -> None:
-        """Let another hand begin, where there is one."""
-        if len(line.hands) < self._hands:
+    def _lend(self, db: Database, workspace: int, line: _Line[C, R], *, long: bool = False) -> None:
+        """Let another hand begin, where there is one: the first at once, others where many wait, or long."""
+        if line.hands and len(line.hands) == self._hands:
+            return
+        if not line.hands or long or len(line.queue) >= self._few:
             line.hands.add(asyncio.create_task(self._drain(db, workspace, line)))
+        elif line.look is None:
+            loop = asyncio.get_running_loop()
+            line.look = loop.call_later(LONG_SECONDS, self._look, db, workspace, line, line.ended)
+
+    def _look(self, db: Database, workspace: int, line: _Line[C, R], ended: int) -> None:
+        line.look = None
+        if line.queue:
+            self._lend(db, workspace, line, long=line.ended == ended)
 
     def _share(self, line: _Line[C, R]) -> int:
         """How many commands one hand takes of those that wait.
 
         As many as it has of all that are under way when all hands have the same. One that took all that wait would soon
         have nearly all, for good: who was answered together asks again together. Then this process would have nothing
-        to do while PostgreSQL works, and the other way round.
+        to do while PostgreSQL works, and the other way round. A few are not worth sharing.
         """
         fair = -(-(len(line.queue) + line.taken) // self._hands)
-        return min(len(line.queue), fair, self._at_most)
+        return min(len(line.queue), max(fair, self._few), self._at_most)
 
     async def _drain(self, db: Database, workspace: int, line: _Line[C, R]) -> None:
         try:
@@ -114,6 +139,7 @@ class Grouped(Generic[C, R]):
                     await self._carry_out(db, workspace, some)
                 finally:
                     line.taken -= len(some)
+                    line.ended += 1
         finally:
             task = asyncio.current_task()
             assert task is not None

@@ -18,12 +18,20 @@ def numbers(values: Iterable[int | Decimal | UUID | None]) -> str:
 
     The driver encodes a text of thousands of numbers in a fraction of the time that it takes for a list of them.
     """
-    return f"{{{','.join('null' if value is None else str(value) for value in values)}}}"
+    return f"{{{','.join(map(str, values)).replace('None', 'null')}}}"
 
 
 def texts(values: Iterable[str | None]) -> str:
     """An array of texts, or nulls, as PostgreSQL writes it, for a parameter `$1::text::text[]`; as `numbers`."""
-    return f"{{{','.join('null' if value is None else _quoted(value) for value in values)}}}"
+    given = list(values)
+    there = [value for value in given if value is not None]
+    if len(there) < len(given):
+        return f"{{{','.join(['null' if value is None else _quoted(value) for value in given])}}}"
+    whole = '","'.join(there)
+    # More quotation marks than those between the texts; of no texts at all, there are more than none less two.
+    if "\\" in whole or whole.count('"') > 2 * (len(there) - 1):
+        return f"{{{','.join(map(_quoted, there))}}}"
+    return f'{{"{whole}"}}'
 
 
 def _quoted(text: str) -> str:

@@ -6,8 +6,8 @@ insert into audit (workspace, recorded_at, actor, action, kind, object, detail) 
 -- Many audit rows, in order.
 insert into audit (workspace, recorded_at, actor, action, kind, object, detail)
 select workspace, recorded_at, actor, action, kind, object, detail::jsonb
-from unnest($1::int[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) with ordinality
-    as a (workspace, recorded_at, actor, action, kind, object, detail, place)
+from unnest($1::int[], $2::timestamptz[], $3::text::text[], $4::text::text[], $5::text::text[], $6::text::text[], $7::text::text[])
+    with ordinality as a (workspace, recorded_at, actor, action, kind, object, detail, place)
 order by place;
 
 -- name: audit_rows

@@ -6,6 +6,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
+_encoded: dict[str, bytes] = {}
+"""Names of headers as they came, by those that handlers ask for: a fixed few."""
+
 
 class _Headers(Headers):
     """Headers that are looked up by name, where Starlette searches: a door asks for the same few every time."""
@@ -19,7 +22,10 @@ class _Headers(Headers):
 
     def get(self, key: str, default: Any = None) -> Any:
         """As a mapping's."""
-        found = self._known.get(key.lower().encode("latin-1"))
+        name = _encoded.get(key)
+        if name is None:
+            name = _encoded[key] = key.lower().encode("latin-1")
+        found = self._known.get(name)
         return default if found is None else found.decode("latin-1")
 
     def __contains__(self, key: Any) -> bool:

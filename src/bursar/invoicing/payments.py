@@ -1,6 +1,6 @@
 """Payments: money from a customer, or back to one, that moves its wallet at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -18,14 +18,17 @@ from bursar.db.listing import BIGINT, MOMENT, NUMERIC, TEXT, Column, Lister, Lis
 from bursar.db.listing import UUID as IDENTITY
 from bursar.db.queries import Queries, numbers, texts
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
-from bursar.ledger.service import Move, Moved, move_all, post
+from bursar.ledger.service import Move, append, decide, post
+from bursar.ledger.store import HOLDING, POSTING
+from bursar.ledger.wallets import Purse, WalletRefuses, find_and_hold, held_so
 
 queries = Queries("bursar.invoicing", "payments.sql")
 
 CAUSE = "payment"
 ROLLBACK = "payment_rollback"
 NOTES_LIMIT = 10_000
-_INSERT = queries.insert_payments.replace("{audit}", audit.ROWS)
+_PAYING = queries.paying_accounts.replace("{holding}", HOLDING)
+_INSERT = queries.insert_payments.replace("{posting}", POSTING).replace("{audit}", audit.ROWS)
 
 _LISTER = Lister(
     queries,
@@ -96,7 +99,7 @@ async def pay_all(connection: Connection, wanted: Sequence[tuple[Caller, Pay]]) 
     """
     caller = wanted[0][0]
     asked = numbers(sorted({one.account for _, one in wanted if one.account is not None}))
-    rows = await connection.fetch(queries.paying_accounts, caller.workspace, asked, len(wanted))
+    rows = await connection.fetch(_PAYING, caller.workspace, asked, len(wanted))
     accounts = {row["yeti_id"]: row for row in rows if row["reserved"] is None}
     keys = [row["reserved"] for row in rows if row["reserved"] is not None]
     outcomes: list[Payment | BursarError | None] = [_refusal(one, accounts.get(one.account)) for _, one in wanted]
@@ -147,33 +150,48 @@ class _Taking(msgspec.Struct, frozen=True):
         """Cash comes in, and we owe the customer as much more; for a payout the other way round."""
         account = self.account
         zone = account["zone"]
-        return _between(CAUSE, self.key, self.amount, account["currency"], account["key"], self.caller, zone)
+        return _between(CAUSE, self.key, self.amount, account["currency"], account["account"], self.caller, zone)
 
 
 async def _take(connection: Connection, caller: Caller, takings: Sequence[_Taking]) -> list[Payment | BursarError]:
-    outcomes = await move_all(connection, caller, [Move(taking.movement()) for taking in takings])
+    keys, purse = await _held(connection, caller, takings)
+    moves = [Move(taking.movement()) for taking in takings]
+    decided = decide(purse, moves)
     taken: dict[int, tuple[_Taking, Decimal]] = {}
-    for taking, outcome in zip(takings, outcomes, strict=True):
-        if isinstance(outcome, Moved):
-            (change,) = outcome.wallets.values()
+    accepted: list[Transaction] = []
+    for taking, one, outcome in zip(takings, moves, decided, strict=True):
+        if not isinstance(outcome, WalletRefuses):
+            (change,) = outcome.values()
             taken[taking.key] = (taking, change.old)
-    made = await _insert(connection, caller, list(taken.values()))
+            accepted.append(one.transaction)
+    rows: list[Row] = []
+    if accepted:
+        columns = _columns(list(taken.values()))
+        rows = await append(connection, caller, accepted, keys, purse, _INSERT, *columns)
+    made = {row["key"]: _made(*taken[row["key"]], row["yeti_id"], row["uuid"]) for row in rows}
     return [
-        made[taking.key] if isinstance(outcome, Moved) else Rejected([("", outcome.message)])
-        for taking, outcome in zip(takings, outcomes, strict=True)
+        Rejected([("", outcome.message)]) if isinstance(outcome, WalletRefuses) else made[taking.key]
+        for taking, outcome in zip(takings, decided, strict=True)
     ]
 
 
-async def _insert(
-    connection: Connection, caller: Caller, taken: Sequence[tuple[_Taking, Decimal]]
-) -> dict[int, Payment]:
-    """Payments `(taking, balance before)` as rows, with their audit rows; by key."""
-    rows = await connection.fetch(
-        _INSERT,
-        caller.workspace,
-        caller.wall,
+async def _held(
+    connection: Connection, caller: Caller, takings: Sequence[_Taking]
+) -> tuple[Mapping[LedgerAccount, int], Purse]:
+    """The ledger accounts that payments move, with their wallets held; those that are missing are made."""
+    accounts = {taking.account["account"]: taking.account for taking in takings}
+    rows = {LedgerAccount(Kind.WALLET, row["currency"], key): row for key, row in accounts.items()}
+    keys = {name: row["key"] for name, row in rows.items()}
+    keys |= {LedgerAccount(Kind.CASH, row["currency"]): row["cash"] for row in accounts.values()}
+    purse = await held_so(connection, caller, keys, rows)
+    return await find_and_hold(connection, caller, list(keys)) if purse is None else (keys, purse)
+
+
+def _columns(taken: Sequence[tuple[_Taking, Decimal]]) -> tuple[str, ...]:
+    """Payments `(taking, balance before)` as rows."""
+    return (
         numbers(one.key for one, _ in taken),
-        numbers(one.account["key"] for one, _ in taken),
+        numbers(one.account["account"] for one, _ in taken),
         numbers(one.amount for one, _ in taken),
         texts(one.account["currency"] for one, _ in taken),
         texts(one.wanted.notes for one, _ in taken),
@@ -183,8 +201,6 @@ async def _insert(
         texts(one.caller.actor for one, _ in taken),
         texts(f'{{"amount":"{decimals.show(one.amount)}"}}' for one, _ in taken),
     )
-    drawn = {row["key"]: (row["yeti_id"], row["uuid"]) for row in rows}
-    return {one.key: _made(one, before, *drawn[one.key]) for one, before in taken}
 
 
 def _made(taking: _Taking, before: Decimal, number: int, uuid: UUID) -> Payment:

@@ -1,18 +1,30 @@
 -- name: paying_accounts
--- Accounts by their number at the carrier's door, as far as they are to be seen there; and, in rows of their own, keys for $3
--- payments.
-select a.yeti_id, a.key, t.uuid, a.currency, coalesce(a.timezone, w.timezone) as zone, null as reserved
-from account a join account_terms t on t.account = a.key join workspace w on w.key = a.workspace
-where a.workspace = $1 and a.yeti_id = any($2::text::bigint[]) and t.hidden_at is null
+-- Accounts by their number at the carrier's door, as far as they are to be seen there, with their wallets, held, and the cash that
+-- comes in; and, in rows of their own, keys for $3 payments.
+with asked as materialized (
+    select a.yeti_id, a.key, t.uuid, a.currency, coalesce(a.timezone, w.timezone) as zone
+    from account a join account_terms t on t.account = a.key join workspace w on w.key = a.workspace
+    where a.workspace = $1 and a.yeti_id = any($2::text::bigint[]) and t.hidden_at is null
+), named as materialized (
+    select 'wallet' as kind, key as account, '' as detail, currency, 0 as place from asked
+    union all
+    select distinct 'cash', null::bigint, '', currency, 0 from asked
+), {holding}
+select a.yeti_id, a.key as account, a.uuid, a.currency, a.zone, c.key as cash, f.key, h.balance, h.watch, h.held, t.low, t.high,
+    null as reserved
+from asked a left join found f on f.account = a.key left join found c on c.account is null and c.currency = a.currency
+left join held h on h.ledger_account = f.key left join agreed t on t.account = a.key
 union all
-select null, null, null, null, null, nextval('payment_key_seq') from generate_series(1, $3::int);
+select null, null, null, null, null, null, null, null, null, null, null, null, nextval('payment_key_seq')
+from generate_series(1, $3::int);
 
 -- name: insert_payments
--- Payments under their reserved keys, completed, with their audit rows; their numbers are drawn in the same order.
-with given as materialized (
+-- Payments under their reserved keys, completed, with their movements and their audit rows; their numbers are drawn in the same
+-- order.
+{posting}, given as materialized (
     select *, nextval((select format('yeti_object_%s', $1::int)::regclass)) as number
-    from unnest($3::text::bigint[], $4::text::bigint[], $5::text::numeric[], $6::text::text[], $7::text::text[], $8::text::text[],
-        $9::text::numeric[], $10::text::timestamptz[], $11::text::text[], $12::text::text[]) with ordinality
+    from unnest($17::text::bigint[], $18::text::bigint[], $19::text::numeric[], $20::text::text[], $21::text::text[],
+        $22::text::text[], $23::text::numeric[], $24::text::timestamptz[], $25::text::text[], $26::text::text[]) with ordinality
     as p (key, account, amount, currency, notes, private_notes, balance_before, created_at, actor, detail, place)
 ), made as (
     insert into payment (key, workspace, yeti_id, account, amount, currency, notes, private_notes, type, status, balance_before,
@@ -22,9 +34,9 @@ with given as materialized (
     from given order by place returning key, yeti_id, uuid
 ), audited as (
     {audit}
-    select $1, $2, actor, 'create', 'payment', number::text, detail::jsonb from given order by place
+    select $1, $16, actor, 'create', 'payment', number::text, detail::jsonb from given order by place
 )
-select key, yeti_id, uuid from made;
+select key, yeti_id, uuid, (select count(*) from changed) as changed from made;
 
 -- name: list_payments
 -- The payments of a workspace, of accounts that a carrier sees.

@@ -11,18 +11,22 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+import msgspec
+
 from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.cycles import local_date
 from bursar.core.errors import BursarError, WrongState
+from bursar.db import audit
 from bursar.db.database import Connection, Row
-from bursar.db.queries import Queries
-from bursar.ledger import store, wallets
+from bursar.db.queries import Queries, numbers, texts
+from bursar.ledger import wallets
 from bursar.ledger.model import Kind, LedgerAccount, Posting, Transaction
 from bursar.ledger.service import post_all
 from bursar.ledger.wallets import InsufficientFunds, WalletRefuses
 
 queries = Queries("bursar.ledger", "holds.sql")
+_INSERT = queries.insert_wallet_holds.replace("{audit}", audit.ROWS)
 
 CAUSE = "hold"
 LINE = "holds"
@@ -32,13 +36,13 @@ Status = Literal["OPEN", "SETTLED", "RELEASED", "EXPIRED"]
 _NOTHING = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class NewHold:
+class NewHold(msgspec.Struct, frozen=True, gc=False):
     """Money to set aside: so much of the wallet of an account, by key, until an instant."""
 
     id: str
     account: int
-    currency: str
+    wallet: int | None
+    """Key of the wallet's ledger account; None where there never was money."""
     amount: Decimal
     until: datetime
     description: str | None
@@ -52,38 +56,50 @@ class Closing:
     amount: Decimal | None
 
 
-async def place(connection: Connection, caller: Caller, wanted: Sequence[NewHold]) -> list[WalletRefuses | None]:
-    """Set money aside, one after the other, with as many statements as for one; None where it was.
+async def reserve(connection: Connection, caller: Caller, wanted: Sequence[NewHold]) -> list[WalletRefuses | None]:
+    """Decide, one after the other, which holds wallets have the money for; None where one has. `write` stores those.
 
-    The accounts and their wallets may be used, the caller has seen to that.
+    Nobody else changes the wallets until the transaction ends. They may be used, the caller has seen to that.
     """
-    names = [LedgerAccount(Kind.WALLET, new.currency, new.account) for new in wanted]
-    keys = await store.find(connection, caller.workspace, list(dict.fromkeys(names)))
-    purse = await wallets.hold(connection, caller, keys)
+    left = await wallets.available(connection, caller, {new.wallet for new in wanted if new.wallet is not None})
     outcomes: list[WalletRefuses | None] = []
-    for name, new in zip(names, wanted, strict=True):
-        try:
-            if name not in purse.held:
-                raise InsufficientFunds(new.account, _NOTHING, new.amount, _NOTHING)
-            purse.reserve(name, new.amount)
+    for new in wanted:
+        has = left.get(new.wallet, _NOTHING)
+        if has < new.amount:
+            outcomes.append(InsufficientFunds(new.account, has, new.amount, _NOTHING))
+        else:
+            left[new.wallet] = has - new.amount
             outcomes.append(None)
-        except WalletRefuses as refused:
-            outcomes.append(refused)
-    placed = [(keys[name], new) for name, new, no in zip(names, wanted, outcomes, strict=True) if no is None]
-    if placed:
-        await connection.execute(
-            queries.insert_wallet_holds,
-            caller.workspace,
-            caller.now,
-            [new.id for _, new in placed],
-            [key for key, _ in placed],
-            [new.amount for _, new in placed],
-            [new.description for _, new in placed],
-            [new.until for _, new in placed],
-        )
-        crash.point("money held")
-        await _hold_more(connection, caller.workspace, ((key, new.amount) for key, new in placed))
     return outcomes
+
+
+async def write(
+    connection: Connection, caller: Caller, placed: Sequence[NewHold], entries: Sequence[audit.Trace]
+) -> None:
+    """Store the holds that `reserve` has agreed to, with the audit rows of the whole transaction."""
+    if not placed:
+        await audit.record_all(connection, entries)
+        return
+    sums: defaultdict[int, Decimal] = defaultdict(Decimal)
+    for new in placed:
+        assert new.wallet is not None, "there is money in it"
+        sums[new.wallet] += new.amount
+    changed = await connection.fetchval(
+        _INSERT,
+        caller.workspace,
+        caller.now,
+        texts(new.id for new in placed),
+        numbers(new.wallet for new in placed),
+        numbers(new.amount for new in placed),
+        texts(new.description for new in placed),
+        [new.until for new in placed],
+        numbers(sums),
+        numbers(sums.values()),
+        [entry[0].wall for entry in entries],
+        *audit.columns(entries),
+    )
+    assert changed == len(sums), "a wallet that was held has changed"
+    crash.point("money held")
 
 
 async def close(connection: Connection, caller: Caller, wanted: Sequence[Closing]) -> list[BursarError | None]:

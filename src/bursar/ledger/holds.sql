@@ -1,10 +1,24 @@
 -- name: insert_wallet_holds
--- Set money of wallets aside; keys in the order given.
-insert into wallet_hold (workspace, wire_id, ledger_account, amount, description, created_at, expires_at)
-select $1, wire_id, ledger_account, amount, description, $2, expires_at
-from unnest($3::text[], $4::bigint[], $5::numeric[], $6::text[], $7::timestamptz[]) with ordinality
-    as h (wire_id, ledger_account, amount, description, expires_at, place)
-order by place;
+-- Set money of wallets aside that are held by the transaction, with audit rows of it; keys in the order given.
+with placed as (
+    insert into wallet_hold (workspace, wire_id, ledger_account, amount, description, created_at, expires_at)
+    select $1, wire_id, ledger_account, amount, description, $2, expires_at
+    from unnest($3::text::text[], $4::text::bigint[], $5::text::numeric[], $6::text::text[], $7::timestamptz[])
+        with ordinality as h (wire_id, ledger_account, amount, description, expires_at, place)
+    order by place
+), reserved as (
+    update ledger_balance b set held = b.held + c.amount
+    from unnest($8::text::bigint[], $9::text::numeric[]) as c (ledger_account, amount)
+    where b.workspace = $1 and b.ledger_account = c.ledger_account
+    returning 1
+), audited as (
+    {audit}
+    select $1, recorded_at, actor, action, kind, object, detail::jsonb
+    from unnest($10::timestamptz[], $11::text::text[], $12::text::text[], $13::text::text[], $14::text::text[],
+        $15::text::text[]) with ordinality as a (recorded_at, actor, action, kind, object, detail, place)
+    order by place
+)
+select count(*)::int from reserved;
 
 -- name: hold_more
 -- Change what is set aside of wallets that are held by the transaction.

@@ -14,18 +14,17 @@ cross join lateral (select key from ledger_account where workspace = $1 and kind
     and account is null and detail = named.detail and currency = named.currency offset 0) a
 where named.account is null;
 
--- name: find_and_hold
--- As `find_ledger_accounts`, with the balances of the wallets among them, which nobody else changes until the transaction ends;
--- rows are taken in the order of their keys, and none where a name has no ledger account yet: those are made before any is held.
-with named as materialized (
-    select * from unnest($2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::text[]) with ordinality
-        as n (kind, account, detail, currency, place)
-), found as materialized (
-    select n.place::int as place, n.kind, a.key from named n
+-- name: holding
+-- What follows the ledger accounts `named (kind, account, detail, currency, place)` in a statement: `found` has the keys of those
+-- that exist, `held` the balances of the wallets among them, which nobody else changes until the transaction ends, and `agreed`
+-- the thresholds of their accounts. Rows are taken in the order of their keys, and none where a name has no ledger account yet:
+-- those are made before any is held. Thresholds are those in force once all are held (`count`).
+found as materialized (
+    select n.place::int as place, n.kind, n.account, n.currency, a.key from named n
     cross join lateral (select key from ledger_account where workspace = $1 and kind = n.kind
         and account = n.account and detail = n.detail and currency = n.currency offset 0) a
     union all
-    select n.place::int, n.kind, a.key from named n
+    select n.place::int, n.kind, n.account, n.currency, a.key from named n
     cross join lateral (select key from ledger_account where workspace = $1 and kind = n.kind
         and account is null and detail = n.detail and currency = n.currency offset 0) a
     where n.account is null
@@ -34,8 +33,19 @@ with named as materialized (
     where workspace = $1 and ledger_account = any(array(select key from found where kind = 'wallet'))
         and (select count(*) from found) = (select count(*) from named)
     order by ledger_account for no key update
-)
-select f.place, f.key, h.balance, h.watch, h.held from found f left join held h on h.ledger_account = f.key;
+), agreed as materialized (
+    select * from thresholds_in_force(
+        array(select account from found where kind = 'wallet' and (select count(*) from held) > 0))
+);
+
+-- name: find_and_hold
+-- As `find_ledger_accounts`, with the wallets among them held.
+with named as materialized (
+    select * from unnest($2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::text[]) with ordinality
+        as n (kind, account, detail, currency, place)
+), {holding}
+select f.place, f.key, h.balance, h.watch, h.held, t.low, t.high
+from found f left join held h on h.ledger_account = f.key left join agreed t on t.account = f.account;
 
 -- name: insert_ledger_accounts
 -- Make ledger accounts that do not exist yet, in the order given; a concurrent twin is waited for.
@@ -46,15 +56,15 @@ from unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) with ordinality
 order by place
 on conflict do nothing;
 
--- name: insert_transactions
--- Transactions, with all postings of them all in one statement as the balance trigger demands, and the balances of the wallets
--- that they change; answers their keys in order, and how many balances were as they were found to be. $10 are places of
--- transactions among these, $13 places of currencies in $14.
+-- name: posting
+-- How a statement begins that adds transactions, with all postings of them all in one statement as the balance trigger demands,
+-- and the balances of the wallets that they change: `drawn` has their keys and places, `changed` the balances that were as they
+-- were found to be. $10 are places of transactions among these, $13 places of currencies in $14.
 with drawn as materialized (
     select nextval('ledger_transaction_key_seq') as key, cause, cause_key, description, accounting_date, place
     from unnest($6::text::text[], $7::text::bigint[], $8::text::text[], $9::text::date[]) with ordinality
         as t (cause, cause_key, description, accounting_date, place)
-), made as (
+), entered as (
     insert into ledger_transaction (key, workspace, cause, cause_key, description, accounting_date, recorded_at)
     overriding system value
     select key, $1, cause, cause_key, description, accounting_date, $16 from drawn
@@ -65,8 +75,11 @@ with drawn as materialized (
         $12::text::bigint[], $13::text::int[], $15::text::numeric[]) as p (place, line, ledger_account, currency, amount)
 ), changed as (
     {change_wallets}
-)
-select key, (select count(*) from changed) as changed from drawn order by place;
+);
+
+-- name: insert_transactions
+-- Only that; answers the keys in order, and how many balances were changed.
+{posting} select key, (select count(*) from changed) as changed from drawn order by place;
 
 -- name: add_to_balances
 -- Raise or lower running balances; rows are taken in the order given, which is the order of their keys.

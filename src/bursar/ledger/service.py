@@ -7,10 +7,10 @@ from decimal import Decimal
 import msgspec
 
 from bursar.core.caller import Caller
-from bursar.db.database import Connection
+from bursar.db.database import Connection, Row
 from bursar.ledger import store, wallets
 from bursar.ledger.model import OF_CUSTOMERS, Kind, LedgerAccount, Transaction
-from bursar.ledger.wallets import Change, Held, WalletRefuses
+from bursar.ledger.wallets import Change, Held, Purse, WalletRefuses
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -64,22 +64,47 @@ async def move_all(connection: Connection, caller: Caller, moves: Sequence[Move]
         return []
     names = list(dict.fromkeys(p.ledger_account for m in moves for p in m.transaction.postings))
     keys, purse = await wallets.find_and_hold(connection, caller, names)
+    decided = decide(purse, moves)
+    accepted = [
+        one.transaction for one, outcome in zip(moves, decided, strict=True) if not isinstance(outcome, WalletRefuses)
+    ]
+    posted: Iterator[int] = iter(())
+    if accepted:
+        posted = (row["key"] for row in await append(connection, caller, accepted, keys, purse))
+    return [outcome if isinstance(outcome, WalletRefuses) else Moved(next(posted), outcome) for outcome in decided]
+
+
+def decide(purse: Purse, moves: Sequence[Move]) -> list[dict[LedgerAccount, Change] | WalletRefuses]:
+    """What becomes of movements of wallets that are held, each decided on the balance that the ones before it left."""
     decided: list[dict[LedgerAccount, Change] | WalletRefuses] = []
     for one in moves:
         try:
             decided.append(purse.move(one.transaction, one.floor))
         except WalletRefuses as refused:
             decided.append(refused)
-    accepted = [
-        one.transaction for one, outcome in zip(moves, decided, strict=True) if not isinstance(outcome, WalletRefuses)
-    ]
-    posted: Iterator[int] = iter(())
-    if accepted:
-        changes = purse.changes()
-        posted = iter(await store.insert(connection, caller.workspace, caller.wall, accepted, keys, changes))
+    return decided
+
+
+async def append(
+    connection: Connection,
+    caller: Caller,
+    accepted: Sequence[Transaction],
+    keys: Mapping[LedgerAccount, int],
+    purse: Purse,
+    statement: str = store.INSERT,
+    *beside: object,
+) -> list[Row]:
+    """Append transactions that were decided, and tell of the thresholds that they pass; returns rows of `statement`.
+
+    That one begins with `store.POSTING` and takes `beside` after the parameters of it.
+    """
+    changes = purse.changes()
+    columns = store.columns(caller.workspace, caller.wall, accepted, keys, changes)
+    rows = await connection.fetch(statement, *columns, *beside)
+    assert rows[0]["changed"] == len(changes.keys), store.CHANGED
     await wallets.tell(connection, caller, purse)
     await store.add_to_balances(connection, caller.workspace, _others(accepted, keys))
-    return [outcome if isinstance(outcome, WalletRefuses) else Moved(next(posted), outcome) for outcome in decided]
+    return rows
 
 
 def _others(transactions: Sequence[Transaction], keys: Mapping[LedgerAccount, int]) -> dict[int, Decimal]:

@@ -14,7 +14,15 @@ from bursar.ledger.model import Kind, LedgerAccount, Transaction, TrialLine
 
 queries = Queries("bursar.ledger")
 
-_INSERT = queries.insert_transactions.replace("{change_wallets}", queries.change_wallets)
+POSTING = queries.posting.replace("{change_wallets}", queries.change_wallets)
+"""How a statement of another room begins that posts, in its round trip; `columns` are its first parameters.
+
+Each of its rows has `changed`, the number of rows of `changed`.
+"""
+HOLDING = queries.holding
+"""What a statement of another room has after `named`, in whose round trip wallets are held; $1 is the workspace."""
+_FIND_AND_HOLD = queries.find_and_hold.replace("{holding}", HOLDING)
+INSERT = queries.insert_transactions.replace("{posting}", POSTING)
 CHANGED = "a wallet that was held has changed"
 
 FIXING = (Kind.WALLET, Kind.CREDIT)
@@ -74,31 +82,29 @@ def _columns(names: Sequence[LedgerAccount]) -> tuple[list[str], list[int | None
 async def find_and_hold(
     connection: Connection, workspace: int, wanted: Sequence[LedgerAccount]
 ) -> dict[LedgerAccount, Row]:
-    """Those ledger accounts that exist, with `key` and, of wallets, `balance`, `watch` and `held` where all exist.
+    """Those ledger accounts that exist, with `key`; wallets, where all exist, also with what is in them and agreed.
 
     Then nobody else changes these wallets until the transaction ends.
     """
     kinds, accounts, details, currencies = _columns(wanted)
     rows = await connection.fetch(
-        queries.find_and_hold, workspace, texts(kinds), numbers(accounts), texts(details), texts(currencies)
+        _FIND_AND_HOLD, workspace, texts(kinds), numbers(accounts), texts(details), texts(currencies)
     )
     return {wanted[row["place"] - 1]: row for row in rows}
 
 
-async def insert(
-    connection: Connection,
+def columns(
     workspace: int,
     wall: datetime,
     transactions: Sequence[Transaction],
     accounts: Mapping[LedgerAccount, int],
     changes: WalletChanges,
-) -> list[int]:
-    """Add transactions with all their postings, and change the wallets; returns their keys in the same order."""
+) -> tuple[object, ...]:
+    """Transactions with all their postings, and what changes of wallets, as `POSTING` takes them."""
     postings = [posting for transaction in transactions for posting in transaction.postings]
     currencies = list({posting.ledger_account.currency for posting in postings})
     place_of = {currency: place for place, currency in enumerate(currencies, 1)}
-    rows = await connection.fetch(
-        _INSERT,
+    return (
         workspace,
         *changes.columns(),
         texts(t.cause for t in transactions),
@@ -113,8 +119,6 @@ async def insert(
         numbers(posting.amount for posting in postings),
         wall,
     )
-    assert rows[0]["changed"] == len(changes.keys), CHANGED
-    return [row["key"] for row in rows]
 
 
 async def change_wallets(connection: Connection, workspace: int, changes: WalletChanges) -> None:

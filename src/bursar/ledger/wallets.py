@@ -4,7 +4,7 @@ A wallet is money that we owe the customer: its balance, as customers see it, is
 turned. `ledger.service` is the only caller of this module's writing part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -119,13 +119,6 @@ class Purse:
             self._come_to(self.held[name], change.new)
         return changes
 
-    def reserve(self, name: LedgerAccount, amount: Decimal) -> None:
-        """Set money of a wallet aside. Raises `InsufficientFunds` where it has less."""
-        held = self.held[name]
-        if held.available < amount:
-            raise InsufficientFunds(held.account, held.available, amount, Decimal(0))
-        held.reserved += amount
-
     def look(self) -> None:
         """Watch wallets where they are: their thresholds may have changed."""
         for held in self.held.values():
@@ -155,18 +148,31 @@ async def find_and_hold(
 ) -> tuple[Mapping[LedgerAccount, int], Purse]:
     """The keys of ledger accounts, which are made where they do not exist yet, and the wallets among them, held."""
     rows = await store.find_and_hold(connection, caller.workspace, names)
-    if len(rows) < len(names):
-        keys = await store.ledger_accounts(connection, caller, names)
-        return keys, await hold(connection, caller, {name: keys[name] for name in names if name.kind is Kind.WALLET})
     keys = {name: row["key"] for name, row in rows.items()}
+    purse = await held_so(connection, caller, keys, rows) if len(rows) == len(names) else None
+    if purse is None:
+        keys = await store.ledger_accounts(connection, caller, names)
+        purse = await hold(connection, caller, {name: key for name, key in keys.items() if name.kind is Kind.WALLET})
+    return keys, purse
+
+
+async def held_so(
+    connection: Connection, caller: Caller, keys: Mapping[LedgerAccount, int], rows: Mapping[LedgerAccount, Row]
+) -> Purse | None:
+    """The wallets among ledger accounts, as rows of `held` say that they are held; None where one is not."""
     wallets = {name: key for name, key in keys.items() if name.kind is Kind.WALLET}
     if any(rows[name]["balance"] is None for name in wallets):
-        return keys, await hold(connection, caller, wallets)
-    return keys, await _purse(connection, caller, wallets, {keys[name]: rows[name] for name in wallets})
+        return None
+    found = {key: rows[name] for name, key in wallets.items()}
+    return await _purse(connection, caller, wallets, found, found)
 
 
 async def hold(connection: Connection, caller: Caller, wallets: Mapping[LedgerAccount, int]) -> Purse:
-    """Hold wallets, by name and key, until the transaction ends. Those of many are taken in the order of their keys."""
+    """Hold wallets, by name and key, until the transaction ends. Those of many are taken in the order of their keys.
+
+    Their thresholds are asked for by a statement after the one that held them: it sees those that were set while that
+    one waited for the rows.
+    """
     workspace = caller.workspace
     keys = list(wallets.values())
     if not keys:
@@ -176,35 +182,48 @@ async def hold(connection: Connection, caller: Caller, wallets: Mapping[LedgerAc
         await connection.execute(store.queries.open_wallets, workspace, [key for key in keys if key not in found])
         rows = await connection.fetch(store.queries.hold_wallets, workspace, keys)
         found = {row["ledger_account"]: row for row in rows}
-    return await _purse(connection, caller, wallets, found)
+    agreed = await connection.fetch(store.queries.thresholds_of, workspace, keys)
+    return await _purse(connection, caller, wallets, found, {row["ledger_account"]: row for row in agreed})
+
+
+async def available(connection: Connection, caller: Caller, keys: Collection[int]) -> dict[int | None, Decimal]:
+    """What may be spent of wallets, by key, which are held until the transaction ends; only where there was ever money.
+
+    As `hold`, for what does not change balances: their thresholds are not looked at.
+    """
+    rows = await connection.fetch(store.queries.hold_wallets, caller.workspace, list(keys)) if keys else ()
+    over = await _over(connection, caller, [row["ledger_account"] for row in rows if row["held"]])
+    return {
+        row["ledger_account"]: over.get(row["ledger_account"], _ZERO) - row["balance"] - row["held"] for row in rows
+    }
 
 
 async def _purse(
-    connection: Connection, caller: Caller, wallets: Mapping[LedgerAccount, int], found: Mapping[int, Row]
+    connection: Connection,
+    caller: Caller,
+    wallets: Mapping[LedgerAccount, int],
+    found: Mapping[int, Row],
+    bounds: Mapping[int, Row],
 ) -> Purse:
-    """Wallets that are held, `found` so, with the thresholds that are in force.
-
-    A statement after the one that held them: it sees thresholds that were set while that one waited for the rows.
-    """
-    if not wallets:
-        return Purse({})
-    keys = list(wallets.values())
-    bounds = {
-        row["ledger_account"]: Thresholds(row["low"], row["high"])
-        for row in await connection.fetch(store.queries.thresholds_of, caller.workspace, keys)
-    }
-    over = await _over(connection, caller, [key for key in keys if found[key]["held"]])
+    """Wallets that are held, `found` so, with the thresholds that are in force."""
+    over = await _over(connection, caller, [key for key in wallets.values() if found[key]["held"]])
     return Purse({
         name: Held(
             key,
             name.account or 0,
             -found[key]["balance"] + 0,
-            bounds.get(key, _NONE),
+            _bounds(bounds.get(key)),
             State(found[key]["watch"]),
             found[key]["held"] - over.get(key, _ZERO),
         )
         for name, key in wallets.items()
     })  # fmt: skip
+
+
+def _bounds(row: Row | None) -> Thresholds:
+    if row is None or (row["low"] is None and row["high"] is None):
+        return _NONE
+    return Thresholds(row["low"], row["high"])
 
 
 async def _over(connection: Connection, caller: Caller, keys: list[int]) -> dict[int, Decimal]:

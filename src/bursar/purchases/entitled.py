@@ -20,7 +20,10 @@ from bursar.usage import repeats
 from bursar.usage.flush import Judged, Submission
 from bursar.usage.pipeline import Pipeline
 from bursar.usage.rows import EventRow
-from bursar.usage.states import MEANING, MENDABLE
+from bursar.usage.states import MEANING, MENDABLE, State
+
+_PLAIN = 26
+"""As many digits as every number may have."""
 
 
 class KnownEvent(BursarError):
@@ -86,6 +89,7 @@ class Sieve:
         reused = await _take_keys(connection, judged, wall)
         stocks = await grants.hold(connection, pairs, earliest) if pairs else {}
         kept: dict[bytes, EventRow] = {}
+        refused: list[EventRow] = []
         draws: list[tuple[int, bytes, Draw]] = []
         for row in judged.rows:
             try:
@@ -95,9 +99,12 @@ class Sieve:
                 drawn = _draw(row, uses, stocks, judged.tenants[row.workspace].now)
             except BursarError as error:
                 judged.receipts[row.submission].sifted[row.place] = error
+                refused.append(row)
                 continue
             kept[row.id_digest] = row
             draws += [(row.workspace, row.id_digest, draw) for draw in drawn]
+        if refused and not judged.looked:
+            await _tell_known(connection, judged, refused)
         await grants.take(connection, wall, stocks.values(), draws)
         if draws:
             crash.point("units drawn")
@@ -152,13 +159,34 @@ async def _close_keys(connection: Connection, judged: Judged, reused: set[int]) 
             await idempotency.drop(connection, one.keyed[0])
 
 
+async def _tell_known(connection: Connection, judged: Judged, refused: list[EventRow]) -> None:
+    """Refuse those whose ids are taken because of that, where nobody has looked before: it comes before other reasons.
+
+    They draw nothing either way, so what was decided on the others stands.
+    """
+    states = await repeats.states_of(connection, refused)
+    for row in refused:
+        sifted = judged.receipts[row.submission].sifted
+        if _keeps(states.get(row.id_digest)) and not isinstance(sifted[row.place], KeyTaken):
+            sifted[row.place] = _known(row)
+
+
 def _check_new(row: EventRow, holder: repeats.Stored | None, *, known: bool) -> None:
     """Raise what keeps an event out before anybody asks what it uses."""
-    if known or (holder is not None and holder.state not in MENDABLE):
-        raise KnownEvent(f"an event with the id {row.event.id!r} was already received")
+    if known or _keeps(None if holder is None else holder.state):
+        raise _known(row)
     verdict = row.verdict
     if verdict.state < 0:
         raise NotAdmitted(f"{MEANING[verdict.state]}: {verdict.reason}" if verdict.reason else MEANING[verdict.state])
+
+
+def _keeps(state: State | None) -> bool:
+    """Whether an event in that state, or none, keeps its id for good."""
+    return state is not None and state not in MENDABLE
+
+
+def _known(row: EventRow) -> KnownEvent:
+    return KnownEvent(f"an event with the id {row.event.id!r} was already received")
 
 
 def _draw(
@@ -186,7 +214,11 @@ def _draw(
 def _needed(row: EventRow, use: Uses) -> Decimal:
     for index, attribute in enumerate(row.event.attributes):
         if attribute.name == use.attribute:
-            value = Decimal(attribute.value)
+            text = attribute.value
+            value = Decimal(text)
+            # Nearly all are a few digits, of which nothing needs to be asked.
+            if len(text) <= _PLAIN and text.isascii() and text.isdecimal():
+                return value
             if value < 0 or not decimals.fits(value):
                 field = f"event.attributes[{index}].value"
                 raise Invalid(field, "must be 0 or more, with at most 26 digits before the point and 12 behind it")

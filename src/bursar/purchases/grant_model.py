@@ -5,10 +5,10 @@ overage comes after all others. A grant of overage may be without limit.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bursar.core import decimals
 from bursar.core.errors import BursarError, Invalid, WrongState
@@ -70,8 +70,7 @@ class Grant:
         return "EXPIRED" if now >= self.effective.end else "ACTIVE"
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """So many units of the grant with this key."""
 
     grant: int
@@ -96,34 +95,59 @@ class Stock:
     key: int
     """Of the balance that they belong to."""
     grants: list[Grant]
+    """As they stood before the last draws: which have units, and how they differ, is what `draw` tells."""
+    _turn_at: datetime | None = field(default=None, init=False)
+    """The instant at which it is the turn of a grant that has units left; None: nobody knows whose turn it is."""
+    _turn_key: int = field(default=0, init=False)
+    _left: Decimal | None = field(default=None, init=False)
+    """Its units; None: without limit."""
+    _taken: Decimal = field(default=ZERO, init=False)
+    """What was drawn of it since it stands in `grants`."""
 
     def __post_init__(self) -> None:
         self.grants.sort(key=_turn)
 
     def draw(self, needed: Decimal, now: datetime) -> list[Draw]:
         """Take units out. Raises `TooFewUnits`; then nothing is taken."""
-        for place, grant in enumerate(self.grants):
-            if not grant.in_force(now) or grant.left == 0:
-                continue
-            # Most often the grant whose turn it is has enough.
-            if needed > 0 and (grant.left is None or grant.left >= needed):
-                self.grants[place] = replace(grant, used=grant.used + needed)
-                return [Draw(grant.key, needed)]
-            break
+        # Most often the grant whose turn it is has enough, and it is the one of the last time.
+        if needed > 0 and self._turn_at == now and (self._left is None or self._left >= needed):
+            self._taken += needed
+            if self._left is not None:
+                self._left -= needed
+            return [Draw(self._turn_key, needed)]
+        self._note()
         draws = draw(self.grants, needed, now)
         amounts = {entry.grant: entry.amount for entry in draws}
         self.grants = [
             replace(grant, used=grant.used + amounts[grant.key]) if grant.key in amounts else grant
             for grant in self.grants
         ]
+        self._begin(now)
         return draws
 
     def reserve(self, needed: Decimal, now: datetime) -> list[Draw]:
         """Set units aside. Raises `TooFewUnits`; then nothing is."""
+        self._note()
         draws = draw(self.grants, needed, now)
         amounts = {entry.grant: entry.amount for entry in draws}
         self.grants = [replace(grant, held=grant.held + amounts.get(grant.key, ZERO)) for grant in self.grants]
         return draws
+
+    def _begin(self, now: datetime) -> None:
+        """Remember the first grant that has units: it is drawn next."""
+        for grant in self.grants:
+            if grant.in_force(now) and grant.left != 0:
+                self._turn_at, self._turn_key, self._left = now, grant.key, grant.left
+                return
+
+    def _note(self) -> None:
+        """Write what was drawn of the grant whose turn it was into `grants`."""
+        if self._taken:
+            self.grants = [
+                replace(grant, used=grant.used + self._taken) if grant.key == self._turn_key else grant
+                for grant in self.grants
+            ]
+        self._turn_at, self._taken = None, ZERO
 
 
 def draw(grants: Iterable[Grant], needed: Decimal, now: datetime) -> list[Draw]:

@@ -15,11 +15,21 @@ order by b.key for update of b;
 
 -- name: lock_grants
 -- The grants of accounts and features by pairs that are not voided and end after an instant. Balances are held in the
--- order of their keys until the transaction ends, and with each its grants, so that they are as whoever held them left them.
-select b.account, b.feature, g.*, 0 as over from feature_balance b
-join unnest($1::bigint[], $2::bigint[]) as w (account, feature) on w.account = b.account and w.feature = b.feature
-join feature_grant g on g.feature_balance = b.key and g.voided_at is null and g.effective_until > $3
-order by b.key for no key update of b, g;
+-- order of their keys until the transaction ends, and with each its grants, so that they are as whoever held them left
+-- them. Each is one look at an index, however many grants there are: a join might go through all of them.
+select b.account, b.feature, g.*, 0 as over
+from (
+    select f.key from unnest($1::bigint[], $2::bigint[]) as w (account, feature)
+    cross join lateral (select key from feature_balance where account = w.account and feature = w.feature offset 0) f
+    order by f.key
+) w
+cross join lateral (
+    select key, account, feature from feature_balance where key = w.key offset 0 for no key update
+) b
+cross join lateral (
+    select * from feature_grant where feature_balance = b.key and voided_at is null and effective_until > $3
+    offset 0 for no key update
+) g;
 
 -- name: overdue_parts
 -- What holds have of grants whose time is over.
@@ -73,11 +83,13 @@ update feature_grant set voided_at = $3 where workspace = $1 and key = $2;
 
 -- name: draw
 -- Take units out of grants, each only where it holds them; move balances, each only where it stays above zero; and note
--- what was drawn for which event. Says of how many grants and balances it was possible.
+-- what was drawn for which event. Says of how many grants and balances it was possible. Grants are found by their keys alone:
+-- a condition that the index of live grants has too invites to go through all of those.
 with drawn as (
     update feature_grant g set used = g.used + d.amount
     from unnest($1::bigint[], $2::numeric[]) as d (key, amount)
-    where g.key = d.key and g.voided_at is null and (g.granted is null or g.granted - g.used >= d.amount)
+    where g.key = d.key
+        and case when g.voided_at is not null then false when g.granted is null then true else g.granted - g.used >= d.amount end
     returning g.key
 ), moved as (
     update feature_balance b set balance = b.balance - d.amount

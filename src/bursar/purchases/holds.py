@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+
+import msgspec
 
 from bursar.core import crash, decimals
 from bursar.core.caller import Caller
@@ -52,8 +53,7 @@ class NotEnough(BursarError):
             super().__init__(f"account {account} has {left} of feature {feature} left, the hold needs {needed}")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Something to set aside."""
 
     account: str
@@ -74,8 +74,7 @@ class Close:
     amount: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True, gc=False):
     """A hold as it is at an instant."""
 
     id: str
@@ -109,25 +108,32 @@ async def place_all(
     parts = await _looked_up(connection, caller, [place for _, request in wanted for place in request])
     # Money before units, as everybody takes them.
     wallets = [part for part in parts if part.refused is None and part.place.feature is None]
+    new = [
+        NewHold(part.id, part.account["key"], part.account["wallet"], part.place.amount, part.until(caller.now),
+                part.place.description)
+        for part in wallets
+    ]  # fmt: skip
     if wallets:
-        new = [NewHold(p.id, p.account["key"], p.account["currency"], p.place.amount, p.until(caller.now),
-                       p.place.description) for p in wallets]  # fmt: skip
-        for part, refused in zip(wallets, await money.place(connection, caller, new), strict=True):
-            part.refused = refused
+        for part, poor in zip(wallets, await money.reserve(connection, caller, new), strict=True):
+            part.refused = poor
     stocks = [part for part in parts if part.refused is None and part.place.feature is not None]
+    found: Sequence[units_held.Placed] = ()
     if stocks:
         units = [NewUnits(p.id, (p.account["key"], p.feature["key"]), p.place.amount, p.until(caller.now),
                           p.place.description) for p in stocks]  # fmt: skip
-        for part, few in zip(stocks, await units_held.place(connection, caller, units), strict=True):
+        outcomes, found = await units_held.reserve(connection, caller, units)
+        for part, few in zip(stocks, outcomes, strict=True):
             part.refused = None if few is None else NotEnough(few, part.place)
     results = iter(parts)
     told: list[Told | BursarError] = []
-    entries: list[tuple[Caller, str, str, str, dict[str, Any]]] = []
+    entries: list[audit.Trace] = []
     for asker, request in wanted:
         outcome: Told = [part.refused or part.hold(caller.now) for part in islice(results, len(request))]
         told.append(outcome)
         entries += _trace(asker, [one for one in outcome if isinstance(one, Hold)])
-    await audit.record_all(connection, entries)
+    placed = [hold for hold, part in zip(new, wallets, strict=True) if part.refused is None]
+    await money.write(connection, caller, placed, entries)
+    await units_held.write(connection, caller, found)
     return told
 
 
@@ -204,7 +210,7 @@ class Placing(Grouped[Sequence[Place], Told]):
     """The holds that one process places, those that come at once in one transaction."""
 
     def __init__(self) -> None:
-        super().__init__(place_all, at_most=_TOGETHER)
+        super().__init__(place_all, at_most=_TOGETHER, few=4)  # one request may ask for a hundred
 
 
 class Closings(Grouped[Close, Hold]):
@@ -214,8 +220,7 @@ class Closings(Grouped[Close, Hold]):
         super().__init__(close_all)
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(msgspec.Struct, gc=False):
     """Something to set aside, with what it names, on its way to an outcome."""
 
     place: Place
@@ -300,7 +305,7 @@ async def _named(connection: Connection, caller: Caller, identifiers: list[str])
     return {row["wire_id"]: _hold(row) for row in rows}
 
 
-def _trace(asker: Caller, holds: Sequence[Hold]) -> list[tuple[Caller, str, str, str, dict[str, Any]]]:
+def _trace(asker: Caller, holds: Sequence[Hold]) -> list[audit.Trace]:
     """The audit rows of a request: one for all of its holds."""
     if not holds:
         return []
@@ -312,7 +317,7 @@ def _trace(asker: Caller, holds: Sequence[Hold]) -> list[tuple[Caller, str, str,
     return [(asker, "place", "holds", "", {"count": len(holds), "digest": digest})]
 
 
-def _closing_trace(asker: Caller, close: Close) -> tuple[Caller, str, str, str, dict[str, Any]]:
+def _closing_trace(asker: Caller, close: Close) -> audit.Trace:
     if close.amount is None:
         return (asker, "release", "hold", close.id, {})
     return (asker, "settle", "hold", close.id, {"amount": decimals.show(close.amount)})

@@ -1,7 +1,10 @@
 -- name: accounts_to_hold
--- Accounts by wire id, as far as setting something of theirs aside goes.
-select a.key, a.togai_id, a.wire_id, a.currency, a.status, coalesce(w.status, 'ACTIVE') as wallet_status, w.effective_from
+-- Accounts by wire id, as far as setting something of theirs aside goes, with the ledger accounts of their wallets.
+select a.key, a.togai_id, a.currency, a.status, coalesce(w.status, 'ACTIVE') as wallet_status, w.effective_from,
+    l.key as wallet
 from account a left join wallet w on w.workspace = $1 and w.account = a.key
+left join lateral (select key from ledger_account where workspace = $1 and kind = 'wallet' and account = a.key
+    and detail = '' and currency = a.currency offset 0) l on true
 where a.workspace = $1 and a.togai_id = any($2::text[]);
 
 -- name: features_to_hold
@@ -9,19 +12,26 @@ where a.workspace = $1 and a.togai_id = any($2::text[]);
 select key, wire_id from feature where workspace = $1 and wire_id = any($2::text[]);
 
 -- name: insert_feature_holds
--- Set units of features aside; keys in the order given.
-insert into feature_hold (workspace, wire_id, feature_balance, amount, description, created_at, expires_at)
-select $1, wire_id, feature_balance, amount, description, $2, expires_at
-from unnest($3::text[], $4::bigint[], $5::numeric[], $6::text[], $7::timestamptz[]) with ordinality
-    as h (wire_id, feature_balance, amount, description, expires_at, place)
-order by place returning key, wire_id;
-
--- name: insert_parts
--- Of which grants holds have their units.
-insert into feature_hold_part (workspace, feature_hold, place, feature_grant, amount, expires_at)
-select $1, feature_hold, place, feature_grant, amount, expires_at
-from unnest($2::bigint[], $3::int[], $4::bigint[], $5::numeric[], $6::timestamptz[])
-    as p (feature_hold, place, feature_grant, amount, expires_at);
+-- Set units of features aside, keys in the order given; note of which grants they are, and that these have less left.
+with placed as (
+    insert into feature_hold (workspace, wire_id, feature_balance, amount, description, created_at, expires_at)
+    select $1, wire_id, feature_balance, amount, description, $2, expires_at
+    from unnest($3::text::text[], $4::text::bigint[], $5::text::numeric[], $6::text::text[], $7::timestamptz[])
+        with ordinality as h (wire_id, feature_balance, amount, description, expires_at, place)
+    order by place returning key, wire_id
+), parts as (
+    insert into feature_hold_part (workspace, feature_hold, place, feature_grant, amount, expires_at)
+    select $1, h.key, p.place, p.feature_grant, p.amount, p.expires_at
+    from unnest($8::text::text[], $9::text::int[], $10::text::bigint[], $11::text::numeric[], $12::timestamptz[])
+        as p (wire_id, place, feature_grant, amount, expires_at)
+    join placed h on h.wire_id = p.wire_id
+), reserved as (
+    update feature_grant g set held = g.held + c.amount
+    from unnest($13::text::bigint[], $14::text::numeric[]) as c (key, amount)
+    where g.workspace = $1 and g.key = c.key
+    returning 1
+)
+select count(*)::int from reserved;
 
 -- name: hold_units
 -- Change how many units of grants are set aside.

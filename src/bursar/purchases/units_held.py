@@ -6,15 +6,17 @@ they have ended meanwhile. Whoever changes one holds the balance's row of its ac
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
 
 from bursar.core import crash
 from bursar.core.caller import Caller
 from bursar.core.errors import BursarError
 from bursar.db.database import Connection, Row
-from bursar.db.queries import Queries
+from bursar.db.queries import Queries, numbers, texts
 from bursar.ledger.holds import Closing, Status, closing_problem, outcome_of
 from bursar.purchases import grants
 from bursar.purchases.grant_model import ZERO, Draw, TooFewUnits
@@ -26,8 +28,7 @@ Part = tuple[int, Decimal]
 """Key of a grant, and units of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewUnits:
+class NewUnits(msgspec.Struct, frozen=True, gc=False):
     """Units to set aside of an account and a feature, both by key, until an instant."""
 
     id: str
@@ -37,41 +38,61 @@ class NewUnits:
     description: str | None
 
 
-async def place(connection: Connection, caller: Caller, wanted: Sequence[NewUnits]) -> list[TooFewUnits | None]:
-    """Set units aside, one after the other, with as many statements as for one; None where they were."""
+class Placed(NamedTuple):
+    """Units that `reserve` has found: of which balance, by key, and of which grants."""
+
+    balance: int
+    new: NewUnits
+    draws: list[Draw]
+
+
+async def reserve(
+    connection: Connection, caller: Caller, wanted: Sequence[NewUnits]
+) -> tuple[list[TooFewUnits | None], list[Placed]]:
+    """Decide, one after the other, for which holds there are units; None where there are. `write` stores those.
+
+    Nobody else changes the grants until the transaction ends.
+    """
     stocks = await grants.hold(connection, (new.pair for new in wanted), caller.now)
     outcomes: list[TooFewUnits | None] = []
-    placed: list[tuple[int, NewUnits, list[Draw]]] = []
+    placed: list[Placed] = []
     for new in wanted:
         try:
             if new.pair not in stocks:
                 raise TooFewUnits(new.amount, None)
             stock = stocks[new.pair]
-            placed.append((stock.key, new, stock.reserve(new.amount, caller.now)))
+            placed.append(Placed(stock.key, new, stock.reserve(new.amount, caller.now)))
             outcomes.append(None)
         except TooFewUnits as refused:
             outcomes.append(refused)
-    if placed:
-        rows = await connection.fetch(
-            queries.insert_feature_holds,
-            caller.workspace,
-            caller.now,
-            [new.id for _, new, _ in placed],
-            [balance for balance, _, _ in placed],
-            [new.amount for _, new, _ in placed],
-            [new.description for _, new, _ in placed],
-            [new.until for _, new, _ in placed],
-        )
-        keys = {row["wire_id"]: row["key"] for row in rows}
-        parts = [
-            (keys[new.id], place, draw.grant, draw.amount, new.until)
-            for _, new, draws in placed
-            for place, draw in enumerate(draws, 1)
-        ]
-        await connection.execute(queries.insert_parts, caller.workspace, *map(list, zip(*parts, strict=True)))
-        crash.point("units held")
-        await _set_aside(connection, caller.workspace, ((grant, amount) for _, _, grant, amount, _ in parts))
-    return outcomes
+    return outcomes, placed
+
+
+async def write(connection: Connection, caller: Caller, placed: Sequence[Placed]) -> None:
+    """Store the holds that `reserve` has found units for."""
+    if not placed:
+        return
+    parts = [(one.new, place, draw) for one in placed for place, draw in enumerate(one.draws, 1)]
+    sums = _sums((draw.grant, draw.amount) for _, _, draw in parts)
+    changed = await connection.fetchval(
+        queries.insert_feature_holds,
+        caller.workspace,
+        caller.now,
+        texts(one.new.id for one in placed),
+        numbers(one.balance for one in placed),
+        numbers(one.new.amount for one in placed),
+        texts(one.new.description for one in placed),
+        [one.new.until for one in placed],
+        texts(new.id for new, _, _ in parts),
+        numbers(place for _, place, _ in parts),
+        numbers(draw.grant for _, _, draw in parts),
+        numbers(draw.amount for _, _, draw in parts),
+        [new.until for new, _, _ in parts],
+        numbers(sums),
+        numbers(sums.values()),
+    )
+    assert changed == len(sums), "a grant that was held has changed"
+    crash.point("units held")
 
 
 async def close(connection: Connection, caller: Caller, wanted: Sequence[Closing]) -> list[BursarError | None]:

@@ -16,7 +16,6 @@ from togai_client.models.create_price_plan_request import CreatePricePlanRequest
 from togai_client.models.license_entry_details_update_request import LicenseEntryDetailsUpdateRequest
 from togai_client.models.license_update_request import LicenseUpdateRequest
 
-from bursar.db.database import Database
 from bursar.usage.verify import CHECKS
 from tests.conftest import PLAIN, Server, Tenant
 from tests.http.togai.catalog import (
@@ -377,7 +376,7 @@ def test_names_come_and_go_by_events(server: Server) -> None:
     assert used(tenant, "ACCOUNT_ID") == {"acme": days}
     assert used(tenant, "BILLABLE_ID") == {seats: days}
     assert used(tenant, "BILLABLE_ID", {"fieldName": "BILLABLE_ID", "fieldValues": ["addon.none"]}) == {}
-    assert server.run(_problems) == []
+    assert server.broken(tenant, CHECKS) == []
 
 
 def used(tenant: Tenant, group: str, *filters: dict[str, Any]) -> dict[str, list[Any]]:
@@ -394,11 +393,6 @@ def at_once(entries: list[tuple[str, datetime, datetime | None]], start: datetim
     """The most names that have one at any hour of a day."""
     hours = [start + timedelta(hours=n) for n in range(24)]
     return max(sum(since <= hour and (until is None or until > hour) for _, since, until in entries) for hour in hours)
-
-
-async def _problems(db: Database) -> list[str]:
-    async with db.snapshot() as connection:
-        return [problem for check in CHECKS for problem in await check.run(connection)]
 
 
 def test_events_that_name_nobody_are_kept_as_such(server: Server) -> None:
@@ -427,4 +421,4 @@ def test_events_that_name_nobody_are_kept_as_such(server: Server) -> None:
     assert status_of(tenant.http, "late") == ["FAILED_INVALID_NAMED_LICENSE_EVENT"]
     answer = tenant.http.post("/event_schema", json={"name": "togai-named-license", "attributes": [], "dimensions": []})
     assert (answer.status_code, "name" in answer.text) == (400, True)
-    assert server.run(_problems) == []
+    assert server.broken(tenant, CHECKS) == []

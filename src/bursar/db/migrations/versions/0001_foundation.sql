@@ -847,7 +847,7 @@ comment on column ledger_balance.held is 'of a wallet: what its open holds come 
 
 create table ledger_transaction (
     key bigint generated always as identity primary key,
-    workspace int not null references workspace,
+    workspace int not null,
     cause text not null,
     cause_key bigint,
     description text not null,
@@ -855,6 +855,7 @@ create table ledger_transaction (
     recorded_at timestamptz not null
 );
 create index ledger_transaction_cause on ledger_transaction (workspace, cause, cause_key);
+comment on column ledger_transaction.workspace is 'that of its postings, and so of ledger accounts, which is known to be one';
 
 create table posting (
     transaction bigint not null,
@@ -903,6 +904,15 @@ begin
 end $$;
 create trigger posting_balances after insert on posting
     referencing new table as inserted for each statement execute function posting_balances();
+
+-- The thresholds of accounts that have any, as they are when it is called: a statement of a function sees what was committed before
+-- it, that is also what was set while the statement that calls it waited for wallets.
+create function thresholds_in_force(accounts bigint[]) returns table (account bigint, low numeric, high numeric)
+    language plpgsql volatile as $$
+begin
+    return query select t.account, t.balance_low_threshold, t.balance_high_threshold from account_terms t
+    where t.account = any(accounts) and (t.balance_low_threshold is not null or t.balance_high_threshold is not null);
+end $$;
 
 -- What was set of the wallet of an account; one of which nothing was set is active, and has been all along.
 create table wallet (
@@ -1002,9 +1012,9 @@ create sequence hold_key;
 -- Money of a wallet that is set aside for a time. Whoever changes one holds the wallet's balance.
 create table wallet_hold (
     key bigint primary key default nextval('hold_key'),
-    workspace int not null references workspace,
+    workspace int not null,
     wire_id text collate "C" not null,
-    ledger_account bigint not null references ledger_account,
+    ledger_account bigint not null,
     amount numeric(38, 12) not null check (amount > 0),
     status text not null default 'OPEN' check (status in ('OPEN', 'SETTLED', 'RELEASED', 'EXPIRED')),
     settled numeric(38, 12) check (settled between 0 and amount),
@@ -1020,6 +1030,24 @@ create table wallet_hold (
 create index wallet_hold_listed on wallet_hold (workspace, key);
 create index wallet_hold_open on wallet_hold (ledger_account, expires_at) where status = 'OPEN';
 create index wallet_hold_due on wallet_hold (workspace, expires_at) where status = 'OPEN';
+
+-- As `posting_balances`: one look at the wallets of a statement's holds instead of two foreign keys for each row.
+create function wallet_hold_belongs() returns trigger language plpgsql
+    security definer set search_path from current set enable_seqscan = off as $$
+declare
+    offender record;
+begin
+    select i.key into offender
+    from (select ledger_account, workspace, min(key) as key from inserted group by ledger_account, workspace) i
+    where (select a.workspace from ledger_account a where a.key = i.ledger_account and a.kind = 'wallet')
+        is distinct from i.workspace limit 1;
+    if found then
+        raise exception 'hold % is of no wallet of its workspace', offender.key using errcode = 'foreign_key_violation';
+    end if;
+    return null;
+end $$;
+create trigger wallet_hold_belongs after insert on wallet_hold
+    referencing new table as inserted for each statement execute function wallet_hold_belongs();
 
 -- purchases --------------------------------------------------------------------------------------------------------
 
@@ -1181,7 +1209,7 @@ create table feature_balance (
     feature bigint not null references feature,
     balance numeric(38, 12) not null check (balance >= 0),
     unique (account, feature)
-);
+) with (fillfactor = 50);
 comment on column feature_balance.balance is 'units left of its grants that have a limit and are not voided, expired ones included';
 
 create table feature_grant (
@@ -1204,7 +1232,7 @@ create table feature_grant (
     check (effective_from < effective_until),
     check (used <= granted),
     check (granted is not null or source = 'OVERAGE')
-);
+) with (fillfactor = 50);
 create index feature_grant_purchase on feature_grant (purchase) where purchase is not null;
 create index feature_grant_schedule on feature_grant (schedule, effective_from) where schedule is not null;
 create index feature_grant_live on feature_grant (feature_balance, effective_until) where voided_at is null;
@@ -1262,12 +1290,12 @@ create index feature_hold_part_grant on feature_hold_part (feature_grant, expire
 -- Every change of what a grant holds.
 create table feature_entry (
     key bigint generated always as identity primary key,
-    workspace int not null references workspace,
-    feature_grant bigint not null references feature_grant,
+    workspace int not null,
+    feature_grant bigint not null,
     kind text not null check (kind in ('GRANT', 'DRAW', 'RETURN', 'SETTLE', 'EDIT', 'VOID')),
     amount numeric(38, 12) not null,
     event uuid,
-    feature_hold bigint references feature_hold,
+    feature_hold bigint,
     recorded_at timestamptz not null,
     check ((kind in ('DRAW', 'RETURN')) = (event is not null)),
     check ((kind = 'SETTLE') = (feature_hold is not null)),
@@ -1277,6 +1305,31 @@ create table feature_entry (
 );
 create index feature_entry_event on feature_entry (event) where event is not null;
 create unique index feature_entry_hold on feature_entry (feature_hold, feature_grant) where feature_hold is not null;
+
+-- As `posting_balances`: one look at the grants and holds of a statement's entries instead of three foreign keys for each row.
+create function feature_entry_belongs() returns trigger language plpgsql
+    security definer set search_path from current set enable_seqscan = off as $$
+declare
+    offender record;
+begin
+    select i.key into offender
+    from (select feature_grant, feature_hold, workspace, min(key) as key from inserted
+        group by feature_grant, feature_hold, workspace) i
+    where (select g.workspace from feature_grant g where g.key = i.feature_grant) is distinct from i.workspace
+        or i.feature_hold is not null
+        and (select h.workspace from feature_hold h where h.key = i.feature_hold) is distinct from i.workspace limit 1;
+    if found then
+        raise exception 'entry % has no such grant or hold in its workspace', offender.key
+            using errcode = 'foreign_key_violation';
+    end if;
+    return null;
+end $$;
+create trigger feature_entry_belongs after insert on feature_entry
+    referencing new table as inserted for each statement execute function feature_entry_belongs();
+create trigger feature_grant_stays before delete or truncate on feature_grant
+    for each statement execute function append_only();
+create trigger feature_hold_stays before delete or truncate on feature_hold
+    for each statement execute function append_only();
 
 -- How many licences an account has of an add-on from an instant on. Whoever adds one holds the account's row; a later
 -- RELATIVE one moves along with what comes before it.
@@ -1548,11 +1601,31 @@ create table payment (
     created_at timestamptz not null,
     rolled_back_at timestamptz,
     unique (workspace, yeti_id),
-    foreign key (workspace, account) references account (workspace, key),
     check (balance_before is not null or status in ('canceled', 'pending')),
     check ((rolled_back_at is null) = (status <> 'rolled_back'))
 );
 create index payment_account on payment (account, key);
+
+-- One look at all rows of a statement: each is of an account of its workspace. A foreign key would say the same row by row, and lock
+-- each account; accounts never go, nor do they change their workspace, since their profiles refer to both.
+create function payment_has_account() returns trigger language plpgsql
+    -- As the owner, whom no policy binds, and by index: as `posting_balances`.
+    security definer set search_path from current set enable_seqscan = off as $$
+declare
+    offender record;
+begin
+    select p.key, p.account into offender from paid p
+    where not exists (select from account a where a.workspace = p.workspace and a.key = p.account offset 0) limit 1;
+    if found then
+        raise exception 'payment % is of account %, which its workspace does not have', offender.key, offender.account
+            using errcode = 'foreign_key_violation';
+    end if;
+    return null;
+end $$;
+create trigger payment_of_account after insert on payment
+    referencing new table as paid for each statement execute function payment_has_account();
+create trigger payment_of_account_still after update of workspace, account on payment
+    for each statement execute function append_only();
 
 -- Every change of what is paid of an issued invoice; each is one movement of money.
 create table invoice_payment (
