@@ -4,12 +4,14 @@ import asyncio
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
 
 from bursar.db.database import Database
+from bursar.usage import flush as flushes
 from bursar.usage import pipeline as pipelines
 from bursar.usage.event import parse_batch
 from bursar.usage.flush import Submission
@@ -33,6 +35,19 @@ def ready(server: Server) -> Tenant:
 def sent(tenant: Tenant, *names: str) -> Submission:
     body = json.dumps({"events": [event(name, AT, tokens=1) for name in names]}).encode()
     return Submission(tenant.caller.workspace, None, parse_batch(body))
+
+
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each flush from now on looks which ids are taken, as they come."""
+    looked: list[bool] = []
+    flush = pipelines.__dict__["flush"]
+
+    async def watched(*arguments: object, look: bool = True) -> object:
+        looked.append(look)
+        return await flush(*arguments, look=look)
+
+    monkeypatch.setattr(pipelines, "flush", watched)
+    return looked
 
 
 def test_repeats_are_repeats_whether_or_not_anybody_looked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,14 +75,7 @@ def test_repeats_are_repeats_whether_or_not_anybody_looked(server: Server, monke
 
 
 def test_a_flusher_looks_for_as_long_as_it_meets_repeats(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[bool] = []
-    flush = pipelines.__dict__["flush"]
-
-    async def watched(*arguments: object, look: bool = True) -> object:
-        looked.append(look)
-        return await flush(*arguments, look=look)
-
-    monkeypatch.setattr(pipelines, "flush", watched)
+    looked = looks(monkeypatch)
     monkeypatch.setattr(pipelines, "CAUTION", 2)
     tenant = ready(server)
 
@@ -97,3 +105,51 @@ def test_events_do_not_wait_behind_those_of_another_workspace(server: Server) ->
             assert (await asyncio.wait_for(waiting, 5)).states == {NEW: 1}
 
     server.run(work)
+
+
+def test_an_import_looks_once_it_met_what_is_there(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = looks(monkeypatch)
+    monkeypatch.setattr(pipelines, "CAUTION", 1)
+    tenant = ready(server)
+    known = []
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
+            for names in ("ab", "bc", "cd", "ef", "gh"):
+                receipt = await pipeline.submit(replace(sent(tenant, *names), skip_known=True))
+                known.append(receipt.known)
+
+    server.run(work)
+    assert known == [0, 1, 1, 0, 0]
+    assert looked == [False, False, True, True, True, False]
+
+
+def test_others_have_their_turn_while_a_large_flush_is_judged(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, judged = 0, Counter[int]()
+    judge = flushes.__dict__["judge"]
+
+    def watched(*arguments: object, **options: object) -> object:
+        judged[turns] += 1
+        return judge(*arguments, **options)
+
+    monkeypatch.setattr(flushes, "judge", watched)
+    monkeypatch.setattr(flushes, "STRETCH", 10)
+    tenant = ready(server)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
+            task = asyncio.create_task(others())
+            some = [sent(tenant, *(f"{number}-{n}" for n in range(4))) for number in range(30)]
+            for receipt in await pipeline.submit_all(some):
+                assert not isinstance(receipt, Exception)
+            task.cancel()
+
+    server.run(work)
+    assert judged.total() == 120
+    assert max(judged.values()) == 12, "the requests that fill a stretch, whole"

@@ -29,8 +29,8 @@ from bursar.usage.import_marks import Mark, Place, drop_mark, find_mark, keep_ma
 from bursar.usage.pipeline import Pipeline
 from bursar.usage.states import MEANING
 
-IN_FLIGHT = 10
-"""Batches on their way at once."""
+IN_FLIGHT = 16
+"""Batches on their way at once: two whole flushes, and two more that queue meanwhile."""
 MARK_SECONDS = 1.0
 """How often it is noted how far an import came."""
 _HEAD = 4096

@@ -5,6 +5,7 @@ taken, stores what is new, feeds the rollups and the balance, and keeps the bodi
 last word: where another flush was faster, this one is run again. What it returns is committed or nothing is.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ queries = Queries("bursar.usage")
 
 SETUP = (queries.probe_by_index,)
 """What prepares a session for flushes."""
+STRETCH = 500
+"""Events that are judged, in a few milliseconds, before other requests have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Judged:
     """The events that hold ids of `rows`, locked. An id that is taken after this look fails the flush."""
     submissions: list[Submission] = field(default_factory=list)
     """Those that the receipts belong to; none where nobody sent anything."""
+    looked: bool = True
+    """Whether anybody looked for `stored`. Where not, an event that goes on and whose id is taken fails the flush."""
 
 
 Sift = Callable[[Connection, Judged, datetime], Awaitable[list[EventRow]]]
@@ -113,12 +118,12 @@ async def flush(
         names[submissions[index].workspace].update(event.account_id for _, event in submissions[index].parsed.events)
     for workspace, wanted in names.items():
         await views.resolve(connection, tenants[workspace], wanted)
-    rows, chunks = _judged(tenants, submissions, accepted)
+    rows, chunks = await _judged(tenants, submissions, accepted)
     rows = _identified(rows, submissions, receipts)
     crash.point("events judged")
     stored = await repeats.taken(connection, rows) if rows and look else {}
     if sift is not None:
-        rows = await sift(connection, Judged(tenants, rows, receipts, stored, submissions), wall)
+        rows = await sift(connection, Judged(tenants, rows, receipts, stored, submissions, look), wall)
         kept = {row.workspace for row in rows}
         chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:
@@ -131,14 +136,18 @@ async def flush(
     return receipts
 
 
-def _judged(
+async def _judged(
     tenants: dict[int, Tenant], submissions: list[Submission], accepted: list[int]
 ) -> tuple[list[EventRow], list[bodies.Chunk]]:
-    """Every event with its verdict, and the bodies of each workspace."""
+    """Every event with its verdict, and the bodies of each workspace; others may do something in between."""
     rows: list[EventRow] = []
     chunks: dict[int, bodies.Chunk] = {}
     add = rows.append
+    stretch = 0
     for index in accepted:
+        if len(rows) - stretch >= STRETCH:
+            stretch = len(rows)
+            await asyncio.sleep(0)
         submission = submissions[index]
         tenant = tenants[submission.workspace]
         workspace, version, number, backfill = tenant.key, tenant.version, tenant.chunk, submission.backfill

@@ -285,8 +285,6 @@ class Pipeline:
 
     async def _commit(self, submissions: list[Submission], flusher: "_Flusher") -> list[Receipt]:
         gates = gate.passing({submission.workspace for submission in submissions})
-        if self._sift is not None or any(submission.skip_known for submission in submissions):
-            flusher.cautious = max(1, flusher.cautious)
         with FLUSH_SECONDS.time():
             for _ in range(ATTEMPTS):
                 look = flusher.cautious > 0
@@ -299,7 +297,7 @@ class Pipeline:
                     flusher.cautious = CAUTION
                     flusher.views.forget()
                 else:
-                    repeated = any(State.FAILED_DUPLICATE_EVENT in receipt.states for receipt in receipts)
+                    repeated = any(one.known or State.FAILED_DUPLICATE_EVENT in one.states for one in receipts)
                     flusher.cautious = CAUTION if repeated else max(0, flusher.cautious - 1)
                     return receipts
             raise Unavailable("the same event ids are arriving from many senders at once; send them again shortly")

@@ -36,6 +36,10 @@ select workspace, id_hash, body_hash, account, catalog_version, occurred_at, rec
     state, reason
 from event_key where id_hash = any($1::uuid[]) order by id_hash for update;
 
+-- name: states_of_ids
+-- The states of the events that hold ids.
+select id_hash, state from event_key where id_hash = any($1::uuid[]);
+
 -- name: revive
 -- Let a new attempt take the place of a refused one under the same id.
 update event_key set body_hash = $2, account = $3, catalog_version = $4, occurred_at = $5, received_at = $6, chunk = $7,

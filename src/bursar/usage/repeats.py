@@ -98,6 +98,12 @@ async def taken(connection: Connection, rows: Iterable[EventRow]) -> dict[bytes,
     return {row["id_hash"].bytes: Stored(State(row["state"]), row["body_hash"], row) for row in found}
 
 
+async def states_of(connection: Connection, rows: Iterable[EventRow]) -> dict[bytes, State]:
+    """The states of the events that hold ids of `rows` already; nothing is locked."""
+    found = await connection.fetch(queries.states_of_ids, uuids_of_digests({row.id_digest for row in rows}))
+    return {row["id_hash"].bytes: State(row["state"]) for row in found}
+
+
 async def store(connection: Connection, settled: Settled, wall: datetime) -> None:
     """Put revived events in the place of refused ones, and keep repeats and the refused attempts."""
     for row in settled.revived.values():
