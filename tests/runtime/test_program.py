@@ -115,7 +115,11 @@ def test_a_killed_server_is_picked_up_by_the_next_start(folder: Path) -> None:
 
 def test_what_ends_unexpectedly_is_started_again(folder: Path) -> None:
     with program(folder) as running:
-        for victim in (*_children(running.process.pid), postmaster(folder)):
+        own = [pid for pid in _children(running.process.pid) if pid != postmaster(folder)]
+        shown = [Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in own]
+        assert len(shown) > 1
+        assert not any(DataDir(folder).dsn() in line for line in shown), "it may hold a password"
+        for victim in (*own, postmaster(folder)):
             if alive(victim):
                 os.kill(victim, signal.SIGKILL)
             deadline = time.monotonic() + 100

@@ -19,7 +19,7 @@ from tests.http.togai.catalog import event
 from tests.postgres import open_folder
 from tests.runtime.program import Program, postmaster
 from tests.runtime.stand import HOLDS, NOON, PACK, PATIENCE, PRICE, Hand, Place, Stand
-from tests.runtime.test_kill import backends
+from tests.runtime.test_kill import any_backend, end
 
 pytestmark = pytest.mark.again
 
@@ -216,7 +216,8 @@ async def test_kills_in_the_middle_leave_nothing_half_done(place: Place) -> None
                     break
                 await asyncio.sleep(chance.uniform(0, 0.3))
                 if number % 4 < 3:
-                    os.kill(chance.choice(backends(place.folder)), signal.SIGKILL)
+                    victim = await asyncio.to_thread(any_backend, place.folder, chance)
+                    await asyncio.to_thread(end, victim, signal.SIGKILL)
                     continue  # PostgreSQL ends all others and recovers
                 os.kill(postmaster(place.folder), signal.SIGKILL)
                 await asyncio.to_thread(place.restart)

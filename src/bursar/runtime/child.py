@@ -1,4 +1,4 @@
-"""Processes that must not outlive the one that started them."""
+"""Processes that must not outlive the one that started them, and are told by their input what is for nobody else."""
 
 import ctypes
 import os
@@ -21,3 +21,11 @@ def die_with_parent(number: signal.Signals, parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
+
+
+def told() -> str:
+    """The line that the parent writes to the input; ends this process where the parent ends before it does."""
+    line = sys.stdin.readline().rstrip("\n")
+    if not line:
+        raise SystemExit(0)
+    return line

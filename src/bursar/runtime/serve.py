@@ -1,6 +1,7 @@
 """The parent: it holds the data directory, runs PostgreSQL, keeps a server and a worker alive until told to stop."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -78,14 +79,18 @@ class Parent:
         self._listeners = listen(self.host, self.port, self.workers)
         port = self._listeners[0].getsockname()[1]
         try:
-            dsn = self._open_database()
+            place = self._take_place()
+            # They read their code while PostgreSQL goes through its log, and begin when they are told where it is.
+            for number in range(1, self.workers + 1):
+                self._spawn(f"server {number}")
+            if self.worker:
+                self._spawn("worker")
+            dsn = self._open_database(place)
             token = asyncio.run(first_start(dsn, wall()))
             if token is not None:
                 self.say(f"API token of the workspace '{DEFAULT}', shown only now: {token}")
-            for number in range(1, self.workers + 1):
-                self._spawn(f"server {number}", dsn)
-            if self.worker:
-                self._spawn("worker", dsn)
+            for kind in self._children:
+                self._tell(kind, dsn)
             self._await_ready(port)
             if not self._stopping:
                 self.say(f"Bursar {__version__} is ready at {_url(self.host, port)}")
@@ -107,25 +112,33 @@ class Parent:
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
-    def _open_database(self) -> str:
+    def _take_place(self) -> DataDir | None:
+        """The data directory, held from now on; None where PostgreSQL is somebody else's."""
         if self.url:
-            dsn = self.url
             self._metrics = Path(tempfile.mkdtemp(prefix="bursar-metrics-"))
+            return None
+        place = DataDir(self.data_dir or default_data_dir())
+        place.prepare()
+        if not place.acquire():
+            raise place.busy()
+        self._metrics = place.path / "metrics"
+        shutil.rmtree(self._metrics, ignore_errors=True)
+        self._metrics.mkdir()
+        self._heads = place.path / witness.FILE
+        return place
+
+    def _open_database(self, place: DataDir | None) -> str:
+        if place is None:
+            assert self.url is not None
+            dsn = self.url
         else:
-            place = DataDir(self.data_dir or default_data_dir())
-            place.prepare()
-            if not place.acquire():
-                raise place.busy()
-            self._metrics = place.path / "metrics"
-            shutil.rmtree(self._metrics, ignore_errors=True)
-            self._metrics.mkdir()
-            self._heads = place.path / witness.FILE
             self._cluster = Cluster(place, self.say)
             dsn = self._cluster.start()
         bring_up_to_date(dsn)
         return dsn
 
-    def _spawn(self, kind: str, dsn: str) -> None:
+    def _spawn(self, kind: str) -> None:
+        """Start a process, which waits for `_tell`."""
         parent = os.getpid()
         module, _, number = kind.partition(" ")
         life = self.lifetimes
@@ -136,14 +149,22 @@ class Parent:
             arguments += [str(self._heads)] if self._heads is not None else []
             arguments += [PRIVATE_CALLBACKS] if self.private_callbacks else []
         self._children[kind] = subprocess.Popen(
-            [sys.executable, "-m", f"bursar.runtime.{module}", dsn, *arguments],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", f"bursar.runtime.{module}", *arguments],
+            stdin=subprocess.PIPE,
             pass_fds=handles,
             # A session of its own: Ctrl-C reaches the parent alone, which lets the children drain.
             start_new_session=True,
             env={**os.environ, METRICS_FOLDER: str(self._metrics)} if self.workers > 1 else None,
             preexec_fn=lambda: die_with_parent(signal.SIGKILL, parent),  # noqa: PLW1509 - one thread, one system call
         )
+
+    def _tell(self, kind: str, dsn: str) -> None:
+        """Tell a process where PostgreSQL is: by its input. Arguments are for all to see, and it may hold a secret."""
+        handle = self._children[kind].stdin
+        assert handle is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which is for others to notice
+            handle.write(f"{dsn}\n".encode())
+            handle.close()
 
     def _await_ready(self, port: int) -> None:
         host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host  # noqa: S104
@@ -175,7 +196,8 @@ class Parent:
             if child.poll() is not None and not self._stopping:
                 self.say(f"the {kind} process ended unexpectedly ({child.returncode}); starting it again")
                 time.sleep(0.2)
-                self._spawn(kind, dsn)
+                self._spawn(kind)
+                self._tell(kind, dsn)
 
     def _end(self) -> None:
         """Drain the children, then stop PostgreSQL: within ten seconds in all."""

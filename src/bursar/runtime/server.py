@@ -17,7 +17,7 @@ from bursar.http.limits import Limiter
 from bursar.http.yeti.authentication import Doorkeeper
 from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.purchases.entitled import Desk
-from bursar.runtime import collector, logs
+from bursar.runtime import child, collector, logs
 from bursar.runtime.due import services
 from bursar.runtime.together import Protocol
 from bursar.runtime.wall import wall
@@ -79,6 +79,6 @@ async def serve(dsn: str, handle: int, limiter: Limiter, lifetimes: Lifetimes, p
 if __name__ == "__main__":
     logs.configure()
     crash.arm(os.environ.get("BURSAR_CRASH_DIR"))
-    handle, rate_limit, processes, admin_life, customer_life = map(int, sys.argv[2:])
+    handle, rate_limit, processes, admin_life, customer_life = map(int, sys.argv[1:])
     lifetimes = Lifetimes(admin_life, customer_life)
-    uvloop.run(serve(sys.argv[1], handle, Limiter(rate_limit, processes), lifetimes, processes))
+    uvloop.run(serve(child.told(), handle, Limiter(rate_limit, processes), lifetimes, processes))

@@ -13,7 +13,7 @@ from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, outage
 from bursar.runtime import collector, logs
-from bursar.runtime.child import PRIVATE_CALLBACKS
+from bursar.runtime.child import PRIVATE_CALLBACKS, told
 from bursar.runtime.deliveries import keep_delivering
 from bursar.runtime.due import run_everything_due
 from bursar.runtime.jobs import keep_running
@@ -68,6 +68,6 @@ if __name__ == "__main__":
     logs.configure()
     crash.arm(os.environ.get("BURSAR_CRASH_DIR"))
     collector.settle()
-    options = [argument for argument in sys.argv[2:] if argument != PRIVATE_CALLBACKS]
+    options = [argument for argument in sys.argv[1:] if argument != PRIVATE_CALLBACKS]
     heads = Path(options[0]) if options else None
-    uvloop.run(work(sys.argv[1], heads, private_callbacks=PRIVATE_CALLBACKS in sys.argv))
+    uvloop.run(work(told(), heads, private_callbacks=PRIVATE_CALLBACKS in sys.argv))
