@@ -21,6 +21,7 @@ from bursar.http.native.door import door as native_door
 from bursar.http.observe import observe, operator_routes
 from bursar.http.routing import Table, path_of, routes, unknown_path
 from bursar.http.togai.door import door as togai_door
+from bursar.http.tokens import Tokens
 from bursar.http.yeti.authentication import Doorkeeper
 from bursar.http.yeti.door import ADMIN, CUSTOMER
 from bursar.http.yeti.door import customer_door as yeti_customer_door
@@ -54,7 +55,8 @@ class Application:
         shared.setdefault(Limiter, Limiter())
         shared.setdefault(Gathered, Gathered())
         shared.setdefault(Doorkeeper, Doorkeeper(db))
-        self._ingest = IngestRoutes(db, pipeline, shared[Desk], shared[Limiter])
+        tokens = shared.setdefault(Tokens, Tokens())
+        self._ingest = IngestRoutes(db, pipeline, shared[Desk], shared[Limiter], tokens)
         self._tables = {
             f"{ADMIN}/": Table(admin_table, db, shared),
             f"{CUSTOMER}/": Table(customer_table, db, shared),

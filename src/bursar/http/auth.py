@@ -27,7 +27,11 @@ def bearer(request: Request) -> str:
 
 async def admit(services: Mapping[type, Any], request: Request, scope: str, wall: datetime) -> Access:
     """The access of a request's token, which must have `scope`."""
-    access = await authenticate(services[Database], bearer(request), wall)
+    return allowed(await authenticate(services[Database], bearer(request), wall), scope)
+
+
+def allowed(access: Access, scope: str) -> Access:
+    """The access, which must have `scope`. Raises `Forbidden`."""
     if not access.allows(scope):
         raise Forbidden(f"the token lacks the scope '{scope}'")
     return access

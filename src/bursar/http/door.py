@@ -71,6 +71,8 @@ class Operation:
     """Whether doing it twice is as doing it once, so that it may have transactions of its own under one key."""
     media: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What bodies may be, by media type, where the handler reads them itself."""
+    sees_tokens_end: bool = False
+    """Whether what it does is only done where the token is still in force then: it need not be looked up before."""
 
     @property
     def may_be_empty(self) -> bool:
@@ -129,20 +131,22 @@ class Door:
         query: type[Query] | None = None,
         repeatable: bool = False,
         media: Mapping[str, Any] | None = None,
+        sees_tokens_end: bool = False,
     ) -> Callable[[H], H]:
         """Add a handler to the table.
 
         The handler is called with the `Call`, then `body=` and `query=` where declared, and returns an answer to
         encode as JSON, or a Starlette response. `scope` None leaves the operation open to everyone. Under an
-        idempotency key all its transactions by `call.db` are one, unless it is `repeatable`.
+        idempotency key all its transactions by `call.db` are one, unless it is `repeatable`. One that
+        `sees_tokens_end` makes sure of that itself; the caller's times may be of some seconds ago.
         """
 
         def add(handler: H) -> H:
-            self.operations.append(
-                Operation(
-                    method, path, id, tag, summary, status, scope, body, answer, query, handler, repeatable, media or {}
-                )
-            )
+            row = Operation(
+                method, path, id, tag, summary, status, scope, body, answer, query, handler, repeatable, media or {},
+                sees_tokens_end,
+            )  # fmt: skip
+            self.operations.append(row)
             return handler
 
         return add

@@ -2,26 +2,26 @@
 
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bursar.accounts.tokens import Access, authenticate
+from bursar.accounts.tokens import Access
 from bursar.core.errors import Forbidden, TooLarge, Unavailable
 from bursar.db.database import Database
-from bursar.http.auth import bearer, count
+from bursar.http.auth import count
 from bursar.http.decode import read_body
 from bursar.http.door import Failure
 from bursar.http.errors import failure
 from bursar.http.limits import Limiter
 from bursar.http.native.ingest import CLOUD_EVENTS, cloud_events, problem
 from bursar.http.patience import limited
-from bursar.http.repeat import HEADER, answer_once, answer_recorded, attempt_of
+from bursar.http.repeat import answer_once, answer_recorded, attempt_of
 from bursar.http.togai.entitlements import decide, entitled_refusal
 from bursar.http.togai.ingest import BODY_LIMIT, batch, refusal, single
+from bursar.http.tokens import Tokens
 from bursar.purchases.entitled import Desk, KnownEvent
 from bursar.usage.pipeline import Pipeline
 
@@ -41,9 +41,6 @@ class Admission(NamedTuple):
 
 
 ENTITLED = "ingestEntitledEvent"
-REMEMBER = timedelta(seconds=10)
-"""How long a token's look-up serves ingest. Its end works at once all the same: the flush sees it."""
-TOKENS_LIMIT = 10_000
 HELD_LIMIT = 128_000_000
 """Bytes of the bodies that may be on their way into this process, or in it, at once."""
 
@@ -51,11 +48,11 @@ HELD_LIMIT = 128_000_000
 class IngestRoutes:
     """The raw handlers of one process."""
 
-    def __init__(self, db: Database, pipeline: Pipeline, desk: Desk, limiter: Limiter) -> None:
+    def __init__(self, db: Database, pipeline: Pipeline, desk: Desk, limiter: Limiter, tokens: Tokens) -> None:
         self._db = db
         self._limiter = limiter
+        self._tokens = tokens  # the end of one works at once all the same: the flush sees it
         self._held = 0
-        self._tokens: dict[str, tuple[datetime, Access]] = {}
         self._handlers: dict[str, Handler] = {
             "/ingest": self._handler(
                 Admission(partial(self._admit, "ingest", partial(single, pipeline)), pipeline.admits, _told(refusal))
@@ -82,12 +79,12 @@ class IngestRoutes:
         request = Request(scope, receive)
         headers: dict[str, str] = {}
         try:
-            access = self._kept(request)
+            access = self._tokens.kept(request)
             if access is not None:  # the pipeline's own limit is all that it waits for
                 response = await self._admitted(admission, request, access, headers)
             else:
                 with limited(request):
-                    access = await self._looked_up(request)
+                    access = await self._tokens.looked_up(self._db, request)
                     response = await self._admitted(admission, request, access, headers)
         except TooLarge as error:
             response = admission.refuse(Failure(admission.too_large, error.message))
@@ -142,21 +139,6 @@ class IngestRoutes:
         return await answer_recorded(
             self._db, attempt, access.caller.wall, partial(decide, desk, access, content), KnownEvent
         )
-
-    def _kept(self, request: Request) -> Access | None:
-        """What a token opened a moment ago; None for a request with a key, which may be answered without a flush."""
-        if HEADER in request.headers:
-            return None
-        kept = self._tokens.get(bearer(request))
-        return kept[1] if kept is not None and datetime.now(UTC) - kept[0] < REMEMBER else None
-
-    async def _looked_up(self, request: Request) -> Access:
-        text, wall = bearer(request), datetime.now(UTC)
-        access = await authenticate(self._db, text, wall)
-        if len(self._tokens) >= TOKENS_LIMIT:
-            self._tokens.clear()
-        self._tokens[text] = (wall, access)
-        return access
 
 
 def _told(refuse: Callable[[int, str, int | None], Response]) -> Callable[[Failure], Response]:

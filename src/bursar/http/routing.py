@@ -24,6 +24,7 @@ from bursar.http.limits import Limiter
 from bursar.http.patience import lift, limited
 from bursar.http.plain import PlainRequest
 from bursar.http.repeat import METHODS, answer_once
+from bursar.http.tokens import admit_kept
 
 _SLASH = "\x00"
 """Stands for an encoded slash while a path is matched; a path cannot contain NUL itself."""
@@ -173,7 +174,11 @@ async def _perform(
     """Answer one request; puts into `headers` what belongs to its answer however it ends."""
     arguments: dict[str, Any] = {}
     wall = datetime.now(UTC)
-    access = await door.admit(services, request, operation.scope, wall) if operation.scope else None
+    access = None
+    if operation.scope and operation.sees_tokens_end:
+        access = await admit_kept(services, request, operation.scope)
+    elif operation.scope:
+        access = await door.admit(services, request, operation.scope, wall)
     if access is not None:
         headers.update(count(services[Limiter], access))
     path = {name: value.replace(_SLASH, "/") for name, value in request.path_params.items()}

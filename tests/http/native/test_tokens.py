@@ -10,6 +10,7 @@ from bursar.accounts.tokens import SCOPES
 from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import expect
 
+ENTITLED = "/bursar/v1/entitled"
 NEEDS = {
     "read": ("GET", "/customers"),
     "write": ("POST", "/customers"),
@@ -64,6 +65,14 @@ def test_a_revoked_token_ends_at_once(tenant: Tenant) -> None:
     assert "revokedAt" in ended
     assert status(tenant, token["token"]) == 401
     assert tenant.http.delete(f"/bursar/v1/tokens/{token['prefix']}").status_code == 404
+
+
+def test_a_token_that_is_remembered_opens_no_more_than_it_did(tenant: Tenant) -> None:
+    """Entitled events are decided without a look-up of a token that was looked up a moment ago."""
+    token = make(tenant, scopes=["read"])
+    for _ in range(2):
+        assert status(tenant, token["token"], "POST", ENTITLED) == 403
+    assert status(tenant, "no token", "POST", ENTITLED) == 401
 
 
 def test_last_use_is_shown(tenant: Tenant) -> None:

@@ -20,7 +20,7 @@ from bursar.db.database import Connection, Database
 from bursar.usage.quantities import events_of, sums
 from bursar.usage.verify import CHECKS
 from tests.conftest import Server, Tenant
-from tests.http.togai.catalog import customer, event, ingest, meter, schema, status_of
+from tests.http.togai.catalog import customer, event, expect, ingest, meter, schema, status_of
 
 NOON = datetime(2024, 5, 10, 12, tzinfo=UTC)
 AT = "2024-05-10T09:01:00Z"
@@ -299,6 +299,7 @@ def test_a_token_that_has_ended_ingests_nothing_more(server: Server, end: Callab
     customer(tenant.http)
     schema(tenant.http)
     ingest(tenant.http, event("before", AT))
+    expect(tenant.http.post("/bursar/v1/entitled", json={"events": [event("not entitled", AT)]}), 200)
     again = {"events": [event("again", AT)]}
     assert tenant.http.post("/ingestBatch", json=again, headers=key).status_code == 202
 
@@ -309,6 +310,7 @@ def test_a_token_that_has_ended_ingests_nothing_more(server: Server, end: Callab
     server.run(finish)
     assert tenant.http.post("/ingestBatch", json={"events": [event("after", AT)]}).status_code == 401
     assert tenant.http.post("/entitled", json={"event": event("after", AT)}).status_code == 401
+    assert tenant.http.post("/bursar/v1/entitled", json={"events": [event("after", AT)]}).status_code == 401
     assert tenant.http.post("/ingestBatch", json=again, headers=key).status_code == 401, "nor is it answered as before"
     assert tenant.http.get("/customers").status_code == 401
     assert balance(server, tenant)["received"] == 2

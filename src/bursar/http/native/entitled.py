@@ -43,7 +43,7 @@ _LET_IN = EntitledOutcome(success=True)
 @door.operation(
     "POST", "/bursar/v1/entitled", id="ingestEntitledEvents", tag=TAG,
     summary="Ingest up to 1,000 events, each if its account is entitled to what it uses", scope="ingest",
-    repeatable=True, body=EntitledEvents, answer=EntitledOutcomes,
+    repeatable=True, sees_tokens_end=True, body=EntitledEvents, answer=EntitledOutcomes,
 )  # fmt: skip
 async def ingest_entitled_events(call: Call, body: EntitledEvents) -> EntitledOutcomes:
     """Decide on events in their order."""
