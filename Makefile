@@ -49,9 +49,9 @@ conformance: .venv/.developed
 
 # make bench PARTS="reads bill_run" ROUNDS=1 measures some of it; bench-quick takes about a minute.
 PARTS ?=
-ROUNDS ?= 3
+ROUNDS ?=
 bench: .venv/.developed
-	$(BIN)/python -m benchmarks --rounds $(ROUNDS) $(PARTS)
+	$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) $(PARTS)
 
 bench-quick: .venv/.developed
 	$(BIN)/python -m benchmarks --quick

@@ -1,6 +1,7 @@
 """`make bench`: benchmarks, their figures as JSON on standard output.
 
-`python -m benchmarks [--rounds N] [PART ...]` measures the parts that are named, in that order; all where none is.
+`python -m benchmarks [--rounds N] [PART ...]` measures the parts that are named, in that order; all short ones where
+none is.
 With `--quick` it measures ingest and decisions once, a second each: about a minute, to see whether a change costs much.
 """
 
@@ -8,13 +9,14 @@ import argparse
 import json
 import os
 import platform
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import uvloop
 
-from benchmarks import billing, carrier, entitled, imports, ingest, payments, pressure, reads
+from benchmarks import billing, carrier, entitled, imports, ingest, payments, pressure, reads, stored_events
 from benchmarks.world import folder, postgres
 from bursar import __version__
 
@@ -60,21 +62,37 @@ def decided(rounds: int, seconds: float = entitled.SECONDS) -> dict[str, object]
         return entitled.measure(path, rounds, seconds)
 
 
+class Part(NamedTuple):
+    """Something to measure."""
+
+    measure: Callable[[int], dict[str, object]]
+    """Figures of so many rounds."""
+    rounds: int = 1
+    """How often it is measured unless somebody says: what is compared with a ceiling needs more than one."""
+
+
 MILLION = 1_000_000
-PARTS: dict[str, Callable[[int], dict[str, object]]] = {
-    "ingest": ingest.measure,
-    "imports": imports.measure,
-    "reads": read,
-    "payments": paid,
-    "carrier": carried,
-    "carrier_of_a_million": lambda rounds: carried(rounds, MILLION),
-    "entitled_events": decided,
-    "bill_run": billed,
-    "pressure": pressure.measure,
+PARTS = {
+    "ingest": Part(ingest.measure, 5),
+    "imports": Part(imports.measure),
+    "reads": Part(read),
+    "payments": Part(paid),
+    "carrier": Part(carried),
+    "carrier_of_a_million": Part(lambda rounds: carried(rounds, MILLION)),
+    "entitled_events": Part(decided),
+    "bill_run": Part(billed),
+    "pressure": Part(pressure.measure),
+    "stored_events": Part(stored_events.measure, 5),
 }
 
 
-LONG = ("carrier_of_a_million", "pressure")
+def measured(name: str, rounds: int | None) -> dict[str, object]:
+    """The figures of a part, with how long they took."""
+    part, began = PARTS[name], time.monotonic()
+    return part.measure(rounds or part.rounds) | {"seconds_to_measure": round(time.monotonic() - began)}
+
+
+LONG = ("carrier_of_a_million", "pressure", "stored_events")
 """Parts that are measured only by their names: what they need takes many minutes to make or to bear."""
 QUICK: dict[str, Callable[[], dict[str, object]]] = {
     "ingest": lambda: ingest.measure(1, 1.0),
@@ -85,7 +103,8 @@ QUICK: dict[str, Callable[[], dict[str, object]]] = {
 class Asked(NamedTuple):
     """What a command line asks for."""
 
-    rounds: int
+    rounds: int | None
+    """How often each part is measured; None: as often as it says."""
     parts: list[str]
     quick: bool = False
 
@@ -96,13 +115,13 @@ def asked(arguments: Sequence[str] | None = None) -> Asked:
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all short ones where none is named"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="how often each part is measured; medians are printed")
+    parser.add_argument("--rounds", type=int, help="how often each part is measured; medians are printed")
     parser.add_argument("--quick", action="store_true", help=f"measure {' and '.join(QUICK)} once, a second a load")
     options = parser.parse_args(arguments)
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         parser.error(f"no part is called {', '.join(unknown)}; the parts are {', '.join(PARTS)}")
-    if options.rounds < 1:
+    if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds must be 1 or more")
     if options.quick and options.parts:
         parser.error("--quick measures what it measures: name no part beside it")
@@ -112,5 +131,5 @@ def asked(arguments: Sequence[str] | None = None) -> Asked:
 
 if __name__ == "__main__":
     wanted = asked()
-    found = {part: QUICK[part]() if wanted.quick else PARTS[part](wanted.rounds) for part in wanted.parts}
+    found = {part: QUICK[part]() if wanted.quick else measured(part, wanted.rounds) for part in wanted.parts}
     print(json.dumps({"machine": machine(), **found}, indent=2))

@@ -14,6 +14,7 @@ import uvloop
 from bursar.http.limits import Limiter
 from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.runtime import collector, logs, server
+from bursar.runtime.child import told
 from bursar.usage.event import id_digest
 from bursar.usage.flush import Receipt, Submission
 from bursar.usage.pipeline import Pipeline
@@ -60,4 +61,4 @@ if __name__ == "__main__":
     logs.configure()
     collector.settle()
     vars(server)["Pipeline"] = Bare
-    uvloop.run(server.serve(sys.argv[1], int(sys.argv[2]), Limiter(0), Lifetimes(600, 600), 1))
+    uvloop.run(server.serve(told(), int(sys.argv[1]), Limiter(0), Lifetimes(600, 600), 1))

@@ -1,4 +1,4 @@
-"""Requests at the carrier's door: how many one server process answers a second, and how long they take at half of that.
+"""Requests at the carrier's door: how many one server process answers a second, and how long they take at half the aim.
 
 Beside them, in the same run, what the database alone does for as many clients: a row by its key, and a row inserted.
 """
@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ import asyncpg
 import uvloop
 
 from benchmarks.ingest import serving
+from benchmarks.pace import steadily
 from benchmarks.processor import spent_by
+from benchmarks.requester import LEAD
 from benchmarks.world import TOKEN, postgres, say
 from bursar.accounts.admins import add_admin
 from bursar.accounts.contractors import create_contractor
@@ -69,6 +72,8 @@ _HEAD = "accept: application/vnd.api+json\r\ncontent-type: application/vnd.api+j
 class Kind:
     """A kind of request: what to send for each number, and what is answered."""
 
+    aim: int
+    """How many a second are to be answered."""
     method: str
     path: Callable[[int], str]
     body: Callable[[int], str] | None = None
@@ -87,10 +92,10 @@ def kinds(accounts: int) -> dict[str, Kind]:
     chance = random.Random(1)
     base = "/api/rest/admin/accounts"
     return {
-        "get_account": Kind("GET", lambda _: f"{base}/{chance.randint(1, accounts)}"),
-        "list_50_accounts": Kind("GET", lambda _: f"{base}?page%5Bsize%5D=50"),
-        "create_account": Kind("POST", lambda _: base, _body, 201),
-        "create_account_64_connections": Kind("POST", lambda _: base, _body, 201, 64),
+        "get_account": Kind(4_000, "GET", lambda _: f"{base}/{chance.randint(1, accounts)}"),
+        "list_50_accounts": Kind(800, "GET", lambda _: f"{base}?page%5Bsize%5D=50"),
+        "create_account": Kind(1_500, "POST", lambda _: base, _body, 201),
+        "create_account_64_connections": Kind(1_500, "POST", lambda _: base, _body, 201, 64),
     }
 
 
@@ -102,7 +107,7 @@ class Found:
     server: float = 0
     postgres: float = 0
     marks: list[float] = field(default_factory=list)
-    """Milliseconds of each request at half that rate."""
+    """Milliseconds of each request at half of the aim."""
 
 
 def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS) -> dict[str, Any]:
@@ -119,10 +124,12 @@ def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS) -> dict[str, An
         for number in range(rounds):
             say(f"carrier: round {number + 1} of {rounds}")
             for name, kind in kinds(accounts).items():
-                found.setdefault(name, []).append(uvloop.run(load(url, token, kind, numbers, server.pid)))
-            for name, rate in uvloop.run(_ceilings(dsn, accounts)).items():
+                work = partial(load, url, token, kind, numbers, server.pid)
+                found.setdefault(name, []).append(steadily(name, lambda: uvloop.run(work())))  # noqa: B023 - at once
+            for name, rate in steadily("ceilings", lambda: uvloop.run(_ceilings(dsn, accounts))).items():
                 found.setdefault(name, []).append(Found(rate))
-    return {"accounts": accounts, **{name: _figures(rounds) for name, rounds in found.items()}}
+    aims = {name: {"aim_per_second": kind.aim} for name, kind in kinds(accounts).items()}
+    return {"accounts": accounts, **{name: aims.get(name, {}) | _figures(rounds) for name, rounds in found.items()}}
 
 
 def _figures(rounds: list[Found]) -> dict[str, Any]:
@@ -131,8 +138,8 @@ def _figures(rounds: list[Found]) -> dict[str, Any]:
     if marks:
         figures["cpu_us_of_server"] = round(statistics.median(one.server for one in rounds))
         figures["cpu_us_of_postgresql"] = round(statistics.median(one.postgres for one in rounds))
-        figures["p50_ms_at_half_load"] = round(marks[len(marks) // 2], 2)
-        figures["p99_ms_at_half_load"] = round(marks[len(marks) * 99 // 100], 2)
+        figures["p50_ms_at_half_of_aim"] = round(marks[len(marks) // 2], 2)
+        figures["p99_ms_at_half_of_aim"] = round(marks[len(marks) * 99 // 100], 2)
     return figures
 
 
@@ -187,7 +194,7 @@ def log_in(url: str) -> str:
 
 
 async def load(url: str, token: str, kind: Kind, numbers: Iterator[int], pid: int) -> Found:
-    """What a server, by the pid of its parent, does with many requests under way, and with half as many a second."""
+    """What a server, by the pid of its parent, does with many requests under way, and with half of the aim a second."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
     before = spent_by(pid)
     began = time.perf_counter()
@@ -203,14 +210,15 @@ async def load(url: str, token: str, kind: Kind, numbers: Iterator[int], pid: in
     rate = sum(done) / (time.perf_counter() - began)
     used = {name: 1e6 * (after - before[name]) / sum(done) for name, after in spent_by(pid).items()}
     marks: list[float] = []
-    pace, started, sent = 2 / rate, time.perf_counter(), itertools.count()
+    pace, started, sent = 2 / kind.aim, time.perf_counter(), itertools.count()
 
     async def paced() -> None:
         async with _Line(host, int(port), token) as line:
             while (due := started + pace * next(sent)) < started + SECONDS:
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 await line.ask(kind, next(numbers))
-                marks.append(1000 * (time.perf_counter() - due))
+                if due >= started + LEAD:
+                    marks.append(1000 * (time.perf_counter() - due))
 
     await asyncio.gather(*(paced() for _ in range(kind.connections)))
     return Found(rate, used["server"], used["postgres"], marks)

@@ -27,6 +27,7 @@ import asyncpg
 import psycopg
 from asyncpg.pgproto.pgproto import UUID
 
+from benchmarks.stored import GROWN
 from bursar.db.database import SESSION
 from bursar.db.migrate import migrate
 from bursar.db.queries import Queries
@@ -42,8 +43,6 @@ ACCOUNTS = 2_000
 SMALL = 1_000_000
 STEP = 500_000
 BATCH = 4_000
-GROWN = 69
-"""Per cent to which a tree of random keys fills its leaves in the long run (ln 2); the filled keys start like that."""
 MONTH, HOURS, LATE = 30 * 86_400, 2 * 3_600, 0.05
 COLUMNS = ["id_hash", "body_hash", "account", "catalog_version", "occurred_at", "received_at", "chunk", "workspace",
            "event_schema", "position", "state", "reason"]  # fmt: skip

@@ -34,7 +34,7 @@ from bursar.runtime.import_sources import Format, open_source
 from bursar.runtime.imports import Import, Rejects, identity
 from bursar.runtime.session import caller_in
 
-ROWS = 200_000
+ROWS = 400_000
 _COLUMNS = ("id", "at", "account", "tokens", "model")
 _MAPPING = Columns(
     schema="=call",

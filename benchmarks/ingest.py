@@ -6,7 +6,6 @@ unique key. Rounds are interleaved, so that the machine's slow hours meet both.
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import shutil
@@ -24,12 +23,13 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from benchmarks import bare
-from benchmarks.processor import spent_by
+from benchmarks.processor import memory_of, spent_by
 from benchmarks.sender import ACCOUNTS
+from benchmarks.world import postgres, say
 from bursar.runtime.datadir import DataDir
 from bursar.runtime.serve import listen
 
-SECONDS = 4.0
+SECONDS = 3.0
 FASTEST = 140_000
 """Events per second that no load reaches here: so many are made ahead."""
 FASTEST_SINGLE = 30_000
@@ -69,15 +69,25 @@ LOADS = {
     "single_64_connections": Load(1, 64),
     "single_256_connections": Load(1, 256),
 }
+REPEATED = ("batches_of_1000", "batches_of_1000_5_percent_duplicates")
+"""Loads that differ by their duplicates alone."""
+HALVED = "batches_of_100"
+"""The load whose answers are timed at half of what goes through."""
 
 
 def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
-    """Medians of `rounds` interleaved rounds per load: events/s of the server and of the bare one, and their ratio."""
+    """Medians of `rounds` interleaved rounds per load: events/s of the server and of the bare one, and of their ratios.
+
+    A ratio is of one round, whose parts follow each other: the machine's pace changes from one round to the next.
+    """
     folder = Path(tempfile.mkdtemp(prefix="bursar-bench-"))
     folder.chmod(0o755)
     rates: dict[str, list[Sent]] = {name: [] for name in LOADS}
     ceilings: dict[str, list[Sent]] = {name: [] for name in LOADS}
+    paced: list[Sent] = []
     try:
+        with postgres(folder):
+            pass  # made, and its log with it
         with serving(folder, "--workers", "2", "--rate-limit", "0") as url, _alone(folder) as single:
             prepare(url)
             # Both bare servers wait all the time: what sleeps costs nothing, and a start would be measured.
@@ -89,19 +99,21 @@ def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
                         rates[name].append(weighed(own, load, f"{name}-{number}", seconds))
                         plain = load._replace(duplicates=0)
                         ceilings[name].append(weighed(other, plain, f"{name}-{number}", seconds))
-                hundred = LOADS["batches_of_100"]
-                half = statistics.median(sent.rate for sent in rates["batches_of_100"]) / hundred.batch / 2
-                paced = send(url, hundred, "half", seconds, half)
-            memory = _memory(folder)
+                        if name == HALVED:
+                            half = rates[name][-1].rate / load.batch / 2
+                            asyncio.run(_checkpoint(DataDir(folder).dsn()))
+                            paced.append(send(url, load, f"half-{number}", seconds, half))
+            memory = memory_of(os.getpid())
             kept = asyncio.run(_count(DataDir(folder).dsn()))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     found: dict[str, Any] = {name: _row(load, rates[name], ceilings[name]) for name, load in LOADS.items()}
-    fresh, repeated = (found[name]["events_per_second"] for name in list(LOADS)[:2])
-    found["batches_of_1000_5_percent_duplicates"]["of_the_figure_without"] = round(repeated / fresh, 3)
-    found["batches_of_100"] |= {
-        "ack_p50_ms_at_half_load": round(paced.p50, 1),
-        "ack_p99_ms_at_half_load": round(paced.p99, 1),
+    fresh, repeated = (rates[name] for name in REPEATED)
+    found[REPEATED[1]]["of_the_figure_without"] = _of(repeated, fresh)
+    found[HALVED] |= {
+        "ack_p50_ms_at_half_load": round(statistics.median(sent.p50 for sent in paced), 1),
+        "ack_p99_ms_at_half_load": round(statistics.median(sent.p99 for sent in paced), 1),
+        "ack_p99_ms_of_rounds": [round(sent.p99, 1) for sent in paced],
     }
     return found | {"largest_server_mb": memory, **kept}
 
@@ -128,14 +140,15 @@ def _row(load: Load, rates: list[Sent], ceilings: list[Sent]) -> dict[str, Any]:
         "events_per_second": round(rate),
         "rounds": [round(sent.rate) for sent in rates],
         "ceiling_events_per_second": round(ceiling),
-        "ratio": round(rate / ceiling, 3),
+        "ratio": _of(rates, ceilings),
+        "ratios": [round(own.rate / other.rate, 3) for own, other in zip(rates, ceilings, strict=True)],
         **used,
     }
 
 
-def say(line: str) -> None:
-    """Progress, beside the figures."""
-    print(line, file=sys.stderr, flush=True)
+def _of(some: list[Sent], others: list[Sent]) -> float:
+    """The median of the ratios of some rates to others of the same rounds."""
+    return round(statistics.median(one.rate / other.rate for one, other in zip(some, others, strict=True)), 3)
 
 
 @contextmanager
@@ -159,10 +172,16 @@ def _processes(folder: Path, count: int, module: str, *settings: str) -> Iterato
     listeners = listen("127.0.0.1", 0, count)
     children = [
         subprocess.Popen(
-            [sys.executable, "-m", module, dsn, str(listener.fileno()), *settings], pass_fds=[listener.fileno()]
+            [sys.executable, "-m", module, str(listener.fileno()), *settings],
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.PIPE,
         )
         for listener in listeners
     ]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write(f"{dsn}\n".encode())
+        child.stdin.close()
     try:
         url = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
         for _ in children:
@@ -262,16 +281,13 @@ def send(url: str, load: Load, prefix: str, length: float, rate: float = 0) -> S
     return Sent(count * load.batch / seconds, p50, p99, int(count) * load.batch)
 
 
-def _memory(folder: Path) -> int:
-    """The most that any server process over this folder has had, in megabytes."""
-    most = 0
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            command = (entry / "cmdline").read_bytes().decode(errors="replace")
-            if entry.name.isdigit() and "bursar.runtime.server" in command and folder.name in command:
-                fields = dict(line.split(":", 1) for line in (entry / "status").read_text().splitlines())
-                most = max(most, int(fields["VmHWM"].split()[0]) // 1024)
-    return most
+async def _checkpoint(dsn: str) -> None:
+    """Make the log that was written room to write, as on a server that has run for a while."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("checkpoint", timeout=60)
+    finally:
+        await connection.close()
 
 
 async def _count(dsn: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import asyncpg
 
 from benchmarks import carrier
 from benchmarks.ingest import serving
+from benchmarks.pace import steadily
 from benchmarks.processor import spent_by
 from benchmarks.world import postgres, say
 from bursar.accounts.workspaces import caller_of, find_workspace
@@ -33,12 +35,14 @@ CONNECTIONS = 64
 SECONDS = 6.0
 POOL = 12
 BATCH = 200
+AIMS = {"many_accounts": 2_000, "one_hot_account": 1_500}
+"""Payments a second that are to be answered."""
 FIRST = 1
 """The carrier's number of the first account; the others follow."""
 
 
 def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS) -> dict[str, Any]:
-    """Payments per second of `rounds` interleaved rounds, and the latency at half of them."""
+    """Payments per second of `rounds` interleaved rounds, and the latency at half of the aim."""
     say(f"payments: {accounts} accounts")
     with postgres(folder) as dsn:
         asyncio.run(_prepare(dsn, accounts))
@@ -51,10 +55,12 @@ def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS) -> dict[str, An
         for number in range(rounds):
             say(f"payments: round {number + 1} of {rounds}")
             for name, count in targets.items():
-                found.setdefault(name, []).append(_load(url, token, server.pid, count))
-            ceilings.append(asyncio.run(_ceiling(DataDir(folder).dsn())))
+                work = partial(_load, url, token, server.pid, count)
+                found.setdefault(name, []).append(steadily(name, work))
+            ceilings.append(steadily("ceiling", lambda: asyncio.run(_ceiling(DataDir(folder).dsn()))))
         at_half = {
-            name: _load(url, token, server.pid, targets[name], rate=_median(rows) / 2) for name, rows in found.items()
+            name: steadily(f"{name}, half", partial(_load, url, token, server.pid, count, rate=AIMS[name] / 2))
+            for name, count in targets.items()
         }
     ceiling = statistics.median(ceilings)
     return {
@@ -63,13 +69,14 @@ def measure(folder: Path, rounds: int, accounts: int = ACCOUNTS) -> dict[str, An
         "ceiling_inserts_per_second": round(ceiling),
         **{
             name: {
+                "aim_per_second": AIMS[name],
                 "per_second": round(_median(rows)),
                 "rounds": [round(row[0] / row[1]) for row in rows],
                 "cpu_us_of_server": round(statistics.median(row[4] for row in rows)),
                 "cpu_us_of_postgresql": round(statistics.median(row[5] for row in rows)),
                 "of_ceiling": round(_median(rows) / ceiling, 2),
-                "p50_ms_at_half_load": round(at_half[name][2], 1),
-                "p99_ms_at_half_load": round(at_half[name][3], 1),
+                "p50_ms_at_half_of_aim": round(at_half[name][2], 1),
+                "p99_ms_at_half_of_aim": round(at_half[name][3], 1),
             }
             for name, rows in found.items()
         },

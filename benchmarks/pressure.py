@@ -21,9 +21,10 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.ingest import TOKEN, _memory, _post, prepare, say, serving
+from benchmarks.ingest import TOKEN, _post, prepare, serving
+from benchmarks.processor import memory_of
 from benchmarks.sender import ACCOUNTS
-from benchmarks.world import folder
+from benchmarks.world import folder, say
 from bursar.runtime.datadir import DataDir
 
 SECONDS = 300.0
@@ -67,9 +68,10 @@ def _round(place: Path, number: int, seconds: float) -> dict[str, float]:
         stack.callback(flood.kill)
         time.sleep(min(2.0, seconds / 4))
         flooded = _reads(url, min(WATCH, seconds / 2))
-        said, _ = flood.communicate(timeout=seconds + 60)
+        sizes = _sizes(flood, seconds)
+        said, _ = flood.communicate(timeout=60)
         stored, refused = json.loads(said)
-        memory = _memory(place)
+        memory = memory_of(os.getpid())
         postmaster = int((DataDir(place).cluster / "postmaster.pid").read_text().splitlines()[0])
         os.kill(postmaster, signal.SIGKILL)
         _kill_parent(url, place)
@@ -91,10 +93,21 @@ def _round(place: Path, number: int, seconds: float) -> dict[str, float]:
         "read_p99_ms_idle": idle,
         "read_p99_ms_flooded": flooded,
         "largest_server_mb": float(memory),
+        "server_mb_at_a_quarter": float(sizes[len(sizes) // 4]),
+        "server_mb_at_the_end": float(sizes[-1]),
         "recovery_seconds": round(recovered, 2),
         "of_it_redo_seconds": _redo(place),
         "start_after_a_clean_stop_seconds": round(started, 2),
     }
+
+
+def _sizes(flood: subprocess.Popen[str], seconds: float) -> list[int]:
+    """What the largest server has in megabytes, again and again until the flood ends."""
+    sizes, deadline = [memory_of(os.getpid(), "VmRSS")], time.monotonic() + seconds + 60
+    while flood.poll() is None and time.monotonic() < deadline:
+        time.sleep(seconds / 40)
+        sizes.append(memory_of(os.getpid(), "VmRSS"))
+    return sizes
 
 
 def _kill_parent(url: str, place: Path) -> None:

@@ -100,7 +100,7 @@ async def _prepare(dsn: str, accounts: int, events: int) -> dict[str, float]:
     db = await Database.open(dsn, size=1, timeout=1800)
     try:
         caller = await fill(db, NAME, accounts, wall=datetime.now(UTC))
-        await store_events(db, caller, events)
+        await store_events(db, caller.workspace, events)
         chance = random.Random(2)
         marks: dict[str, list[float]] = {
             "requests_role_p50_ms": [],

@@ -7,7 +7,7 @@ from benchmarks.__main__ import LONG, PARTS, QUICK, asked
 
 
 def test_every_short_part_is_measured_unless_some_are_named() -> None:
-    assert asked([]) == (3, [part for part in PARTS if part not in LONG], False)
+    assert asked([]) == (None, [part for part in PARTS if part not in LONG], False)
     assert asked(["--rounds", "1", "reads", "bill_run", "reads", *LONG]) == (1, ["reads", "bill_run", *LONG], False)
     assert asked(["--quick"]).parts == list(QUICK)
 
@@ -21,6 +21,10 @@ def test_what_there_is_not_is_refused(arguments: list[str], capsys: pytest.Captu
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert "raeds" not in arguments or all(part in said.splitlines()[-1] for part in ("raeds", *PARTS))
+
+
+def test_what_is_held_against_a_ceiling_is_measured_five_times() -> None:
+    assert PARTS["ingest"].rounds == 5
 
 
 def test_every_benchmark_is_a_part() -> None:
