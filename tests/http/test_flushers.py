@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,10 +14,13 @@ import pytest
 from bursar.db.database import Database
 from bursar.usage import flush as flushes
 from bursar.usage import pipeline as pipelines
+from bursar.usage import rows
 from bursar.usage.event import parse_batch
 from bursar.usage.flush import Submission
 from bursar.usage.pipeline import Pipeline
+from bursar.usage.rows import EventRow, Sums
 from bursar.usage.states import State
+from bursar.usage.verify import CHECKS
 from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, event, expect, meter, schema
 
@@ -153,3 +157,62 @@ def test_others_have_their_turn_while_a_large_flush_is_judged(server: Server, mo
     server.run(work)
     assert judged.total() == 120
     assert max(judged.values()) == 12, "the requests that fill a stretch, whole"
+
+
+@pytest.mark.parametrize("size", [64, 99, 100, 101, 150])
+def test_what_is_stored_piece_by_piece_is_all_there(server: Server, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Also where one id turns out to be taken while other pieces are on their way."""
+    monkeypatch.setattr(rows, "STRETCH", 50)
+    tenant = ready(server)
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
+            first = await pipeline.submit(sent(tenant, *(f"first-{n}" for n in range(size))))
+            assert first.states == {NEW: size}
+            names = [f"second-{n}" for n in range(size - 1)]
+            second = await pipeline.submit(sent(tenant, *names, "first-0"))
+            assert second.states == {NEW: size - 1, REPEATED: 1}
+
+    server.run(work)
+    balance = expect(tenant.http.get("/bursar/v1/ingest/balance"), 200)
+    assert (balance["metered"], balance["duplicate"]) == (2 * size - 1, 1)
+    for name in ("first-0", f"first-{size - 1}", f"second-{size - 2}"):
+        events = expect(tenant.http.get(f"/events/{name}"), 200)["events"]
+        assert {one["eventPayload"]["id"] for one in events} == {name}
+    assert server.broken(tenant, CHECKS) == []
+
+
+def test_others_have_their_turn_while_a_large_flush_is_stored(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, packed, summed = 0, Counter[int](), Counter[int]()
+    pack, add = rows.__dict__["_Packer"].packed, Sums.add
+
+    def packing(packer: object, some: Sequence[EventRow]) -> bytes:
+        packed[turns] += len(some)
+        made: bytes = pack(packer, some)
+        return made
+
+    def adding(sums: Sums, some: Sequence[EventRow]) -> None:
+        summed[turns] += len(some)
+        add(sums, some)
+
+    monkeypatch.setattr(rows.__dict__["_Packer"], "packed", packing)
+    monkeypatch.setattr(Sums, "add", adding)
+    monkeypatch.setattr(rows, "STRETCH", 10)
+    tenant = ready(server)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
+            task = asyncio.create_task(others())
+            receipt = await pipeline.submit(sent(tenant, *(f"e{n}" for n in range(120))))
+            assert receipt.states == {NEW: 120}
+            task.cancel()
+
+    server.run(work)
+    assert packed.total() == summed.total() == 120
+    assert max(packed.values()) == max(summed.values()) == 10

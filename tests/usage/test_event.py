@@ -4,7 +4,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bursar.core.errors import Invalid
 from bursar.usage.event import (
@@ -13,6 +16,7 @@ from bursar.usage.event import (
     id_hash,
     number_of_digest,
     parse_batch,
+    parse_each,
     parse_list,
     parse_single,
     raws_of,
@@ -144,3 +148,40 @@ def test_a_list_is_kept_as_it_was_sent() -> None:
     assert parse_list(b"[]") == []
     with pytest.raises(Invalid, match="at least one"):
         parse_batch(b'{"events":[]}')
+
+
+_GOOD = json.dumps(event()).encode()
+_HALVES = (_GOOD[:60], _GOOD[60:], _GOOD + b"," + _GOOD, _GOOD[:-1], b"}", b'"', b"{", b"[", b"]", b"\\")
+_LINES = st.one_of(
+    st.sampled_from((_GOOD, *_HALVES, b"{}", b"7", b"null", b'{"id":"\\u0000"}', _GOOD.replace(b"Kyiv", b"\\u0000"))),
+    st.builds(lambda text: _GOOD.replace(b"Kyiv", text), st.binary(max_size=6)),
+    st.builds(
+        lambda at: json.dumps(event(timestamp=at)).encode(), st.sampled_from(("soon", "0001-01-01T00:00:00+14:00"))
+    ),
+)
+
+
+def _is_one_value(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
+
+
+@given(st.lists(_LINES, max_size=6))
+def test_lines_beside_each_other_are_the_events_that_they_are_alone(lines: list[bytes]) -> None:
+    """Where each is one value; halves of two lines do not make an event together."""
+    sound = all(map(_is_one_value, lines))
+    assert parse_each(lines, sound=sound) == parse_each(lines)
+
+
+def test_each_of_many_sound_lines_has_its_place() -> None:
+    lines = [json.dumps(event(id=f"e{number}")).encode() for number in range(3)]
+    assert parse_each(lines, sound=True) == parse_each(lines)
+    assert [one.id for _, one in parse_each(lines, sound=True).events] == ["e0", "e1", "e2"]
+    mixed = [lines[0], b"7", lines[2]]
+    told = parse_each(mixed, sound=True)
+    assert told == parse_each(mixed)
+    assert [(place, one.id) for place, one in told.events] == [(0, "e0"), (1, "e2")]
+    assert [one.index for one in told.refused] == [1]

@@ -46,16 +46,23 @@ async def make_partitions(connection: Connection, wall: datetime) -> None:
         await connection.fetchval(queries.make_partition, wall.date() + timedelta(days=ahead))
 
 
-async def append(connection: Connection, received_at: datetime, chunks: list[Chunk]) -> None:
-    """Keep the chunks of a flush."""
+def compressed(chunks: list[Chunk]) -> list[bytes]:
+    """The content of chunks as it is kept."""
     compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    return [compressor.compress(_pack.encode(chunk.bodies)) for chunk in chunks]
+
+
+async def append(
+    connection: Connection, received_at: datetime, chunks: list[Chunk], contents: list[bytes] | None = None
+) -> None:
+    """Keep the chunks of a flush; `contents` are what `compressed` made of them, where that is known."""
     await connection.execute(
         queries.insert_bodies,
         [chunk.number for chunk in chunks],
         received_at,
         [chunk.workspace for chunk in chunks],
         [chunk.events for chunk in chunks],
-        [compressor.compress(_pack.encode(chunk.bodies)) for chunk in chunks],
+        compressed(chunks) if contents is None else contents,
     )
 
 

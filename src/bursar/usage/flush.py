@@ -7,11 +7,11 @@ last word: where another flush was faster, this one is run again. What it return
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from bursar.catalog.named_licenses import SCHEMA
 from bursar.core import crash
@@ -22,16 +22,16 @@ from bursar.db.queries import Queries
 from bursar.usage import bodies, license_names, repeats
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
-from bursar.usage.rows import EventRow, Tally, copy, micros, rollup_columns
+from bursar.usage.rows import COPY_FROM, STRETCH, EventRow, Tally, copy, micros, rollup_columns, summed_up
 from bursar.usage.states import State
 from bursar.usage.views import Views
 
 queries = Queries("bursar.usage")
+A = TypeVar("A")
+B = TypeVar("B")
 
 SETUP = (queries.probe_by_index,)
 """What prepares a session for flushes."""
-STRETCH = 500
-"""Events that are judged, in a few milliseconds, before other requests have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,9 @@ async def flush(
         licensed = any(SCHEMA in tenant.schemas for tenant in tenants.values())
         settled = repeats.settle(rows, stored, {n for n, one in enumerate(submissions) if one.skip_known})
         tally = _report(settled, receipts)
-        await bodies.append(connection, wall, _with_events(chunks, settled))
-        await _admit(connection, settled, wall, tally.arguments(wall.date(), flusher), names=licensed)
+        await asyncio.sleep(0)
+        chunks = _with_events(chunks, settled)
+        await _admit(connection, settled, chunks, wall, tally.arguments(wall.date(), flusher), names=licensed)
         crash.point("events counted")
     return receipts
 
@@ -194,6 +195,7 @@ def _with_events(chunks: list[bodies.Chunk], settled: repeats.Settled) -> list[b
 async def _admit(
     connection: Connection,
     settled: repeats.Settled,
+    chunks: list[bodies.Chunk],
     wall: datetime,
     counts: Sequence[Any],
     *,
@@ -206,12 +208,34 @@ async def _admit(
     """
     if settled.repeats or settled.replaced:
         await repeats.store(connection, settled, wall)
-    few = await copy(connection, settled.fresh, wall)
+    let_in = [*settled.fresh.values(), *settled.revived.values()]
+    contents: list[bytes] | None = None
+    if len(settled.fresh) < COPY_FROM:
+        few, sums = await copy(connection, settled.fresh, wall), rollup_columns(let_in)
+    else:
+        (sums, contents), few = await _beside(_prepared(let_in, chunks), copy(connection, settled.fresh, wall))
     crash.point("events stored")
-    let_in = [*settled.fresh.values(), *settled.revived.values()] if settled.revived else settled.fresh.values()
+    await bodies.append(connection, wall, chunks, contents)
     if names:
         await license_names.store(connection, [row for row in let_in if row.verdict.license], wall)
-    await connection.execute(queries.admit, wall, *few, *counts, *rollup_columns(let_in))
+    await connection.execute(queries.admit, wall, *few, *counts, *sums)
+
+
+async def _prepared(rows: list[EventRow], chunks: list[bodies.Chunk]) -> tuple[list[str], list[bytes]]:
+    """What events add to the rollups, and the bodies as they are kept."""
+    sums = await summed_up(rows)
+    return sums, bodies.compressed(chunks)
+
+
+async def _beside(work: Coroutine[Any, Any, A], waits: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Both outcomes, of `work` done while the other one waits for PostgreSQL. Raises what that raises."""
+    task = asyncio.create_task(work)
+    try:
+        waited = await waits
+        return await task, waited
+    except BaseException:
+        task.cancel()
+        raise
 
 
 def _report(settled: repeats.Settled, receipts: list[Receipt]) -> Tally:

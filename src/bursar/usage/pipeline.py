@@ -35,7 +35,7 @@ FLUSH_SECONDS = Histogram(
 )
 
 BATCH = 4000
-"""Events in one transaction, unless one request alone has more."""
+"""Events in one transaction where senders wait for their answers."""
 QUEUE = 60_000
 """Events that may wait at most, however fast they go."""
 QUEUE_BYTES = 96_000_000
@@ -107,10 +107,13 @@ class Pipeline:
         clock: Callable[[], datetime],
         *,
         flushers: int = 2,
+        batch: int = BATCH,
         patience: float | None = None,
         sift: Sift | None = None,
     ) -> None:
-        """`patience`: seconds after which a submission is told to come again; None waits as long as it takes.
+        """`batch`: events in one transaction, unless one request alone has more.
+
+        `patience`: seconds after which a submission is told to come again; None waits as long as it takes.
 
         `sift` has a say in what goes on in every flush; None lets everything.
         """
@@ -126,6 +129,7 @@ class Pipeline:
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._flushers = flushers
+        self._batch = batch
         self._patience = patience
 
     async def __aenter__(self) -> Self:
@@ -244,7 +248,7 @@ class Pipeline:
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         size = 0
-        while self._queue and (not batch or size + self._queue[0].size <= BATCH):
+        while self._queue and (not batch or size + self._queue[0].size <= self._batch):
             waiting = self._queue.popleft()
             size += waiting.size
             batch.append(waiting)
