@@ -74,7 +74,7 @@ class Part(NamedTuple):
 MILLION = 1_000_000
 PARTS = {
     "ingest": Part(ingest.measure, 5),
-    "imports": Part(imports.measure),
+    "imports": Part(imports.measure, 3),
     "reads": Part(read),
     "payments": Part(paid),
     "carrier": Part(carried),

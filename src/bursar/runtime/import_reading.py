@@ -11,6 +11,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,8 @@ from bursar.usage.import_marks import Place
 
 FROM = 16_000_000
 """Bytes of a file from which on a process more is worth its start."""
+MEANWHILE = 12
+"""Batches that are read here while it starts."""
 _LENGTH = 4
 _AHEAD = 1 << 22
 """Bytes that are read ahead."""
@@ -34,7 +37,7 @@ class ReadingFailed(BursarError):
 
 
 class Reading(msgspec.Struct):
-    """What is to be read, by whom: the line that the process reads first."""
+    """What is to be read, from where, by whom: the line that the process reads first."""
 
     parent: int
     """Pid of the process that imports."""
@@ -58,7 +61,7 @@ async def reading(
     """The batches of a file from a place on. Iterating raises `Invalid` and `ReadingFailed`."""
     apart = (os.cpu_count() or 1) > 1 and _large(path)
     order = Reading(os.getpid(), str(path), kind, mapping, start)
-    async with aclosing(_apart(order) if apart else _here(source.batches(start))) as batches:
+    async with aclosing(_apart(order, source) if apart else _here(source.batches(start))) as batches:
         yield batches
 
 
@@ -72,7 +75,7 @@ async def _here(batches: Iterator[Batch]) -> AsyncGenerator[Batch, None]:
         await asyncio.sleep(0)  # flushes go on between the batches
 
 
-async def _apart(order: Reading) -> AsyncGenerator[Batch, None]:
+async def _apart(order: Reading, source: Source) -> AsyncGenerator[Batch, None]:
     # A session of its own: Ctrl-C reaches this process alone, which ends the other itself.
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bursar.runtime.import_reading", stdin=PIPE, stdout=PIPE, start_new_session=True,
@@ -81,6 +84,9 @@ async def _apart(order: Reading) -> AsyncGenerator[Batch, None]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
+        async for batch in _here(islice(source.batches(order.start), MEANWHILE)):
+            yield batch
+            order.start = batch.end
         process.stdin.write(msgspec.json.encode(order) + b"\n")
         decode = msgspec.msgpack.Decoder(Told).decode
         while True:

@@ -60,6 +60,8 @@ class Batch:
     """JSON of the rows that may be events."""
     places: list[int] = field(default_factory=list)
     """Which rows these are."""
+    sound: bool = True
+    """Whether each of `events` is known to be JSON of one value."""
     refused: list[tuple[int, str]] = field(default_factory=list)
     """The others, with why."""
     end: Place = _NOWHERE
@@ -119,12 +121,16 @@ class _Lines:
         self._path = path
         self.position, self.line = (0, 0) if start is None else (start.position, start.line)
         self._hash = hashlib.blake2b(digest_size=16)
+        self._read: list[bytes] = []
+        """What is not in the hash yet: a line by itself costs as much as ten."""
         if start is not None:
             _hash_prefix(self._hash, path, start.position)
 
     @property
     def place(self) -> Place:
         """Where the next line begins."""
+        self._hash.update(b"".join(self._read))
+        self._read.clear()
         return Place(self.position, self.line, self._hash.digest())
 
     def __iter__(self) -> Iterator[bytes]:
@@ -134,7 +140,7 @@ class _Lines:
                 first = self.position == 0 and line.startswith(BOM)
                 self.position += len(line)
                 self.line += 1
-                self._hash.update(line)
+                self._read.append(line)
                 yield line[len(BOM) :] if first else line
 
 
@@ -153,7 +159,12 @@ def _has_lines(path: Path, place: Place) -> bool:
     return _hash_prefix(digest, path, place.position) == place.position and digest.digest() == place.digest
 
 
-def _batches(rows: Iterator[tuple[int, Any]], lines: _Lines, event: Callable[[Any], bytes]) -> Iterator[Batch]:
+def _batches(
+    rows: Iterator[tuple[int, Any]],
+    lines: _Lines,
+    event: Callable[[Any], bytes],
+    sound: Callable[[Batch], bool] = lambda _: True,
+) -> Iterator[Batch]:
     """Rows with their lines in batches; `event` makes JSON of a row, or raises `Invalid` or `ValueError`."""
     while True:
         before, batch = lines.position, Batch()
@@ -161,7 +172,7 @@ def _batches(rows: Iterator[tuple[int, Any]], lines: _Lines, event: Callable[[An
             _add(batch, line, row, event)
         if not batch.rows:
             return
-        batch.end, batch.size = lines.place, lines.position - before
+        batch.end, batch.size, batch.sound = lines.place, lines.position - before, sound(batch)
         yield batch
 
 
@@ -237,7 +248,8 @@ class JsonLines:
     def batches(self, start: Place | None) -> Iterator[Batch]:
         """Its lines; empty ones are none."""
         lines = _Lines(self._path, start)
-        return _batches(((lines.line, line) for raw in lines if (line := raw.strip())), lines, self._event)
+        rows = ((lines.line, line) for raw in lines if (line := raw.strip()))
+        return _batches(rows, lines, self._event, _sound if self._translation is None else lambda _: True)
 
     def cells(self, row: Any) -> Sequence[str]:
         """The line."""
@@ -248,7 +260,18 @@ class JsonLines:
 
 
 _fields = msgspec.json.Decoder(dict[str, Raw])
+_value = msgspec.json.Decoder(Raw)
 _string = msgspec.json.Decoder(str)
+
+
+def _sound(batch: Batch) -> bool:
+    """Whether each line of a batch is JSON of one value, of whatever shape."""
+    try:
+        for line in batch.events:
+            _value.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _flat(line: bytes) -> dict[str, str]:

@@ -29,8 +29,10 @@ from bursar.usage.import_marks import Mark, Place, drop_mark, find_mark, keep_ma
 from bursar.usage.pipeline import Pipeline
 from bursar.usage.states import MEANING
 
-IN_FLIGHT = 16
-"""Batches on their way at once: two whole flushes, and two more that queue meanwhile."""
+TOGETHER = 8000
+"""Events in one transaction: nobody waits for an answer."""
+IN_FLIGHT = 24
+"""Batches on their way at once: two whole flushes, and one more that queues meanwhile."""
 MARK_SECONDS = 1.0
 """How often it is noted how far an import came."""
 _HEAD = 4096
@@ -135,7 +137,7 @@ class Import:
         start = await self._start() if resume else None
         running: deque[asyncio.Task[_Done]] = deque()
         try:
-            async with Pipeline(self.db, wall) as pipeline:
+            async with Pipeline(self.db, wall, batch=TOGETHER) as pipeline:
                 async with self.read(start) as batches:
                     async for batch in batches:
                         if len(running) == IN_FLIGHT:
@@ -164,7 +166,7 @@ class Import:
 
     async def _admit(self, pipeline: Pipeline, batch: Batch) -> _Done:
         """Hand a batch to the pipeline; returns once it is on disk."""
-        parsed = parse_each(batch.events)
+        parsed = parse_each(batch.events, sound=batch.sound)
         receipt = Receipt()
         refused = batch.refused + [(batch.places[one.index], one.message) for one in parsed.refused]
         wrong = {one.index for one in parsed.refused}
