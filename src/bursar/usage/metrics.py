@@ -66,7 +66,11 @@ async def event_counts(
     connection: Connection, workspace: int, cuts: Sequence[datetime], accounts: Sequence[int] | None
 ) -> list[EventCount]:
     """Events between consecutive cuts, by their own time."""
-    rows = await connection.fetch(queries.event_counts, workspace, list(cuts), cuts[0], cuts[-1], accounts)
+    span = (workspace, list(cuts), cuts[0], cuts[-1])
+    if accounts is None:
+        rows = await connection.fetch(queries.event_counts, *span)
+    else:
+        rows = await connection.fetch(queries.event_counts_of_accounts, *span, accounts)
     return [
         EventCount(row["account"], row["event_schema"], State(row["state"]), row["place"] - 1, row["events"])
         for row in rows

@@ -89,7 +89,11 @@ async def series(
     Bounds are taken down to the 15-minute grid.
     """
     grid = [bucket_start(bound) for bound in bounds]
-    rows = await connection.fetch(queries.series, workspace, grid, grid[0], grid[-1], accounts, meters)
+    span = (workspace, grid, grid[0], grid[-1], meters)
+    if accounts is None:
+        rows = await connection.fetch(queries.series, *span)
+    else:
+        rows = await connection.fetch(queries.series_of_accounts, *span, accounts)
     return [Point(row["account"], row["usage_meter"], row["place"] - 1, row["quantity"]) for row in rows]
 
 
