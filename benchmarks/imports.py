@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from bursar.accounts.workspaces import DEFAULT
 from bursar.db.database import Database
 from bursar.runtime import collector
 from bursar.runtime.datadir import DataDir
+from bursar.runtime.import_hands import count_for
 from bursar.runtime.import_mapping import Columns
-from bursar.runtime.import_reading import reading
 from bursar.runtime.import_sources import Format, open_source
 from bursar.runtime.imports import Import, Rejects, identity
 from bursar.runtime.session import caller_in
@@ -149,8 +148,8 @@ async def _imported(dsn: str, path: Path, kind: Format) -> tuple[float, float]:
         source = open_source(path, kind, mapping)
         name = identity(path, kind, mapping, backfill=False)
         rejects = Rejects(path.with_suffix(".rejects"), source.columns)
-        read = partial(reading, source, path, kind, mapping)
-        report = await Import(db, caller.workspace, source, name, rejects, False, lambda _: None, read).run()
+        hands = count_for(path)
+        report = await Import(db, caller.workspace, source, name, rejects, False, lambda _: None, hands).run()
         seconds, used = time.perf_counter() - began, _used() - used
         assert report.accepted == ROWS, report
         return ROWS / seconds, used

@@ -1,12 +1,14 @@
 """Imports of files: every format, what is refused, run again, cut off by kill -9 and gone on with."""
 
+import asyncio
 import csv
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ import psycopg
 import pytest
 
 from bursar.core.errors import Invalid
+from bursar.runtime import import_hands, imports
+from bursar.runtime.import_hands import Admitter
 from bursar.runtime.import_mapping import Columns
 from bursar.runtime.import_sources import Format, Source, open_source
 from bursar.runtime.proof import CHECKS
@@ -29,6 +33,7 @@ MAPPED = (
     "--dimension", "model==big",
 )  # fmt: skip
 HEADER = ("id", "at", "account", "tokens")
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -239,24 +244,101 @@ def test_a_file_read_in_parts_is_the_file(tmp_path: Path) -> None:
         assert not source.has(end), "nor a shorter one"
 
 
-def test_a_process_of_its_own_reads_the_same(
-    ready: Tenant, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def by_a_hand(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """All rows are admitted by a process beside the one that imports, which is found here."""
+    hands: list[Any] = []
+    whole = import_hands.admitters
+
+    @asynccontextmanager
+    async def one(*arguments: Any, **options: Any) -> AsyncIterator[Sequence[Admitter]]:
+        async with whole(*arguments, **options) as (_, *others):
+            await asyncio.wait_for(others[0].ready.wait(), PATIENCE)
+            hands.append(others[0])
+            yield others[:1]
+
+    monkeypatch.setattr(import_hands, "FROM", 0)
+    monkeypatch.setattr(imports, "admitters", one)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    return hands
+
+
+def test_a_process_beside_it_admits_the_same(
+    ready: Tenant, server: Server, tmp_path: Path, by_a_hand: list[Any]
 ) -> None:
-    monkeypatch.setattr("bursar.runtime.import_reading.FROM", 0)
     rows: list[tuple[Any, ...]] = [(f"é{n}", AT, "nobody" if n == 1_700 else "acme", n) for n in range(2_500)]
     path = write_csv(tmp_path / "usage.csv", [*rows, ("bad", "yesterday", "acme", 1)])
     assert counts(run(server, ready, path, *MAPPED)) == (2_501, 2_499, 0, 2)
     assert [row[0] for row in rejects(path)[1:]] == ["1702", "2502"]
     assert balance(ready) == {"received": 2_500, "metered": 2_499, "rejected": 1}
+    assert counts(run(server, ready, path, *MAPPED)) == (2_501, 0, 2_499, 2)
     lines = tmp_path / "usage.ndjson"
-    lines.write_text("\n".join(json.dumps(event(f"line-{n}", AT)) for n in range(1_100)))
-    assert counts(run(server, ready, lines)) == (1_100, 1_100, 0, 0)
+    lines.write_text("\n".join([*(json.dumps(event(f"line-{n}", AT)) for n in range(1_100)), "{", "7"]))
+    assert counts(run(server, ready, lines)) == (1_102, 1_100, 0, 2)
+    assert [row[0] for row in rejects(lines)[1:]] == ["1101", "1102"]
     with path.open("a") as handle:
         handle.write("x" * 200_000)
     assert "line 2503: field larger" in run(server, ready, path, *MAPPED, status=2)
     broken = tmp_path / "nothing.ndjson"
     broken.touch()
     assert counts(run(server, ready, broken)) == (0, 0, 0, 0)
+    assert len(by_a_hand) == 5
+    assert problems(server, ready) == []
+
+
+def test_both_admit_where_both_are_there(
+    ready: Tenant, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_csv(tmp_path / "usage.csv", [(n, AT, "acme", n) for n in range(9_500)])
+    admitted: dict[str, int] = {}
+    whole = import_hands.admitters
+
+    @asynccontextmanager
+    async def both(*arguments: Any, **options: Any) -> AsyncIterator[Sequence[Admitter]]:
+        async with whole(*arguments, **options) as found:
+            await asyncio.wait_for(found[1].ready.wait(), PATIENCE)
+            for one in found:
+                monkeypatch.setattr(one, "admit", _counted(one, admitted))
+            yield found
+
+    monkeypatch.setattr(import_hands, "FROM", 0)
+    monkeypatch.setattr(imports, "admitters", both)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert counts(run(server, ready, path, *MAPPED)) == (9_500, 9_500, 0, 0)
+    assert set(admitted) == {"_Here", "_Hand"}
+    assert sum(admitted.values()) == balance(ready)["metered"] == 9_500
+    assert problems(server, ready) == []
+
+
+def _counted(one: Admitter, admitted: dict[str, int]) -> Any:
+    admit = one.admit
+
+    async def counting(events: Sequence[bytes], *, sound: bool) -> Any:
+        name = type(one).__name__
+        admitted[name] = admitted.get(name, 0) + len(events)
+        return await admit(events, sound=sound)
+
+    return counting
+
+
+def test_an_import_ends_where_a_process_beside_it_does_and_goes_on_later(
+    ready: Tenant, server: Server, tmp_path: Path, by_a_hand: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_csv(tmp_path / "usage.csv", [(n, AT, "acme", n) for n in range(3_500)])
+    admit = import_hands.__dict__["_Hand"].admit
+
+    async def cut_off(hand: Any, events: Sequence[bytes], *, sound: bool) -> Any:
+        if len(events) == 500:
+            os.kill(hand.pid, signal.SIGKILL)
+        return await admit(hand, events, sound=sound)
+
+    monkeypatch.setattr(import_hands.__dict__["_Hand"], "admit", cut_off)
+    assert "run the import again" in run(server, ready, path, *MAPPED, status=2)
+    monkeypatch.setattr(import_hands.__dict__["_Hand"], "admit", admit)
+    told = run(server, ready, path, *MAPPED)
+    assert (told["rows"], told["rejected"]) == (3_500, 0)
+    assert balance(ready) == {"received": 3_500, "metered": 3_500}
+    assert problems(server, ready) == []
 
 
 def test_a_field_beyond_measure_is_named(tmp_path: Path) -> None:
@@ -267,7 +349,6 @@ def test_a_field_beyond_measure_is_named(tmp_path: Path) -> None:
 
 
 ROWS = 24_000
-PATIENCE = 60.0
 
 
 def test_an_import_that_is_killed_goes_on_where_it_was(ready: Tenant, server: Server, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Commands on events."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +9,8 @@ import typer
 from bursar.core.errors import Invalid
 from bursar.db.database import Database
 from bursar.runtime import collector
+from bursar.runtime.import_hands import count_for
 from bursar.runtime.import_mapping import Columns, read_columns
-from bursar.runtime.import_reading import reading
 from bursar.runtime.import_sources import format_of, names_of, open_source
 from bursar.runtime.imports import Import, Rejects, Report, identity
 from bursar.runtime.output import (
@@ -81,8 +80,9 @@ def events(
         caller = await caller_in(db, workspace)
         name = identity(file, chosen, columns, backfill=backfill)
         with progress(f"{file.name} ({source.unit})", source.size, quiet=as_json) as advance:
-            read = partial(reading, source, file, chosen, columns)
-            run = Import(db, caller.workspace, source, name, Rejects(target, source.columns), backfill, advance, read)
+            run = Import(
+                db, caller.workspace, source, name, Rejects(target, source.columns), backfill, advance, count_for(file)
+            )
             return await run.run(resume=not from_start)
 
     collector.settle()

@@ -10,8 +10,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -20,26 +19,19 @@ import msgspec
 
 from bursar.core import crash
 from bursar.db.database import Database
+from bursar.runtime.import_admitting import Outcome
+from bursar.runtime.import_hands import Admitter, admitters
 from bursar.runtime.import_mapping import Columns
 from bursar.runtime.import_sources import Batch, Format, Source
 from bursar.runtime.wall import wall
-from bursar.usage.event import parse_each
-from bursar.usage.flush import Receipt, Submission
 from bursar.usage.import_marks import Mark, Place, drop_mark, find_mark, keep_mark
-from bursar.usage.pipeline import Pipeline
-from bursar.usage.states import MEANING
 
-TOGETHER = 8000
-"""Events in one transaction: nobody waits for an answer."""
 IN_FLIGHT = 24
-"""Batches on their way at once: two whole flushes, and one more that queues meanwhile."""
+"""Batches on their way at once through one process: two whole flushes, and one more that queues meanwhile."""
 MARK_SECONDS = 1.0
 """How often it is noted how far an import came."""
 _HEAD = 4096
 """Bytes of a file's beginning by which an import is known again."""
-
-
-Read = Callable[[Place | None], AbstractAsyncContextManager[AsyncIterator[Batch]]]
 
 
 @dataclass(slots=True)
@@ -57,16 +49,6 @@ class Report:
     def accepted(self) -> int:
         """Rows that are events now and were not before."""
         return self.rows - self.known - self.rejected
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What became of a batch."""
-
-    batch: Batch
-    known: int
-    refused: list[tuple[int, str]]
-    """Rows of it by their places, with why."""
 
 
 def identity(path: Path, kind: Format, mapping: Columns | None, *, backfill: bool) -> bytes:
@@ -126,8 +108,8 @@ class Import:
     backfill: bool
     progress: Callable[[int], None]
     """Told how much more of the source is done."""
-    read: Read
-    """Reads the source from a place on."""
+    hands: int = 0
+    """Processes beside this one that admit rows too."""
     report: Report = field(default_factory=Report)
 
     _marked: float = 0.0
@@ -135,18 +117,19 @@ class Import:
     async def run(self, *, resume: bool = True) -> Report:
         """Admit the rows of the file, from where an import of it was cut off, unless all are to be looked at."""
         start = await self._start() if resume else None
-        running: deque[asyncio.Task[_Done]] = deque()
+        running: deque[tuple[Batch, asyncio.Task[Outcome]]] = deque()
         try:
-            async with Pipeline(self.db, wall, batch=TOGETHER) as pipeline:
-                async with self.read(start) as batches:
-                    async for batch in batches:
-                        if len(running) == IN_FLIGHT:
-                            await self._settle(await running.popleft())
-                        running.append(asyncio.create_task(self._admit(pipeline, batch)))
+            async with admitters(self.db, self.workspace, self.hands, backfill=self.backfill) as found:
+                turns = _Turns(found)
+                for batch in self.source.batches(start):
+                    while (task := turns.begin(batch)) is None:
+                        await self._settle(*running.popleft())
+                    running.append((batch, task))
+                    await asyncio.sleep(0)  # flushes go on between the batches
                 while running:
-                    await self._settle(await running.popleft())
+                    await self._settle(*running.popleft())
         finally:
-            for task in running:
+            for _, task in running:
                 task.cancel()
             self.rejects.close()
         async with self.db.transaction(self.workspace) as connection:
@@ -164,26 +147,14 @@ class Import:
         self.progress(mark.place.position)
         return mark.place
 
-    async def _admit(self, pipeline: Pipeline, batch: Batch) -> _Done:
-        """Hand a batch to the pipeline; returns once it is on disk."""
-        parsed = parse_each(batch.events, sound=batch.sound)
-        receipt = Receipt()
-        refused = batch.refused + [(batch.places[one.index], one.message) for one in parsed.refused]
-        wrong = {one.index for one in parsed.refused}
-        places = [place for index, place in enumerate(batch.places) if index not in wrong] if wrong else batch.places
-        if parsed.events:
-            receipt = await pipeline.submit(Submission(self.workspace, None, parsed, self.backfill, skip_known=True))
-        for place, _, state, reason in receipt.verdicts:
-            refused.append((places[place], f"{state.name}: {reason or MEANING[state]}"))
-        return _Done(batch, receipt.known, sorted(refused))
-
-    async def _settle(self, done: _Done) -> None:
+    async def _settle(self, batch: Batch, task: asyncio.Task[Outcome]) -> None:
         """Tell of a batch behind all before it, and now and then note that all this is on disk."""
-        batch = done.batch
+        outcome = await task
+        refused = sorted(batch.refused + [(batch.places[place], reason) for place, reason in outcome.refused])
         self.report.rows += len(batch.rows)
-        self.report.known += done.known
-        self.report.rejected += len(done.refused)
-        for place, reason in done.refused:
+        self.report.known += outcome.known
+        self.report.rejected += len(refused)
+        for place, reason in refused:
             self.rejects.write(batch.lines[place], reason, self.source.cells(batch.rows[place]))
         self.progress(batch.size)
         if time.monotonic() - self._marked >= MARK_SECONDS:
@@ -193,3 +164,22 @@ class Import:
                 await keep_mark(connection, self.workspace, self.name, mark, wall())
             self._marked = time.monotonic()
             crash.point("import marked")
+
+
+class _Turns:
+    """Whose turn it is: of those who are ready the one with the fewest batches."""
+
+    def __init__(self, admitters: Sequence[Admitter]) -> None:
+        self._running: list[tuple[Admitter, set[asyncio.Task[Outcome]]]] = [(one, set()) for one in admitters]
+
+    def begin(self, batch: Batch) -> "asyncio.Task[Outcome] | None":
+        """Have a batch admitted; None where all have as many as they may."""
+        free = [(len(tasks), n) for n, (one, tasks) in enumerate(self._running) if one.ready.is_set()]
+        fewest, chosen = min(free, default=(IN_FLIGHT, 0))
+        if fewest >= IN_FLIGHT:
+            return None
+        admitter, tasks = self._running[chosen]
+        task = asyncio.create_task(admitter.admit(batch.events, sound=batch.sound))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return task
