@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 from bursar.catalog.named_licenses import SCHEMA
 from bursar.core import crash
 from bursar.core.errors import BursarError, NotFound, Unauthenticated
+from bursar.core.heavy import turn
 from bursar.db.database import Connection
 from bursar.db.idempotency import Attempt, Outcome
 from bursar.db.queries import Queries
 from bursar.usage import bodies, license_names, repeats
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
-from bursar.usage.rows import COPY_FROM, STRETCH, EventRow, Tally, copy, micros, rollup_columns, summed_up
+from bursar.usage.rows import COPY_FROM, EventRow, Tally, copy, micros, rollup_columns, summed_up
 from bursar.usage.states import State
 from bursar.usage.views import Views
 
@@ -32,6 +33,8 @@ B = TypeVar("B")
 
 SETUP = (queries.probe_by_index,)
 """What prepares a session for flushes."""
+STRETCH = 250
+"""Events that are judged, in a millisecond or two, before others have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +131,12 @@ async def flush(
         chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:
         licensed = any(SCHEMA in tenant.schemas for tenant in tenants.values())
+        if len(rows) > STRETCH:
+            await turn()
         settled = repeats.settle(rows, stored, {n for n, one in enumerate(submissions) if one.skip_known})
+        if len(rows) > STRETCH:
+            await turn()
         tally = _report(settled, receipts)
-        await asyncio.sleep(0)
         chunks = _with_events(chunks, settled)
         await _admit(connection, settled, chunks, wall, tally.arguments(wall.date(), flusher), names=licensed)
         crash.point("events counted")
@@ -145,10 +151,12 @@ async def _judged(
     chunks: dict[int, bodies.Chunk] = {}
     add = rows.append
     stretch = 0
+    if sum(len(submissions[index].parsed.events) for index in accepted) > STRETCH:
+        await turn()
     for index in accepted:
         if len(rows) - stretch >= STRETCH:
             stretch = len(rows)
-            await asyncio.sleep(0)
+            await turn()
         submission = submissions[index]
         tenant = tenants[submission.workspace]
         workspace, version, number, backfill = tenant.key, tenant.version, tenant.chunk, submission.backfill
@@ -224,6 +232,7 @@ async def _admit(
 async def _prepared(rows: list[EventRow], chunks: list[bodies.Chunk]) -> tuple[list[str], list[bytes]]:
     """What events add to the rollups, and the bodies as they are kept."""
     sums = await summed_up(rows)
+    await turn()
     return sums, bodies.compressed(chunks)
 
 

@@ -1,6 +1,5 @@
 """What a flush hands to PostgreSQL: new events as the bytes of a COPY, sums for the rollups, sums of the balance."""
 
-import asyncio
 import struct
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from bursar.core.cycles import BUCKET
+from bursar.core.heavy import turn
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.usage.admission import Verdict
@@ -43,7 +43,7 @@ class EventRow(msgspec.Struct, frozen=True, eq=False, gc=False):
 COPY_FROM = 64
 """Rows from which COPY is faster than arrays in a statement."""
 STRETCH = 500
-"""Events that are looked at, in one to three milliseconds, before other requests have their turn."""
+"""Events that are packed or summed up, in a millisecond, before others have their turn."""
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
@@ -83,9 +83,11 @@ async def _pieces(rows: Sequence[EventRow], received_at: datetime) -> AsyncItera
     packer = _Packer(received_at)
     head = _HEAD
     for at in range(0, len(rows) - STRETCH, STRETCH):
+        await turn()
         yield head + packer.packed(rows[at : at + STRETCH])
         head = b""
-        await asyncio.sleep(0)
+    if len(rows) > STRETCH:
+        await turn()
     last = rows[(len(rows) - 1) // STRETCH * STRETCH :]
     yield b"".join((head, packer.packed(last), _TAIL))
 
@@ -223,8 +225,8 @@ async def summed_up(rows: Sequence[EventRow]) -> list[str]:
     """As `rollup_columns`; others may do something in between."""
     sums = Sums()
     for at in range(0, len(rows), STRETCH):
+        await turn()
         sums.add(rows[at : at + STRETCH])
-        await asyncio.sleep(0)
     return sums.columns()
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from starlette.responses import Response
 
 from bursar.accounts.tokens import Access
+from bursar.core.heavy import turn
 from bursar.http.decode import read_body
 from bursar.http.door import Answer, Body, Call
 from bursar.http.encode import answer
@@ -15,6 +16,10 @@ from bursar.usage.pipeline import Pipeline
 
 BODY_LIMIT = 8_000_000
 """Bytes of a request with events; larger ones are answered 422, as the contract has it."""
+
+
+HEAVY = 20_000
+"""Bytes that take a part of a millisecond to decode."""
 
 
 class IngestEventRequest(Body):
@@ -48,6 +53,8 @@ async def single(pipeline: Pipeline, access: Access, body: bytes) -> Response:
 
 async def batch(pipeline: Pipeline, access: Access, body: bytes) -> Response:
     """Admit a batch; 207 where some of its events have the wrong shape."""
+    if len(body) > HEAVY:
+        await turn()
     return await _admit(pipeline, access, parse_batch(body))
 
 
