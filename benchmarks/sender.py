@@ -3,7 +3,7 @@
 `python -m benchmarks.sender HOST PORT TOKEN BATCH CONNECTIONS SECONDS RATE DUPLICATES PREFIX EVENTS`: bodies of BATCH
 events each are made before the first is sent, EVENTS events at most; with a RATE in requests per second each is sent at
 its time, and its latency is from when it was due. DUPLICATES: every how manieth event repeats an id of long before; 0:
-none.
+none. What is told to come again is sent again by another connection, and takes as long as that takes.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ from benchmarks.requester import LEAD
 ACCOUNTS = 200
 BACK = 40_000
 """Events after which an id comes again."""
+AGAIN = 0.05
+"""Seconds after which what was told to come again is sent again."""
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
@@ -46,7 +48,9 @@ def bodies(batch: int, prefix: str, events: int, duplicates: int) -> list[bytes]
 class Load:
     """What all connections work off."""
 
-    def __init__(self, requests: list[bytes], seconds: float, rate: float) -> None:
+    def __init__(self, address: tuple[str, int], requests: list[bytes], seconds: float, rate: float) -> None:
+        self.address = address
+        self.tasks: set[asyncio.Task[object]] = set()
         self.requests = requests
         self.rate = rate
         self.began = time.perf_counter()
@@ -56,6 +60,8 @@ class Load:
         self.marks: list[float] = []
         self.ended = self.began
         self.open = 0
+        self.again = 0
+        """Requests that were sent again."""
         self.done = asyncio.get_running_loop().create_future()
 
     def take(self) -> tuple[float, bytes] | None:
@@ -79,17 +85,21 @@ class Load:
 class Connection(asyncio.Protocol):
     """One connection: a request, its answer, the next."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, again: tuple[float, bytes] | None = None) -> None:
         self.load = load
-        self.due = 0.0
+        self.due, self.request = again or (0.0, b"")
+        self.refused = False
         self.buffer = b""
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self.transport = cast("asyncio.Transport", transport)
-        self.load.open += 1
-        self._next()
+        if self.request:
+            self.transport.write(self.request)
+        else:
+            self.load.open += 1
+            self._next()
 
     def data_received(self, data: bytes) -> None:
         """Take an answer or a part of one."""
@@ -100,6 +110,10 @@ class Connection(asyncio.Protocol):
         length = _LENGTH.search(head)
         if length is None or len(body) < int(length[1]):
             return
+        if head.startswith(b"HTTP/1.1 503"):
+            self.refused = True
+            self.transport.close()
+            return
         if not head.startswith(b"HTTP/1.1 202"):
             self._fail(self.buffer.decode(errors="replace"))
             return
@@ -109,11 +123,21 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The last one ends the load."""
+        if self.refused or isinstance(exc, ConnectionResetError):  # it was closed with a body on its way
+            self.load.again += 1
+            asyncio.get_running_loop().call_later(AGAIN, self._again)
+            return
         self.load.open -= 1
         if exc is not None:
             self._fail(repr(exc))
         elif not self.load.open and not self.load.done.done():
             self.load.done.set_result(None)
+
+    def _again(self) -> None:
+        loop = asyncio.get_running_loop()
+        again = loop.create_connection(lambda: Connection(self.load, (self.due, self.request)), *self.load.address)
+        self.load.tasks.add(task := loop.create_task(again))
+        task.add_done_callback(self.load.tasks.discard)
 
     def _fail(self, message: str) -> None:
         if not self.load.done.done():
@@ -124,20 +148,22 @@ class Connection(asyncio.Protocol):
         if taken is None:
             self.transport.close()
             return
-        self.due, request = taken
+        self.due, self.request = taken
         pause = self.due - time.perf_counter()
         if pause > 0:
-            asyncio.get_running_loop().call_later(pause, self.transport.write, request)
+            asyncio.get_running_loop().call_later(pause, self.transport.write, self.request)
         else:
-            self.transport.write(request)
+            self.transport.write(self.request)
 
 
 async def main(host: str, port: int, connections: int, seconds: float, rate: float, requests: list[bytes]) -> None:
     """Send until the time or the requests are used up."""
-    load = Load(requests, seconds, rate)
+    load = Load((host, port), requests, seconds, rate)
     loop = asyncio.get_running_loop()
     await asyncio.gather(*(loop.create_connection(lambda: Connection(load), host, port) for _ in range(connections)))
     await load.done
+    if load.again:
+        print(f"{load.again} requests were told to come again", file=sys.stderr)
     cuts = statistics.quantiles(load.marks, n=100, method="inclusive")
     print(json.dumps([load.count, load.ended - load.began, cuts[49], cuts[98]]))
 

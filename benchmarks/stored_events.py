@@ -53,6 +53,9 @@ def measure(rounds: int, events: int = EVENTS, few: int = FEW, seconds: float = 
             for count, url in urls.items():
                 rates[count].append(send(url, LOADS["batches_of_1000"], f"round-{number}", seconds))
                 reads[count].append(_reads(url, seconds / 3))
+                say(
+                    f"  {count:,} stored: {rates[count][-1].rate:,.0f} events/s, usage p99 {reads[count][-1][3]:.1f} ms"
+                )
             checkpoints.append(asyncio.run(_checkpoints(DataDir(places[events]).dsn())))
         ratios = [large.rate / small.rate for large, small in zip(rates[events][1:], rates[few][1:], strict=True)]
     return {
