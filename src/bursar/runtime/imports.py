@@ -131,6 +131,7 @@ class Import:
         finally:
             for _, task in running:
                 task.cancel()
+            await asyncio.gather(*(task for _, task in running), return_exceptions=True)
             self.rejects.close()
         async with self.db.transaction(self.workspace) as connection:
             await drop_mark(connection, self.workspace, self.name)
