@@ -4,26 +4,20 @@ import asyncio
 from collections import Counter
 
 from bursar.core.heavy import turn
+from tests.rounds import Rounds
 
 
 async def test_each_round_has_one_stretch_and_whatever_is_light() -> None:
-    rounds, worked, order = 0, Counter[int](), list[int]()
-
-    async def light() -> None:
-        nonlocal rounds
-        while True:
-            rounds += 1
-            await asyncio.sleep(0)
+    rounds, worked, order = Rounds(), Counter[int](), list[int]()
 
     async def heavy(number: int) -> None:
         for _ in range(4):
             await turn()
-            worked[rounds] += 1
+            worked[rounds.number] += 1
             order.append(number)
 
-    ticking = asyncio.create_task(light())
-    await asyncio.gather(*(heavy(number) for number in range(5)))
-    ticking.cancel()
+    async with rounds.counted():
+        await asyncio.gather(*(heavy(number) for number in range(5)))
     assert worked.total() == 20
     assert max(worked.values()) == 1
     assert order == [0, *[0, 1, 2, 3, 4] * 3, 1, 2, 3, 4], "first come, first served"

@@ -23,6 +23,7 @@ from bursar.usage.states import State
 from bursar.usage.verify import CHECKS
 from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, event, expect, meter, schema
+from tests.rounds import Rounds
 
 AT = "2024-05-10T09:01:00Z"
 NEW, REPEATED = State.COMPLETED_EVENT_METERED, State.FAILED_DUPLICATE_EVENT
@@ -129,30 +130,22 @@ def test_an_import_looks_once_it_met_what_is_there(server: Server, monkeypatch: 
 
 
 def test_others_have_their_turn_while_a_large_flush_is_judged(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns, judged = 0, Counter[int]()
+    rounds, judged = Rounds(), Counter[int]()
     judge = flushes.__dict__["judge"]
 
     def watched(*arguments: object, **options: object) -> object:
-        judged[turns] += 1
+        judged[rounds.number] += 1
         return judge(*arguments, **options)
 
     monkeypatch.setattr(flushes, "judge", watched)
     monkeypatch.setattr(flushes, "STRETCH", 10)
     tenant = ready(server)
 
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     async def work(db: Database) -> None:
-        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
-            task = asyncio.create_task(others())
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline, rounds.counted():
             some = [sent(tenant, *(f"{number}-{n}" for n in range(4))) for number in range(30)]
             for receipt in await pipeline.submit_all(some):
                 assert not isinstance(receipt, Exception)
-            task.cancel()
 
     server.run(work)
     assert judged.total() == 120
@@ -183,16 +176,16 @@ def test_what_is_stored_piece_by_piece_is_all_there(server: Server, monkeypatch:
 
 
 def test_others_have_their_turn_while_a_large_flush_is_stored(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns, packed, summed = 0, Counter[int](), Counter[int]()
+    rounds, packed, summed = Rounds(), Counter[int](), Counter[int]()
     pack, add = rows.__dict__["_Packer"].packed, Sums.add
 
     def packing(packer: object, some: Sequence[EventRow]) -> bytes:
-        packed[turns] += len(some)
+        packed[rounds.number] += len(some)
         made: bytes = pack(packer, some)
         return made
 
     def adding(sums: Sums, some: Sequence[EventRow]) -> None:
-        summed[turns] += len(some)
+        summed[rounds.number] += len(some)
         add(sums, some)
 
     monkeypatch.setattr(rows.__dict__["_Packer"], "packed", packing)
@@ -200,18 +193,10 @@ def test_others_have_their_turn_while_a_large_flush_is_stored(server: Server, mo
     monkeypatch.setattr(rows, "STRETCH", 10)
     tenant = ready(server)
 
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     async def work(db: Database) -> None:
-        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
-            task = asyncio.create_task(others())
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline, rounds.counted():
             receipt = await pipeline.submit(sent(tenant, *(f"e{n}" for n in range(120))))
             assert receipt.states == {NEW: 120}
-            task.cancel()
 
     server.run(work)
     assert packed.total() == summed.total() == 120
