@@ -1,9 +1,13 @@
-"""Heavy work of a loop: a stretch of it in a round, and nobody is forgotten."""
+"""Heavy work of a loop: a stretch of it in a round, what is light before it, and nobody is forgotten."""
 
 import asyncio
 from collections import Counter
 
-from bursar.core.heavy import turn
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bursar.core.heavy import LEAST, LONGEST, Courtesy, Light, Line, turn
 from tests.rounds import Rounds
 
 
@@ -41,3 +45,149 @@ def test_each_loop_has_rounds_of_its_own() -> None:
 
     asyncio.run(twice())
     asyncio.run(twice())
+
+
+@pytest.mark.parametrize(
+    ("worked", "waited", "light", "pause"),
+    [
+        (0.0, 0.0, None, 0.0),
+        (0.0, 0.0, 0.0, LONGEST),
+        (0.0, 0.0, LONGEST / 3, LONGEST * 2 / 3),
+        (0.0, 0.0, LONGEST, 0.0),
+        (0.0, 0.0, 9.0, 0.0),
+        (0.0, LONGEST / 3, 0.0, LONGEST * 2 / 3),
+        (0.0, LONGEST, 0.0, 0.0),
+        (0.0, 9.0, 0.0, 0.0),
+        (0.004, LONGEST, 0.0, 0.004),
+        (9.0, LONGEST, 0.0, LONGEST),
+        (LEAST / 2, LONGEST, 0.0, 0.0),
+    ],
+)
+def test_it_holds_back_for_what_is_young_as_long_as_it_has_worked(
+    worked: float, waited: float, light: float | None, pause: float
+) -> None:
+    courtesy = Courtesy()
+    courtesy.waited(waited)
+    courtesy.worked(worked)
+    assert courtesy.pause(light) == pytest.approx(pause)
+
+
+@given(st.lists(st.floats(0.0, LONGEST), max_size=200))
+def test_it_has_half_of_the_time_however_much_is_light(stretches: list[float]) -> None:
+    courtesy, held = Courtesy(), 0.0
+    for seconds in stretches:
+        while pause := courtesy.pause(0.0):
+            held += pause
+            courtesy.waited(pause)
+        courtesy.worked(seconds)
+    assert held <= sum(stretches) + LONGEST + 1e-9
+
+
+class _Hand:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def _rounds(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_nothing_heavy_begins_while_something_light_is_under_way() -> None:
+    line, order = Line(asyncio.get_running_loop(), _Hand()), list[int]()
+
+    async def heavy(number: int) -> None:
+        for _ in range(2):
+            await line.turn()
+            order.append(number)
+
+    line.begin("one")
+    line.begin("two")
+    work = [asyncio.create_task(heavy(number)) for number in range(3)]
+    await _rounds(50)
+    line.end("two")
+    await _rounds(50)
+    assert order == []
+    line.end("one")
+    await asyncio.wait_for(asyncio.gather(*work), 5)
+    assert order == [0, 1, 2, 0, 1, 2]
+
+
+async def test_what_comes_between_a_call_and_its_turn_goes_first() -> None:
+    loop = asyncio.get_running_loop()
+    line, order = Line(loop, _Hand()), list[str]()
+
+    async def heavy(name: str) -> None:
+        await line.turn()
+        order.append(name)
+        # In the round that calls the next one, after the call.
+        loop.call_soon(line.begin, name)
+
+    work = [asyncio.create_task(heavy(name)) for name in ("first", "second", "third")]
+    await _rounds(50)
+    assert order == ["first"]
+    line.end("first")
+    await _rounds(50)
+    assert order == ["first", "second"]
+    line.end("second")
+    await asyncio.wait_for(asyncio.gather(*work), 5)
+    assert order == ["first", "second", "third"]
+
+
+async def test_heavy_work_goes_on_where_what_is_light_takes_long() -> None:
+    clock = _Hand()
+    line = Line(asyncio.get_running_loop(), clock)
+    line.begin("slow")
+    work = asyncio.create_task(line.turn())
+    await _rounds(50)
+    assert not work.done()
+    clock.now += LONGEST
+    await asyncio.wait_for(work, 5)
+    line.begin("another")
+    again = asyncio.create_task(line.turn())
+    await asyncio.wait_for(again, 5)  # it has not worked since, so it holds back no more
+    line.end("slow")
+    line.end("another")
+
+
+async def test_what_has_taken_long_already_is_not_waited_for() -> None:
+    clock = _Hand()
+    line = Line(asyncio.get_running_loop(), clock)
+    line.begin("old")
+    clock.now += LONGEST
+    line.begin("young")
+    work = asyncio.create_task(line.turn())
+    await _rounds(50)
+    assert not work.done()
+    line.end("young")
+    await _rounds(50)
+    assert work.done()
+    line.end("old")
+
+
+async def test_who_gives_up_while_work_holds_back_holds_nobody_up() -> None:
+    line = Line(asyncio.get_running_loop(), _Hand())
+    line.begin("light")
+    waiting = [asyncio.create_task(line.turn()) for _ in range(3)]
+    await _rounds(5)
+    waiting[0].cancel()
+    line.end("light")
+    waiting[1].cancel()
+    await asyncio.wait_for(waiting[2], 5)
+    await asyncio.wait_for(line.turn(), 5)
+
+
+async def test_a_block_is_light_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bursar.core.heavy.LONGEST", 60.0)
+    monkeypatch.setattr("bursar.core.heavy._lines", [])
+    with pytest.raises(KeyError), Light():
+        work = asyncio.create_task(turn())
+        await _rounds(50)
+        assert not work.done()
+        raise KeyError
+    await asyncio.wait_for(work, 5)

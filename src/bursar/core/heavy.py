@@ -1,28 +1,106 @@
-"""Heavy work of an event loop: one stretch of it in a round, so that what is light waits for one at most."""
+"""Heavy work of an event loop: one stretch of it in a round, and none while something light is under way.
+
+What is light waits for one stretch at most, unless it takes long or so much of it comes that heavy work would starve:
+`Courtesy` has the bounds.
+"""
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+
+LONGEST = 0.03
+"""Seconds for which heavy work holds back at most, for one light thing or for many in a row."""
+LEAST = 0.001
+"""Seconds for which holding back is worth it: timers have this grain."""
 
 
-class _Line:
+class Courtesy:
+    """How long heavy work holds back for what is light: as long as it has worked before, and never for `LONGEST`.
+
+    So it has half of the time at least, however much that is light there is.
+    """
+
+    def __init__(self) -> None:
+        self._credit = LONGEST
+
+    def worked(self, seconds: float) -> None:
+        """Heavy work was done for so long."""
+        self._credit = min(LONGEST, self._credit + seconds)
+
+    def waited(self, seconds: float) -> None:
+        """It held back for so long."""
+        self._credit = max(0.0, self._credit - seconds)
+
+    def pause(self, light: float | None) -> float:
+        """How long it may hold back from here on; `light`: the age in seconds of the youngest that is under way."""
+        if light is None:
+            return 0.0
+        pause = min(self._credit, LONGEST - light)
+        return pause if pause >= LEAST else 0.0
+
+
+class Line:
     """Who waits, in one loop, to work for some milliseconds."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.perf_counter) -> None:
         self.loop = loop
+        self._clock = clock
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._begun = False
-        """Whether somebody has had the turn of this round."""
+        """Whether somebody has had the turn of this round, or waits for it."""
+        self._courtesy = Courtesy()
+        self._light: dict[object, float] = {}
+        """When what is light and under way began, the youngest at the end."""
+        self._worked: float | None = None
+        """When the stretch of this round began."""
+        self._held: float | None = None
+        """Since when heavy work has been holding back."""
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def turn(self) -> None:
-        if self._begun:
-            mine = self.loop.create_future()
-            self._waiting.append(mine)
-            await mine
-        else:
-            self._begun = True
+    def begin(self, light: object) -> None:
+        """Something light begins."""
+        self._light[light] = self._clock()
+
+    def end(self, light: object) -> None:
+        """It ends."""
+        del self._light[light]
+        if self._timer is not None and not self._pause():
+            self._timer.cancel()
+            self._timer = None
             self.loop.call_soon(self._next)
 
+    async def turn(self) -> None:
+        """Wait for one's turn."""
+        if not self._begun:
+            self._begun = True
+            self.loop.call_soon(self._next)
+        else:
+            await self._wait(self._waiting.append)
+        # Something light may have come since it was called.
+        while self._pause():
+            await self._wait(self._waiting.appendleft)
+        self._worked = self._clock()
+
+    async def _wait(self, stand: Callable[[asyncio.Future[None]], None]) -> None:
+        mine = self.loop.create_future()
+        stand(mine)
+        await mine
+
+    def _pause(self) -> float:
+        if not self._light:
+            return 0.0
+        return self._courtesy.pause(self._clock() - self._light[next(reversed(self._light))])
+
     def _next(self) -> None:
+        self._timer = None
+        self._settle()
+        pause = self._pause() if self._waiting else 0.0
+        if pause:
+            self._held = self._clock()
+            self._timer = self.loop.call_later(pause, self._next)
+            return
         while self._waiting:
             theirs = self._waiting.popleft()
             if not theirs.done():
@@ -31,14 +109,40 @@ class _Line:
                 return
         self._begun = False
 
+    def _settle(self) -> None:
+        now = self._clock()
+        if self._worked is not None:
+            self._courtesy.worked(now - self._worked)
+            self._worked = None
+        if self._held is not None:
+            self._courtesy.waited(now - self._held)
+            self._held = None
 
-_lines: list[_Line] = []
+
+_lines: list[Line] = []
 """That of the loop which asked last; a process has one loop."""
+
+
+def _line() -> Line:
+    loop = asyncio.get_running_loop()
+    if not _lines or _lines[0].loop is not loop:
+        _lines[:] = [Line(loop)]
+    return _lines[0]
 
 
 async def turn() -> None:
     """Wait for one's turn to work for a few milliseconds without giving way: first come, first served."""
-    loop = asyncio.get_running_loop()
-    if not _lines or _lines[0].loop is not loop:
-        _lines[:] = [_Line(loop)]
-    await _lines[0].turn()
+    await _line().turn()
+
+
+class Light:
+    """Something that should not wait for heavy work, for as long as the block takes."""
+
+    __slots__ = ("_line",)
+
+    def __enter__(self) -> None:
+        self._line = _line()
+        self._line.begin(self)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._line.end(self)

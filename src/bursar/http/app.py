@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from bursar.core.heavy import Light
 from bursar.db.database import Database
 from bursar.db.gathering import Gathered
 from bursar.http import native, togai, yeti
@@ -94,7 +95,8 @@ class Application:
             if handler is not None:
                 await handler(scope, receive, observed)
             else:
-                await self._route(scope, receive, observed)
+                with Light():
+                    await self._route(scope, receive, observed)
         finally:
             observe(scope["method"], status, time.perf_counter() - started)
 

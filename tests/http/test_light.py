@@ -1,0 +1,82 @@
+"""What is light goes before heavy work: every request but those that bring events."""
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from bursar.accounts.tokens import Access
+from bursar.core.errors import Unavailable
+from bursar.core.heavy import turn
+from bursar.http.togai import ingest
+from bursar.runtime.server import application
+from bursar.usage.event import Parsed
+from bursar.usage.pipeline import Pipeline
+
+
+async def _began_heavy_work(dsn: str, method: str, path: str) -> bool:
+    """Whether heavy work that is asked for while a request is being answered begins meanwhile."""
+    begun: list[bool] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            work = asyncio.create_task(turn())
+            for _ in range(50):
+                await asyncio.sleep(0)
+            begun.append(work.done())
+            work.cancel()
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
+             "headers": [], "http_version": "1.1", "scheme": "http", "server": None, "client": None}  # fmt: skip
+    async with application(dsn) as app:
+        await app(scope, receive, send)
+    (answer,) = begun
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "begins"),
+    [
+        ("GET", "/livez", False),
+        ("GET", "/accounts/acme", False),
+        ("GET", "/bursar/v1/nowhere", False),
+        ("GET", "/api/rest/admin/accounts", False),
+        ("GET", "/%00", False),
+        ("POST", "/accounts/acme/purchases", False),
+        ("POST", "/ingest", True),
+        ("POST", "/ingestBatch", True),
+        ("POST", "/bursar/v1/events", True),
+    ],
+)
+async def test_only_requests_with_events_let_heavy_work_begin(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, method: str, path: str, begins: bool
+) -> None:
+    monkeypatch.setattr("bursar.core.heavy.LONGEST", 60.0)
+    monkeypatch.setattr("bursar.core.heavy._lines", [])
+    assert await _began_heavy_work(dsn, method, path) is begins
+
+
+async def test_a_body_is_not_decoded_where_its_events_would_find_no_room(
+    caller: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue may have filled while it was read, and while it waited for its turn."""
+    asked: list[int] = []
+
+    class Full(Pipeline):
+        def admits(self, events: int = 0) -> None:
+            asked.append(events)
+            raise Unavailable
+
+    def decode(_: bytes) -> Parsed:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(ingest, "parse_batch", decode)
+    body = b'{"events":[%b]}' % b",".join([b'{"accountId":"acme","id":"0123456789"}'] * 1000)
+    access = Access(caller, frozenset({"ingest"}), None, None)
+    with pytest.raises(Unavailable):
+        await ingest.batch(Full(None, lambda: caller.wall), access, body)  # type: ignore[arg-type]  # it asks for nothing
+    assert asked == [1000]
