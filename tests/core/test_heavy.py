@@ -1,7 +1,8 @@
-"""Heavy work of a loop: a stretch of it in a round, what is light before it, and nobody is forgotten."""
+"""Heavy work of a loop: a stretch of it in every other round, what is light before it, and nobody is forgotten."""
 
 import asyncio
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from bursar.core.heavy import LEAST, LONGEST, Courtesy, Light, Line, turn
 from tests.rounds import Rounds
 
 
-async def test_each_round_has_one_stretch_and_whatever_is_light() -> None:
+async def test_every_other_round_has_one_stretch_and_each_whatever_is_light() -> None:
     rounds, worked, order = Rounds(), Counter[int](), list[int]()
 
     async def heavy(number: int) -> None:
@@ -24,6 +25,8 @@ async def test_each_round_has_one_stretch_and_whatever_is_light() -> None:
         await asyncio.gather(*(heavy(number) for number in range(5)))
     assert worked.total() == 20
     assert max(worked.values()) == 1
+    begun = sorted(worked)
+    assert all(later - sooner >= 2 for sooner, later in pairwise(begun)), "what came meanwhile begins first"
     assert order == [0, *[0, 1, 2, 3, 4] * 3, 1, 2, 3, 4], "first come, first served"
 
 
@@ -191,3 +194,19 @@ async def test_a_block_is_light_until_it_ends(monkeypatch: pytest.MonkeyPatch) -
         assert not work.done()
         raise KeyError
     await asyncio.wait_for(work, 5)
+
+
+async def test_an_answer_goes_out_before_the_work_that_was_called_meanwhile() -> None:
+    order: list[str] = []
+
+    async def heavy() -> None:
+        await turn()
+        order.append("heavy")
+
+    await turn()
+    work = asyncio.create_task(heavy())
+    await _rounds(2)  # now it has been called, and begins in the next round
+    with Light():
+        asyncio.get_running_loop().call_soon(order.append, "sent")
+    await asyncio.wait_for(work, 5)
+    assert order == ["sent", "heavy"]

@@ -1,4 +1,4 @@
-"""Heavy work of an event loop: one stretch of it in a round, and none while something light is under way.
+"""Heavy work of an event loop: a stretch of it in every other round, and none while something light is under way.
 
 What is light waits for one stretch at most, unless it takes long or so much of it comes that heavy work would starve:
 `Courtesy` has the bounds.
@@ -75,7 +75,7 @@ class Line:
         """Wait for one's turn."""
         if not self._begun:
             self._begun = True
-            self.loop.call_soon(self._next)
+            self.loop.call_soon(self._rest)
         else:
             await self._wait(self._waiting.append)
         # Something light may have come since it was called.
@@ -105,9 +105,13 @@ class Line:
             theirs = self._waiting.popleft()
             if not theirs.done():
                 theirs.set_result(None)
-                self.loop.call_soon(self._next)
+                self.loop.call_soon(self._rest)
                 return
         self._begun = False
+
+    def _rest(self) -> None:
+        # What came during the stretch begins in the round behind it, before the one in which the next would be.
+        self.loop.call_soon(self._next)
 
     def _settle(self) -> None:
         now = self._clock()
@@ -145,4 +149,5 @@ class Light:
         self._line.begin(self)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._line.end(self)
+        # Not before its answer has gone out, for which it has asked the loop.
+        self._line.loop.call_soon(self._line.end, self)
