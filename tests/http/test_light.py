@@ -12,7 +12,7 @@ from bursar.core.heavy import turn
 from bursar.http.togai import ingest
 from bursar.runtime.server import application
 from bursar.usage.event import Parsed
-from bursar.usage.pipeline import Pipeline
+from bursar.usage.pipeline import QUEUE, Pipeline
 
 
 async def _began_heavy_work(dsn: str, method: str, path: str) -> bool:
@@ -80,3 +80,15 @@ async def test_a_body_is_not_decoded_where_its_events_would_find_no_room(
     with pytest.raises(Unavailable):
         await ingest.batch(Full(None, lambda: caller.wall), access, body)  # type: ignore[arg-type]  # it asks for nothing
     assert asked == [1000]
+
+
+def test_room_is_kept_for_what_waits_to_be_decoded(caller: Any) -> None:
+    pipeline = Pipeline(None, lambda: caller.wall)  # type: ignore[arg-type]  # it asks for nothing
+    with pipeline.expecting(QUEUE - 10):
+        pipeline.admits(10)
+        with pytest.raises(Unavailable):
+            pipeline.admits(11)
+        with pytest.raises(Unavailable), pipeline.expecting(11):
+            raise AssertionError("there is no room")
+        pipeline.admits(10)
+    pipeline.admits(QUEUE)

@@ -7,7 +7,8 @@ that only the request at fault fails; one that fails because PostgreSQL is away 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -123,6 +124,7 @@ class Pipeline:
         self._queue: deque[_Waiting] = deque()
         self._queued = 0
         self._bytes = 0
+        self._expected = 0
         self._pace = _Pace()
         self._idle: list[asyncio.Event] = []
         self._reminder: asyncio.TimerHandle | None = None
@@ -160,12 +162,23 @@ class Pipeline:
         """
         full = self._stopping or self._bytes > QUEUE_BYTES
         if self._patience is None:
-            full = full or self._queued + events > QUEUE
+            full = full or self._queued + self._expected + events > QUEUE
         elif self._queue:
             waited = asyncio.get_running_loop().time() - self._queue[0].since
-            full = full or waited > QUEUE_SECONDS or self._queued + events > self._pace.limit()
+            events += self._queued + self._expected
+            full = full or waited > QUEUE_SECONDS or events > self._pace.limit()
         if full:
             raise Unavailable("more events are waiting than can be stored in time; send them again shortly")
+
+    @contextmanager
+    def expecting(self, events: int) -> Iterator[None]:
+        """Keep room for so many, about, while they wait to be decoded. Raises `Unavailable` where there is none."""
+        self.admits(events)
+        self._expected += events
+        try:
+            yield
+        finally:
+            self._expected -= events
 
     async def submit(self, submission: Submission) -> Receipt:
         """Admit the events of one request; returns once they are on disk.

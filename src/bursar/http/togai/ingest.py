@@ -56,9 +56,8 @@ async def single(pipeline: Pipeline, access: Access, body: bytes) -> Response:
 async def batch(pipeline: Pipeline, access: Access, body: bytes) -> Response:
     """Admit a batch; 207 where some of its events have the wrong shape."""
     if len(body) > HEAVY:
-        await turn()
-        # Others may have filled the queue meanwhile, and to decode costs more than to refuse.
-        pipeline.admits(min(body.count(_EACH), BATCH_LIMIT))
+        with pipeline.expecting(min(body.count(_EACH), BATCH_LIMIT)):
+            await turn()
     return await _admit(pipeline, access, parse_batch(body))
 
 
