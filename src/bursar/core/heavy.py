@@ -56,7 +56,7 @@ class Line:
         self._worked: float | None = None
         """When the stretch of this round began."""
         self._held: float | None = None
-        """Since when heavy work has been holding back."""
+        """Up to when the time is spent for which heavy work holds back; None where it does not."""
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, light: object) -> None:
@@ -68,8 +68,8 @@ class Line:
         del self._light[light]
         if self._timer is not None and not self._pause():
             self._timer.cancel()
-            self._timer = None
             self.loop.call_soon(self._next)
+            self._timer = None
 
     async def turn(self) -> None:
         """Wait for one's turn."""
@@ -81,6 +81,7 @@ class Line:
         # Something light may have come since it was called.
         while self._pause():
             await self._wait(self._waiting.appendleft)
+        self._held = None
         self._worked = self._clock()
 
     async def _wait(self, stand: Callable[[asyncio.Future[None]], None]) -> None:
@@ -89,16 +90,18 @@ class Line:
         await mine
 
     def _pause(self) -> float:
-        if not self._light:
-            return 0.0
-        return self._courtesy.pause(self._clock() - self._light[next(reversed(self._light))])
+        """How long to hold back from now on; the time since the last answer that was not 0 is spent."""
+        now = self._clock()
+        if self._held is not None:
+            self._courtesy.waited(now - self._held)
+        pause = self._courtesy.pause(now - self._light[next(reversed(self._light))]) if self._light else 0.0
+        if pause or self._held is not None:
+            self._held = now
+        return pause
 
     def _next(self) -> None:
         self._timer = None
-        self._settle()
-        pause = self._pause() if self._waiting else 0.0
-        if pause:
-            self._held = self._clock()
+        if self._waiting and (pause := self._pause()):
             self._timer = self.loop.call_later(pause, self._next)
             return
         while self._waiting:
@@ -107,20 +110,14 @@ class Line:
                 theirs.set_result(None)
                 self.loop.call_soon(self._rest)
                 return
-        self._begun = False
+        self._begun, self._held = False, None
 
     def _rest(self) -> None:
+        if self._worked is not None:
+            self._courtesy.worked(self._clock() - self._worked)
+            self._worked = None
         # What came during the stretch begins in the round behind it, before the one in which the next would be.
         self.loop.call_soon(self._next)
-
-    def _settle(self) -> None:
-        now = self._clock()
-        if self._worked is not None:
-            self._courtesy.worked(now - self._worked)
-            self._worked = None
-        if self._held is not None:
-            self._courtesy.waited(now - self._held)
-            self._held = None
 
 
 _lines: list[Line] = []
