@@ -30,8 +30,10 @@ async def _began_heavy_work(dsn: str, method: str, path: str) -> bool:
     async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
-             "headers": [], "http_version": "1.1", "scheme": "http", "server": None, "client": None}  # fmt: skip
+    scope: dict[str, Any] = {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "headers": [],
+        "http_version": "1.1", "scheme": "http", "server": None, "client": None,
+    }  # fmt: skip
     async with application(dsn) as app:
         await app(scope, receive, send)
     (answer,) = begun

@@ -10,8 +10,8 @@ def settle() -> None:
     """Leave what is loaded alone, and look for cycles rarely.
 
     A flush or a batch of invoices makes tens of thousands of short-lived rows without cycles: looking through them
-    again and again is waste, a tenth of a bill run's time. And events that wait in a full queue, three objects each, are
-    looked through in 60 ms, in which nobody is answered.
+    again and again is waste, a tenth of a bill run's time. And events that wait in a full queue, three objects each,
+    are looked through in 60 ms, in which nobody is answered.
     """
     gc.freeze()
     gc.set_threshold(WORTH, 20, 20)
