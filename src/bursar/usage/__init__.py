@@ -10,6 +10,7 @@ OWNS: tuple[str, ...] = (
     "event_repeat",
     "event_body",
     "usage_rollup",
+    "usage_delta",
     "usage_counter",
     "named_license_event",
     "import_mark",

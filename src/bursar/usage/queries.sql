@@ -58,8 +58,8 @@ on conflict (workspace, account, meter_version, bucket)
 do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity;
 
 -- name: admit
--- The last step of a flush: a few events (many are copied before), the balance, the rollups. Rollups are what flushes wait
--- for each other on, so they come last, and then the commit; each part waits for the one before it.
+-- The last step of a flush: a few events (many are copied before), the balance, what was measured. That does not go to the
+-- rollups yet: a flush has hardly two events for one of them, and would wait for those of other flushes.
 with events as (
     insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, workspace,
         event_schema, position, state, reason)
@@ -84,12 +84,31 @@ with events as (
         pending = usage_counter.pending + excluded.pending, reverted = usage_counter.reverted + excluded.reverted
     returning 1
 )
+insert into usage_delta (workspace, share, accounts, meter_versions, buckets, events, quantities)
+select workspace, share, accounts::bigint[], meter_versions::int[], buckets::int[], events::int[], quantities::numeric[]
+from unnest($23::int[], $24::smallint[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[])
+    as d (workspace, share, accounts, meter_versions, buckets, events, quantities);
+
+-- name: unfolded
+-- The workspaces whose rollups lack something.
+select distinct workspace from usage_delta;
+
+-- name: fold
+-- Add to the rollups of a workspace what flushes measured since they were last added to, in key order. Who comes while
+-- another one does it leaves it to that one: both would wait for each other's rollups.
+with taken as (
+    delete from usage_delta where workspace = $1 and (select pg_try_advisory_xact_lock(7215006, $1))
+    returning accounts, meter_versions, buckets, events, quantities
+), summed as (
+    select s.account, s.meter_version, s.bucket, sum(s.events) as events, sum(s.quantity) as quantity
+    from taken t
+    cross join lateral unnest(t.accounts, t.meter_versions, t.buckets, t.events, t.quantities)
+        as s (account, meter_version, bucket, events, quantity)
+    group by 1, 2, 3
+)
 insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
-select workspace, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes', events,
-    quantity
-from unnest($23::text::int[], $24::text::bigint[], $25::text::int[], $26::text::bigint[], $27::text::bigint[],
-    $28::text::numeric[]) as s (workspace, account, meter_version, bucket, events, quantity)
-where (select count(*) from counters) >= 0
+select $1, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes', events, quantity
+from summed order by account, meter_version, bucket
 on conflict (workspace, account, meter_version, bucket)
 do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity;
 
@@ -125,27 +144,54 @@ from usage_counter where workspace = $1;
 -- Quantities of many (account, meter, period) at once, from whole buckets.
 -- A key names its period by the place of that in $5 and $6. Buckets are summed up version by version: each is a walk along
 -- the key of the rollups, whatever the planner makes of the number of keys.
-select k.place, coalesce(sum((select sum(r.quantity) from usage_rollup r
-    where r.workspace = $1 and r.account = k.account and r.meter_version = v.key
-        and r.bucket >= ($5::timestamptz[])[k.period] and r.bucket < ($6::timestamptz[])[k.period])), 0) as quantity
-from unnest($2::text::bigint[], $3::text::int[], $4::text::int[]) with ordinality
-    as k (account, usage_meter, period, place)
-left join usage_meter_version v on v.usage_meter = k.usage_meter
-group by k.place order by k.place;
+with wanted as materialized (
+    select * from unnest($2::text::bigint[], $3::text::int[], $4::text::int[]) with ordinality
+        as k (account, usage_meter, period, place)
+), fresh as materialized (
+    select account, meter_version, bucket, quantity from usage_delta_sum
+    where workspace = $1 and (share is null or share in (select account % 8 from wanted))
+        and account in (select account from wanted)
+)
+select place, coalesce(sum(quantity), 0) as quantity
+from (
+    select k.place, (select sum(r.quantity) from usage_rollup r
+        where r.workspace = $1 and r.account = k.account and r.meter_version = v.key
+            and r.bucket >= ($5::timestamptz[])[k.period] and r.bucket < ($6::timestamptz[])[k.period]) as quantity
+    from wanted k left join usage_meter_version v on v.usage_meter = k.usage_meter
+    union all
+    select k.place, f.quantity
+    from fresh f join usage_meter_version v on v.key = f.meter_version
+    join wanted k on k.account = f.account and k.usage_meter = v.usage_meter
+        and f.bucket >= ($5::timestamptz[])[k.period] and f.bucket < ($6::timestamptz[])[k.period]
+) found
+group by place order by place;
 
 -- name: series
 -- Quantities per account and meter between consecutive bounds.
 select r.account, v.usage_meter, width_bucket(r.bucket, $2::timestamptz[]) as place, sum(r.quantity) as quantity
-from usage_rollup r join usage_meter_version v on v.key = r.meter_version
-where r.workspace = $1 and r.bucket >= $3 and r.bucket < $4 and ($5::int[] is null or v.usage_meter = any($5))
+from (
+    select account, meter_version, bucket, quantity from usage_rollup
+    where workspace = $1 and bucket >= $3 and bucket < $4
+    union all
+    select account, meter_version, bucket, quantity from usage_delta_sum
+    where workspace = $1 and bucket >= $3 and bucket < $4
+) r join usage_meter_version v on v.key = r.meter_version
+where $5::int[] is null or v.usage_meter = any($5)
 group by 1, 2, 3 order by 1, 2, 3;
 
 -- name: series_of_accounts
 -- As series, of some accounts alone. A statement of its own: a plan for both would go through the rollups of all.
 select r.account, v.usage_meter, width_bucket(r.bucket, $2::timestamptz[]) as place, sum(r.quantity) as quantity
-from usage_rollup r join usage_meter_version v on v.key = r.meter_version
-where r.workspace = $1 and r.bucket >= $3 and r.bucket < $4 and ($5::int[] is null or v.usage_meter = any($5))
-    and r.account = any($6::bigint[])
+from (
+    select account, meter_version, bucket, quantity from usage_rollup
+    where workspace = $1 and bucket >= $3 and bucket < $4 and account = any($6::bigint[])
+    union all
+    select account, meter_version, bucket, quantity from usage_delta_sum
+    where workspace = $1 and bucket >= $3 and bucket < $4
+        and (share is null or share in (select a % 8 from unnest($6::bigint[]) a))
+        and account in (select unnest($6::bigint[]))
+) r join usage_meter_version v on v.key = r.meter_version
+where $5::int[] is null or v.usage_meter = any($5)
 group by 1, 2, 3 order by 1, 2, 3;
 
 -- name: event_counts
@@ -242,5 +288,11 @@ left join event_body b on b.chunk = k.chunk and b.received_at = k.received_at
 where k.workspace = $1 and (b.chunk is null or k.position >= b.events) group by 1 order by 1 limit 20;
 
 -- name: rollups
--- The rollups of a workspace.
-select account, meter_version, bucket, events, quantity from usage_rollup where workspace = $1;
+-- What rollups and what is not added to them yet say together.
+select account, meter_version, bucket, sum(events)::bigint as events, sum(quantity) as quantity
+from (
+    select account, meter_version, bucket, events, quantity from usage_rollup where workspace = $1
+    union all
+    select account, meter_version, bucket, events, quantity from usage_delta_sum where workspace = $1
+) r
+group by 1, 2, 3;
