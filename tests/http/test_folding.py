@@ -22,13 +22,15 @@ from tests.http.togai.catalog import customer, event, expect, meter, schema
 
 START = datetime(2024, 5, 10, tzinfo=UTC)
 NAMES = [f"account{number}" for number in range(10)]
-BOUNDS = [START + timedelta(hours=hours) for hours in (0, 3, 6, 12)]
+BOUNDS = [START + timedelta(hours=hours) for hours in (0, 3, 30, 48, 96, 125, 130)]
+"""Within a day, across one midnight, up to one, two whole days, a day and pieces of two."""
+PLACES = range(len(BOUNDS) - 1)
 
 
 @pytest.fixture
 def tenant(server: Server) -> Tenant:
     """Ten accounts and two meters, of which one measures tokens and the other one counts events."""
-    made = server.workspace(clock=START + timedelta(hours=12))
+    made = server.workspace(clock=START + timedelta(days=6))
     for name in NAMES:
         customer(made.http, name, aliases=[f"alias-{name}"])
     schema(made.http)
@@ -43,10 +45,15 @@ def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folding, "BEAT", timedelta(hours=1))
 
 
+def happened(number: int) -> datetime:
+    """When the event of a number did: over five days, twice as densely in the first hours."""
+    return START + timedelta(minutes=number * 37 % (7200 if number % 3 else 300))
+
+
 def some(tenant: Tenant, first: int, count: int) -> Submission:
-    """Events of all accounts in turn, ten minutes apart."""
+    """Events of all accounts in turn."""
     body = [
-        event(f"e{n}", (START + timedelta(minutes=n * 10 % 700)).isoformat(), account=NAMES[n % 10], tokens=n % 7)
+        event(f"e{n}", (happened(n)).isoformat(), account=NAMES[n % 10], tokens=n % 7)
         for n in range(first, first + count)
     ]
     return Submission(tenant.caller.workspace, None, parse_batch(json.dumps({"events": body}).encode()))
@@ -65,7 +72,7 @@ def expected(count: int) -> dict[tuple[str, str, int], Decimal]:
     """By account, meter and place among the bounds: what the first `count` events come to."""
     found: dict[tuple[str, str, int], Decimal] = {}
     for n in range(count):
-        place = sum(START + timedelta(minutes=n * 10 % 700) >= bound for bound in BOUNDS) - 1
+        place = sum(happened(n) >= bound for bound in BOUNDS) - 1
         for name, quantity in (("tokens", n % 7), ("calls", 1)):
             key = (NAMES[n % 10], name, place)
             found[key] = found.get(key, Decimal(0)) + quantity
@@ -82,7 +89,7 @@ async def read(connection: Connection, tenant: Tenant) -> dict[tuple[str, str, i
     accounts = await keys(connection, tenant, "select togai_id as name, key from account where workspace = $1")
     meters = await keys(connection, tenant, "select name, key from usage_meter where workspace = $1")
     wanted = [
-        (a, m, p, (accounts[a], meters[m], BOUNDS[p], BOUNDS[p + 1])) for a in NAMES for m in meters for p in range(3)
+        (a, m, p, (accounts[a], meters[m], BOUNDS[p], BOUNDS[p + 1])) for a in NAMES for m in meters for p in PLACES
     ]
     workspace = tenant.caller.workspace
     totals = await quantities.sums(connection, workspace, [entry[3] for entry in wanted])
@@ -93,9 +100,11 @@ async def read(connection: Connection, tenant: Tenant) -> dict[tuple[str, str, i
         by_series = {(account_of[p.account], meter_of[p.meter], p.place): p.quantity for p in points if p.quantity}
         assert by_series == by_key
     for name in NAMES[:3]:
-        (one,) = await quantities.sums(connection, workspace, [(accounts[name], meters["calls"], START, BOUNDS[3])])
+        (one,) = await quantities.sums(connection, workspace, [(accounts[name], meters["calls"], START, BOUNDS[-1])])
         assert one == sum(quantity for key, quantity in by_key.items() if key[:2] == (name, "calls"))
-        points = await quantities.series(connection, workspace, [START, BOUNDS[3]], [accounts[name]], [meters["calls"]])
+        points = await quantities.series(
+            connection, workspace, [START, BOUNDS[-1]], [accounts[name]], [meters["calls"]]
+        )
         assert sum(point.quantity for point in points) == one
     return by_key
 
@@ -252,3 +261,16 @@ def test_a_repeat_adds_nothing(server: Server, tenant: Tenant) -> None:
     server.run(work)
     found = expect(tenant.http.get("/bursar/v1/ingest/balance"), 200)
     assert (found["metered"], found["duplicate"]) == (20, 0)
+
+
+def test_a_day_that_is_not_what_its_quarters_say_is_found(server: Server, tenant: Tenant) -> None:
+    server.run(lambda db: admit(db, tenant, [40]))
+    assert server.broken(tenant, CHECKS) == []
+    with psycopg.connect(server.dsn, options="-c search_path=bursar") as connection:
+        change = "update usage_day set quantity = quantity + %s where workspace = %s and quantity > 0"
+        changed = connection.execute(change, [1, tenant.caller.workspace]).rowcount
+        connection.commit()
+        found = server.broken(tenant, CHECKS)
+        assert len(found) == min(changed, 20)
+        connection.execute(change, [-1, tenant.caller.workspace])
+    assert server.broken(tenant, CHECKS) == []

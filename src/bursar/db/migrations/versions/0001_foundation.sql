@@ -790,6 +790,17 @@ create table usage_rollup (
     primary key (workspace, account, meter_version, bucket)
 ) with (fillfactor = 50);
 
+-- The same by day of UTC: a month of an account is thirty rows of each meter here, and three thousand there.
+create table usage_day (
+    account bigint not null,
+    day timestamptz not null,
+    workspace int not null,
+    meter_version int not null,
+    quantity numeric not null,
+    primary key (workspace, account, meter_version, day)
+) with (fillfactor = 50);
+comment on column usage_day.day is 'its first instant';
+
 -- What flushes measured and nobody has added to the rollups yet: a few rows a flush, each of many sums. They live for
 -- a second and go, so what is left of them is cleared away often. Not worth compressing either.
 create table usage_delta (
@@ -1824,7 +1835,7 @@ begin
 end $$;
 
 -- What only flushes write, and what nobody changes once it is written.
-revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_delta, usage_counter, named_license_event
+revoke insert, update, delete on audit_seal, audit_head, event_key, event_repeat, event_body, usage_rollup, usage_day, usage_delta, usage_counter, named_license_event
     from bursar_api;
 grant select on usage_delta_sum to bursar_api;
 revoke update, delete on audit, change_log, ledger_transaction, posting, balance_notification, credit_entry, charge, feature_entry, plan_credit,
