@@ -21,7 +21,7 @@ from bursar.usage.flush import SETUP
 queries = Queries("bursar.usage")
 _log = structlog.get_logger()
 
-BEAT = timedelta(milliseconds=500)
+BEAT = timedelta(seconds=1)
 """How long sums gather. More of them are less work to fold in, and more for readers to count."""
 _ALONE = "select pg_advisory_xact_lock(7215006, {:d})"
 """One folds a workspace at a time: two would wait for each other's rollups."""
