@@ -120,10 +120,11 @@ async def counts(connection: Connection, tenant: Tenant) -> tuple[int, int]:
     return row["waiting"], row["rollups"]
 
 
-@pytest.mark.parametrize("shared_from", [1, 10_000])
+@pytest.mark.parametrize(("shared_from", "at_once"), [(1, 3), (1, 1000), (10_000, 1), (10_000, 2)])
 def test_usage_is_the_same_before_and_after_it_is_folded_in(
-    server: Server, tenant: Tenant, unfolded: None, monkeypatch: pytest.MonkeyPatch, shared_from: int
+    server: Server, tenant: Tenant, unfolded: None, monkeypatch: pytest.MonkeyPatch, shared_from: int, at_once: int
 ) -> None:
+    monkeypatch.setattr(folding, "AT_ONCE", at_once)
     monkeypatch.setattr(rows, "SHARED_FROM", shared_from)
 
     async def work(db: Database) -> None:
@@ -155,7 +156,7 @@ def test_readers_see_what_is_being_folded_in_once(server: Server, tenant: Tenant
         try:
             await pipeline.submit(some(tenant, 50, 100))
             async with db.transaction(None) as folder:
-                await folder.execute(folding.queries.fold, tenant.caller.workspace)
+                assert await folder.fetchval(folding.queries.fold, tenant.caller.workspace, 10) == 1
                 assert (await counts(folder, tenant))[0] == 0
                 async with db.transaction(tenant.caller.workspace) as reader:
                     assert (await counts(reader, tenant))[0] == 1

@@ -23,6 +23,8 @@ _log = structlog.get_logger()
 
 BEAT = timedelta(seconds=1)
 """How long sums gather. More of them are less work to fold in, and more for readers to count."""
+AT_ONCE = 1000
+"""Rows in one transaction."""
 _ALONE = "select pg_advisory_xact_lock(7215006, {:d})"
 """One folds a workspace at a time: two would wait for each other's rollups."""
 
@@ -81,11 +83,19 @@ class Folding:
     async def _fold(self) -> None:
         """Everything that is noted; what fails stays noted, and is asked to come again."""
         for workspace in sorted(self._noted):
-            self._noted.discard(workspace)
             try:
-                async with self._session.transaction(_ALONE.format(workspace)) as connection:
-                    await connection.execute(queries.fold, workspace)
-            except (Unavailable, asyncpg.PostgresError) as error:
+                self._noted.discard(workspace)
+                while await self._folded(workspace) == AT_ONCE:
+                    pass
+            except Unavailable:
                 self._noted.add(workspace)
-                if not isinstance(error, Unavailable):
-                    _log.error("fold_failed", workspace=workspace, error=repr(error))
+                return
+            except asyncpg.PostgresError as error:
+                self._noted.add(workspace)
+                _log.error("fold_failed", workspace=workspace, error=repr(error))
+
+    async def _folded(self, workspace: int) -> int:
+        """Fold some rows in, and return how many."""
+        async with self._session.transaction(_ALONE.format(workspace)) as connection:
+            count: int = await connection.fetchval(queries.fold, workspace, AT_ONCE)
+        return count

@@ -47,27 +47,28 @@ update event_key set body_hash = $2, account = $3, catalog_version = $4, occurre
 where id_hash = $1;
 
 -- name: add_rollups
--- Add sums to the rollups, in the order in which they come, and to those of their days. Buckets are counted in quarters of
+-- Add sums to the rollups, in the order in which they come, then to those of their days. Buckets are counted in quarters of
 -- an hour since 2000; PostgreSQL multiplies an interval by a double, and whole quarters of an hour are exact in one beyond
 -- the year 9999.
 with s as materialized (
     select workspace, account, meter_version, bucket, events, quantity
     from unnest($1::text::int[], $2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text::bigint[],
         $6::text::numeric[]) as s (workspace, account, meter_version, bucket, events, quantity)
-), days as (
-    insert into usage_day (workspace, account, meter_version, day, quantity)
-    select workspace, account, meter_version,
-        timestamptz '2000-01-01 00:00:00+00' + floor(bucket / 96.0)::double precision * interval '24 hours', sum(quantity)
-    from s group by 1, 2, 3, 4 order by 1, 2, 3, 4
-    on conflict (workspace, account, meter_version, day)
-    do update set quantity = usage_day.quantity + excluded.quantity
+), quarters as (
+    insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
+    select workspace, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes',
+        events, quantity
+    from s
+    on conflict (workspace, account, meter_version, bucket)
+    do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity
+    returning 1
 )
-insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
-select workspace, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes', events,
-    quantity
-from s
-on conflict (workspace, account, meter_version, bucket)
-do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity;
+insert into usage_day (workspace, account, meter_version, day, quantity)
+select workspace, account, meter_version,
+    timestamptz '2000-01-01 00:00:00+00' + floor(bucket / 96.0)::double precision * interval '24 hours', sum(quantity)
+from s where (select count(*) from quarters) > 0
+group by 1, 2, 3, 4 order by 1, 2, 3, 4
+on conflict (workspace, account, meter_version, day) do update set quantity = usage_day.quantity + excluded.quantity;
 
 -- name: admit
 -- The last step of a flush: a few events (many are copied before), the balance, what was measured. That does not go to the
@@ -106,28 +107,37 @@ from unnest($23::int[], $24::smallint[], $25::text[], $26::text[], $27::text[], 
 select distinct workspace from usage_delta;
 
 -- name: fold
--- Add to the rollups of a workspace what flushes measured since they were last added to, in key order.
+-- Add to the rollups of a workspace what flushes measured since they were last added to, in the order of `add_rollups`: what
+-- so many rows hold at most. Returns how many there were.
 with taken as (
-    delete from usage_delta where workspace = $1 returning accounts, meter_versions, buckets, events, quantities
+    delete from usage_delta
+    where workspace = $1 and key <= (select max(key) from (
+        select key from usage_delta where workspace = $1 order by key limit $2) first)
+    returning accounts, meter_versions, buckets, events, quantities
 ), summed as materialized (
     select s.account, s.meter_version, s.bucket, sum(s.events) as events, sum(s.quantity) as quantity
     from taken t
     cross join lateral unnest(t.accounts, t.meter_versions, t.buckets, t.events, t.quantities)
         as s (account, meter_version, bucket, events, quantity)
     group by 1, 2, 3
+), quarters as (
+    insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
+    select $1, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes', events,
+        quantity
+    from summed order by account, meter_version, bucket
+    on conflict (workspace, account, meter_version, bucket)
+    do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity
+    returning 1
 ), days as (
     insert into usage_day (workspace, account, meter_version, day, quantity)
     select $1, account, meter_version,
         timestamptz '2000-01-01 00:00:00+00' + floor(bucket / 96.0)::double precision * interval '24 hours', sum(quantity)
-    from summed group by 2, 3, 4 order by 2, 3, 4
+    from summed where (select count(*) from quarters) > 0
+    group by 2, 3, 4 order by 2, 3, 4
     on conflict (workspace, account, meter_version, day)
     do update set quantity = usage_day.quantity + excluded.quantity
 )
-insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
-select $1, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes', events, quantity
-from summed order by account, meter_version, bucket
-on conflict (workspace, account, meter_version, bucket)
-do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity;
+select count(*) from taken;
 
 -- name: insert_repeats
 -- Keep deliveries that did not become the event of their id.
