@@ -111,7 +111,7 @@ class Cluster:
                 # What a killed postmaster left behind ends by itself, but not at once; until then no other starts.
                 if time.monotonic() > deadline or not any(word in error.message for word in _LINGERING):
                     raise
-                time.sleep(0.2)
+                time.sleep(0.05)
         self._make_database()
         return self._dir.dsn()
 

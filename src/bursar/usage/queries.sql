@@ -139,6 +139,10 @@ with taken as (
 )
 select count(*) from taken;
 
+-- name: summarize_chunks
+-- Note in the index by chunk which chunks lie in new pages: until then, who looks for a chunk reads those pages too.
+select brin_summarize_new_values('event_key_chunk');
+
 -- name: insert_repeats
 -- Keep deliveries that did not become the event of their id.
 insert into event_repeat (workspace, id_hash, body_hash, account, occurred_at, received_at, chunk, event_schema, position,
