@@ -294,7 +294,9 @@ async def _count(dsn: str) -> dict[str, Any]:
     connection = await asyncpg.connect(dsn, server_settings={"search_path": "bursar"})
     try:
         events = await connection.fetchval("select count(*) from event_key")
-        rolled = await connection.fetchval("select sum(events) from usage_rollup")
+        rolled = await connection.fetchval(
+            "select sum(events) from (select events from usage_rollup union all select events from usage_delta_sum) s"
+        )
         return {"events_kept": events, "measures_rolled_up": int(rolled)}
     finally:
         await connection.close()

@@ -5,7 +5,7 @@ Bodies are not stored: what reads an event as it was sent finds nothing.
 
 from datetime import datetime
 
-from benchmarks.world import BUCKETS, USED_UNTIL, say
+from benchmarks.world import BUCKETS, DAYS, USED_UNTIL, say
 from bursar.db.database import Database
 
 BATCH = 4_000
@@ -44,7 +44,8 @@ async def store_events(
         accounts = await connection.fetchval("select array_agg(key) from account where workspace = $1", workspace)
         schema = await connection.fetchval("select max(key) from event_schema_version where workspace = $1", workspace)
         indexes = await connection.fetch(_INDEXES)
-        await connection.execute("delete from usage_rollup where workspace = $1", workspace, timeout=600)
+        for table in ("usage_rollup", "usage_day"):
+            await connection.execute(f"delete from {table} where workspace = $1", workspace, timeout=600)
         await connection.execute("alter table event_key drop constraint event_key_pkey")
         for row in indexes:
             await connection.execute(f"drop index {row['indexname']}")
@@ -64,5 +65,6 @@ async def store_events(
         for row in indexes:
             await connection.execute(row["indexdef"], timeout=1800)
         await connection.execute(_ROLLUPS, workspace, timeout=1800)
+        await connection.execute(DAYS, workspace, timeout=1800)
     async with db.transaction(None) as connection:
         await connection.execute("analyze", timeout=1800)

@@ -48,6 +48,11 @@ BILLED_AT = datetime(2024, 2, 10, tzinfo=UTC)
 """When it is due."""
 TOKEN = "bench-" + "x" * 20
 
+DAYS = """
+    insert into usage_day (account, day, workspace, meter_version, quantity)
+    select account, date_trunc('day', bucket, 'UTC'), workspace, meter_version, sum(quantity)
+    from usage_rollup where workspace = $1 group by 1, 2, 3, 4"""
+"""The rollups of days, from those of quarters of an hour."""
 # What the services wrote for the first account, again for the others; numbers far from those that new ones draw.
 _COPIES = (
     """insert into customer (workspace, togai_id, yeti_id, wire_id, status, created_at, updated_at)
@@ -91,6 +96,7 @@ _COPIES = (
         (a.key * 7919 + v.key * 31 + b * 101) % 1511
     from account a, usage_meter_version v, generate_series(1, $2::int) b
     where a.workspace = $1 and v.workspace = $1""",
+    DAYS,
 )
 
 
@@ -156,7 +162,7 @@ async def fill(db: Database, name: str, accounts: int, *, wall: datetime) -> Cal
         # It locks each name, and there is no room for so many at once; copies of ids lead to one account each.
         await connection.execute("alter table account_name disable trigger account_name_one_account")
         for statement in _COPIES:
-            count = BUCKETS if "usage_rollup" in statement else accounts
+            count = BUCKETS if "into usage_rollup" in statement else accounts
             arguments = (caller.workspace, count) if "$2" in statement else (caller.workspace,)
             await connection.execute(statement, *arguments, timeout=600)
         await connection.execute("alter table account_name enable trigger account_name_one_account")

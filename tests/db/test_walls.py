@@ -69,6 +69,8 @@ async def test_writes_into_another_workspace_are_refused(database: Database, cal
         "delete from audit",
         "delete from event_key",
         "update usage_rollup set quantity = 0",
+        "update usage_day set quantity = 0",
+        "delete from usage_delta",
         "update posting set amount = 0",
         "delete from ledger_transaction",
         "update invoice_document set total = 0",

@@ -120,14 +120,14 @@ async def test_late_usage_counts_until_issue_and_a_frozen_document_stays(make_wo
     january = (await invoices(world))[0]
     await bill(world.db, world.caller)
     frozen = await get_invoice(world.db, world.caller, january.header.id)
-    await world.rows("update usage_rollup set quantity = quantity + 1 where account = $1", account)
+    await world.rows("update usage_day set quantity = quantity + 1 where account = $1", account)
     async with world.db.transaction(world.caller.workspace) as connection:
         await update_account(connection, world.caller, "acme", AccountChange(name="Renamed", net_term_days=30))
     assert (await get_invoice(world.db, world.caller, january.header.id)).document == frozen.document
     found = await problems(world)
     assert len(found) == 1
     assert january.header.id in found[0], "usage that changed after issue is found"
-    await world.rows("update usage_rollup set quantity = quantity - 1 where account = $1", account)
+    await world.rows("update usage_day set quantity = quantity - 1 where account = $1", account)
     assert await problems(world) == []
 
 
@@ -318,7 +318,7 @@ TAMPERING = [
     ("update posting set amount = amount + 1 where line = 1", "I3"),
     ("update ledger_balance set balance = balance + 1", "I3"),
     ("delete from ledger_balance", "I3"),
-    ("update usage_rollup set quantity = quantity * 2", "I6"),
+    ("update usage_day set quantity = quantity * 2", "I6"),
     ("update invoice_series set next = next + 1", "I5"),
 ]
 

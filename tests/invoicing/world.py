@@ -32,7 +32,9 @@ from bursar.catalog.meters import UsageMeter, activate_meter, create_meter
 from bursar.catalog.plans import NewPlan, PlanChange, PlanVersion, activate_plan, create_plan
 from bursar.catalog.schemas import activate_schema, create_schema
 from bursar.core.caller import Caller
+from bursar.core.cycles import BUCKET
 from bursar.db.database import Database
+from bursar.db.queries import Queries
 from bursar.purchases import service as purchases
 from bursar.purchases.license_model import NewUpdate
 from bursar.purchases.licenses import update_licenses
@@ -41,6 +43,7 @@ from bursar.purchases.plan_changes import UpdatePlan, update_plan
 from bursar.purchases.service import Associate
 
 FOREVER = date(9999, 1, 1)
+USAGE = Queries("bursar.usage")
 SlabTuple = tuple[Any, Literal["FLAT", "PER_UNIT", "PACKAGE"], Any] | tuple[Any, Literal["PACKAGE"], Any, Any]
 """startAfter, price type, rate and, of a package, its size."""
 
@@ -198,17 +201,10 @@ class World:
             await purchases.associate(connection, self.caller, Associate(account, plan.id, start, end, retain))
 
     async def use(self, account: int, meter: UsageMeter, moment: datetime, quantity: Any, events: int = 1) -> None:
+        bucket = (moment - datetime(2000, 1, 1, tzinfo=UTC)) // BUCKET
+        sums = (self.caller.workspace, account, meter.version_key, bucket, events, dec(quantity))
         async with self.db.transaction(None) as connection:
-            await connection.execute(
-                "insert into usage_rollup (account, bucket, workspace, meter_version, events, quantity)"
-                " values ($1, $2, $3, $4, $5, $6)",
-                account,
-                moment,
-                self.caller.workspace,
-                meter.version_key,
-                events,
-                dec(quantity),
-            )
+            await connection.execute(USAGE.add_rollups, *(f"{{{value}}}" for value in sums))
 
     async def rows(self, statement: str, *arguments: object) -> list[Any]:
         async with self.db.transaction(None) as connection:

@@ -1,14 +1,17 @@
 """What is due in many workspaces: the trouble of one is not another's."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 
 from bursar.core.caller import Caller
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database
 from bursar.runtime import due
+from bursar.usage import events
 from tests.conftest import new_workspace
 
 WALL = datetime(2024, 5, 1, tzinfo=UTC)
@@ -40,3 +43,44 @@ async def test_one_workspace_s_trouble(
         return
     assert not await due.run_everything_due(database, WALL)
     assert {("invoices", troubled.workspace), ("renewals", other.workspace), ("invoices", other.workspace)} <= {*ran}
+
+
+async def test_new_events_are_noted_by_their_chunks(database: Database, caller: Caller) -> None:
+    """The index by chunk covers ranges of pages, and reads those that nobody has noted yet."""
+
+    class Undo(Exception): ...
+
+    with suppress(Undo):
+        async with database.transaction(None) as connection:
+            await events.summarize(connection)
+            await connection.execute(
+                "insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk,"
+                " workspace, position, state)"
+                " select gen_random_uuid(), 1, 1, 1, $2, $2, 2^60, $1, n, 2 from generate_series(1, 5000) n",
+                caller.workspace,
+                WALL,
+            )
+            # Sixteen pages are a range, and hold some 1,200.
+            assert await events.summarize(connection) >= 3
+            assert await events.summarize(connection) == 0
+            raise Undo
+
+
+async def test_the_worker_notes_them_unless_the_table_is_being_cleared_up(
+    database: Database, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[int] = []
+    summarize = events.summarize
+
+    async def watched(connection: Any) -> int:
+        noted.append(await summarize(connection))
+        return noted[-1]
+
+    monkeypatch.setattr(events, "summarize", watched)
+    monkeypatch.setattr(due, "_DUE", {})
+    assert await due.run_everything_due(database, WALL)
+    assert len(noted) == 1
+    with psycopg.connect(dsn, options="-c search_path=bursar") as other:
+        other.execute("lock table event_key in share update exclusive mode")
+        assert await due.run_everything_due(database, WALL)
+    assert len(noted) == 1

@@ -10,7 +10,7 @@ from bursar.usage.corrections import queries as corrections
 from bursar.usage.quantities import queries
 
 FOUND_BY = {
-    queries.series_of_accounts: ["account"],
+    queries.series_of_accounts: ["account", "account"],
     queries.event_counts_of_accounts: ["account"],
     queries.metered_events: ["account"],
     corrections.event_named: ["chunk", "id_hash"],
@@ -33,7 +33,7 @@ def test_rows_are_found_by_an_index_whatever_is_asked(dsn: str, statement: str) 
 def _conditions(plan: dict[str, Any]) -> Any:
     """Of each look at one of those tables: what its index is asked for."""
     inner = plan.get("Plans", [])
-    if plan.get("Relation Name") in ("event_key", "usage_rollup"):
+    if plan.get("Relation Name") in ("event_key", "usage_rollup", "usage_day"):
         yield plan.get("Index Cond") or " ".join(one.get("Index Cond", "") for one in inner)
     for one in inner:
         yield from _conditions(one)

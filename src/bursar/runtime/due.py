@@ -26,7 +26,7 @@ from bursar.notify import deliveries
 from bursar.purchases.holds import Closings, Placing, expire_holds
 from bursar.purchases.renewals import renew_services
 from bursar.runtime.hands import hands
-from bursar.usage import bodies
+from bursar.usage import bodies, events
 
 _log = structlog.get_logger()
 
@@ -56,6 +56,9 @@ async def run_everything_due(db: Database, wall: datetime) -> bool:
     with suppress(asyncpg.LockNotAvailableError):
         async with db.transaction(None) as connection:
             await bodies.make_partitions(connection, wall)
+    with suppress(asyncpg.LockNotAvailableError):
+        async with db.transaction(None) as connection:
+            await events.summarize(connection)
     async with db.transaction(None) as connection:
         workspaces = await list_workspaces(connection)
     while await _purged(db, wall) == PURGE_BATCH:

@@ -21,5 +21,6 @@ select chunk, events from event_body where workspace = $1 and chunk > $2 and chu
 select event_body_partition($1::date);
 
 -- name: wait_briefly
--- A partition is made under a lock that a dump's holds up, and readers queue behind whoever waits for it.
+-- A partition is made under a lock that a dump's holds up, and readers queue behind whoever waits for it. What is due in
+-- every minute can wait for the next one.
 set local lock_timeout = '200ms';

@@ -123,6 +123,16 @@ async def events_under(connection: Connection, workspace: int, event_id: str) ->
     return await kept_events(connection, workspace, rows)
 
 
+async def summarize(connection: Connection) -> int:
+    """Index the pages of new events by their chunks, in a transaction of its own; returns how many ranges of pages.
+
+    Raises `asyncpg.LockNotAvailableError` while PostgreSQL clears the table up, which does it as well.
+    """
+    await connection.execute(body_queries.wait_briefly)
+    ranges: int = await connection.fetchval(queries.summarize_chunks)
+    return ranges
+
+
 async def owners(connection: Connection, workspace: int, accounts: Sequence[int]) -> dict[int, Owner]:
     """Whose accounts these are, by internal key."""
     return {

@@ -1,7 +1,7 @@
 """One flush: the transaction in which queued events become admitted events.
 
 It passes the gates of its workspaces, judges every event against the rules of that moment, looks up which ids are
-taken, stores what is new, feeds the rollups and the balance, and keeps the bodies. The unique key of the ids has the
+taken, stores what is new, what that measured and the balance, and keeps the bodies. The unique key of the ids has the
 last word: where another flush was faster, this one is run again. What it returns is committed or nothing is.
 """
 
@@ -23,7 +23,7 @@ from bursar.db.queries import Queries
 from bursar.usage import bodies, license_names, repeats
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
-from bursar.usage.rows import COPY_FROM, EventRow, Tally, copy, micros, rollup_columns, summed_up
+from bursar.usage.rows import COPY_FROM, Deltas, EventRow, Tally, copy, micros, summed, summed_up
 from bursar.usage.states import State
 from bursar.usage.views import Views
 
@@ -211,15 +211,15 @@ async def _admit(
 ) -> None:
     """Store what is new and the rest; `names`: some of it may be about names that have licences.
 
-    Rows that hold ids are locked already, now ids are inserted, then rollups are raised, each in key order: two flushes
-    that meet never wait for each other in a circle.
+    Rows that hold ids are locked already, now ids are inserted in their order: two flushes that meet never wait for
+    each other in a circle.
     """
     if settled.repeats or settled.replaced:
         await repeats.store(connection, settled, wall)
     let_in = [*settled.fresh.values(), *settled.revived.values()]
     contents: list[bytes] | None = None
     if len(settled.fresh) < COPY_FROM:
-        few, sums = await copy(connection, settled.fresh, wall), rollup_columns(let_in)
+        few, sums = await copy(connection, settled.fresh, wall), summed(let_in).deltas()
     else:
         (sums, contents), few = await _beside(_prepared(let_in, chunks), copy(connection, settled.fresh, wall))
     crash.point("events stored")
@@ -229,9 +229,9 @@ async def _admit(
     await connection.execute(queries.admit, wall, *few, *counts, *sums)
 
 
-async def _prepared(rows: list[EventRow], chunks: list[bodies.Chunk]) -> tuple[list[str], list[bytes]]:
-    """What events add to the rollups, and the bodies as they are kept."""
-    sums = await summed_up(rows)
+async def _prepared(rows: list[EventRow], chunks: list[bodies.Chunk]) -> tuple[Deltas, list[bytes]]:
+    """What events measured, and the bodies as they are kept."""
+    sums = (await summed_up(rows)).deltas()
     await turn()
     return sums, bodies.compressed(chunks)
 

@@ -22,6 +22,7 @@ from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, Session
 from bursar.usage.flush import SETUP, Receipt, Sift, Submission, flush
+from bursar.usage.folding import Folding
 from bursar.usage.states import TERM, State
 from bursar.usage.views import Views
 
@@ -130,6 +131,7 @@ class Pipeline:
         self._reminder: asyncio.TimerHandle | None = None
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._folding = Folding(db)
         self._flushers = flushers
         self._batch = batch
         self._patience = patience
@@ -143,6 +145,7 @@ class Pipeline:
 
     def start(self) -> None:
         """Begin to flush."""
+        self._folding.start()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._flushers)]
 
     async def stop(self) -> None:
@@ -151,6 +154,7 @@ class Pipeline:
         while self._idle:
             self._idle.pop().set()
         await asyncio.gather(*self._tasks)
+        await self._folding.stop()
         if self._reminder is not None:
             self._reminder.cancel()
 
@@ -290,6 +294,7 @@ class Pipeline:
             raise
         else:
             crash.point("events committed")
+            self._folding.added(waiting.submission.workspace for waiting in batch)
             for waiting, receipt in zip(batch, receipts, strict=True):
                 for state, count in receipt.states.items():
                     EVENTS.labels(TERM[state]).inc(count)

@@ -1,9 +1,10 @@
-"""How much an account used in any period: from rollups where buckets are whole, from raw events at the edges."""
+"""How much an account used in any period: by day, by bucket at the edges of that, from raw events within a bucket."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 from bursar.core.cycles import BUCKET, bucket_start
 from bursar.core.errors import Invalid
@@ -19,6 +20,7 @@ queries = Queries("bursar.usage")
 Key = tuple[int, int, datetime, datetime]
 """Account, usage meter, start and end: `[start, end)`."""
 
+_DAY = timedelta(days=1)
 _SCAN = 500
 """Raw events read at a time."""
 
@@ -52,6 +54,7 @@ async def sums(connection: Connection, workspace: int, keys: Sequence[Key]) -> l
     periods = list(dict.fromkeys(key[2:] for key in keys))
     inner = [(_ceiling(start), bucket_start(end)) for start, end in periods]
     place_of = {period: place for place, period in enumerate(periods)}
+    days = [_whole_days(first, last) for first, last in inner]
     rows = await connection.fetch(
         queries.quantities,
         workspace,
@@ -59,6 +62,8 @@ async def sums(connection: Connection, workspace: int, keys: Sequence[Key]) -> l
         numbers(key[1] for key in keys),
         numbers(place_of[key[2:]] + 1 for key in keys),
         [first for first, _ in inner],
+        [first for first, _ in days],
+        [last for _, last in days],
         [last for _, last in inner],
     )
     totals: list[Decimal] = [row["quantity"] for row in rows]
@@ -89,7 +94,7 @@ async def series(
     Bounds are taken down to the 15-minute grid.
     """
     grid = [bucket_start(bound) for bound in bounds]
-    span = (workspace, grid, grid[0], grid[-1], meters)
+    span = (workspace, grid, *_spans(grid), meters)
     if accounts is None:
         rows = await connection.fetch(queries.series, *span)
     else:
@@ -155,6 +160,31 @@ async def _measured(
         dimensions = judged.data["dimensions"]
         result.append(MeteredEvent(event.id or "", event.timestamp, total, dimensions) if quantities else None)
     return result
+
+
+def _whole_days(first: datetime, last: datetime) -> tuple[datetime, datetime]:
+    """The days of UTC between two instants; the last one, twice, where there is none."""
+    start = first.astimezone(UTC)
+    midnight, until = start.replace(hour=0, minute=0), last.astimezone(UTC).replace(hour=0, minute=0)
+    if midnight >= until:
+        return last, last
+    if midnight < start:
+        midnight += _DAY
+    return (midnight, until) if midnight < until else (last, last)
+
+
+def _spans(grid: Sequence[datetime]) -> list[list[datetime]]:
+    """For `series`: where the days to look up begin and end, and the buckets; those that touch each other as one."""
+    days: list[list[datetime]] = []
+    buckets: list[list[datetime]] = []
+    for first, last in pairwise(grid):
+        start, end = _whole_days(first, last)
+        for spans, span in ((buckets, [first, start]), (days, [start, end]), (buckets, [end, last])):
+            if spans and spans[-1][1] == span[0]:
+                spans[-1][1] = span[1]
+            elif span[0] < span[1]:
+                spans.append(span)
+    return [[span[side] for span in spans] for spans in (days, buckets) for side in (0, 1)]
 
 
 def _ceiling(moment: datetime) -> datetime:

@@ -47,19 +47,32 @@ update event_key set body_hash = $2, account = $3, catalog_version = $4, occurre
 where id_hash = $1;
 
 -- name: add_rollups
--- Add sums to the rollups, in the order in which they come. Buckets are counted in quarters of an hour since 2000;
--- PostgreSQL multiplies an interval by a double, and whole quarters of an hour are exact in one beyond the year 9999.
-insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
-select workspace, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes', events,
-    quantity
-from unnest($1::text::int[], $2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text::bigint[],
-    $6::text::numeric[]) as s (workspace, account, meter_version, bucket, events, quantity)
-on conflict (workspace, account, meter_version, bucket)
-do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity;
+-- Add sums to the rollups, in the order in which they come, then to those of their days. Buckets are counted in quarters of
+-- an hour since 2000; PostgreSQL multiplies an interval by a double, and whole quarters of an hour are exact in one beyond
+-- the year 9999.
+with s as materialized (
+    select workspace, account, meter_version, bucket, events, quantity
+    from unnest($1::text::int[], $2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text::bigint[],
+        $6::text::numeric[]) as s (workspace, account, meter_version, bucket, events, quantity)
+), quarters as (
+    insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
+    select workspace, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes',
+        events, quantity
+    from s
+    on conflict (workspace, account, meter_version, bucket)
+    do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity
+    returning 1
+)
+insert into usage_day (workspace, account, meter_version, day, quantity)
+select workspace, account, meter_version,
+    timestamptz '2000-01-01 00:00:00+00' + floor(bucket / 96.0)::double precision * interval '24 hours', sum(quantity)
+from s where (select count(*) from quarters) > 0
+group by 1, 2, 3, 4 order by 1, 2, 3, 4
+on conflict (workspace, account, meter_version, day) do update set quantity = usage_day.quantity + excluded.quantity;
 
 -- name: admit
--- The last step of a flush: a few events (many are copied before), the balance, the rollups. Rollups are what flushes wait
--- for each other on, so they come last, and then the commit; each part waits for the one before it.
+-- The last step of a flush: a few events (many are copied before), the balance, what was measured. That does not go to the
+-- rollups yet: a flush has hardly two events for one of them, and would wait for those of other flushes.
 with events as (
     insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, workspace,
         event_schema, position, state, reason)
@@ -84,14 +97,51 @@ with events as (
         pending = usage_counter.pending + excluded.pending, reverted = usage_counter.reverted + excluded.reverted
     returning 1
 )
-insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
-select workspace, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes', events,
-    quantity
-from unnest($23::text::int[], $24::text::bigint[], $25::text::int[], $26::text::bigint[], $27::text::bigint[],
-    $28::text::numeric[]) as s (workspace, account, meter_version, bucket, events, quantity)
-where (select count(*) from counters) >= 0
-on conflict (workspace, account, meter_version, bucket)
-do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity;
+insert into usage_delta (workspace, share, accounts, meter_versions, buckets, events, quantities)
+select workspace, share, accounts::bigint[], meter_versions::int[], buckets::int[], events::int[], quantities::numeric[]
+from unnest($23::int[], $24::smallint[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[])
+    as d (workspace, share, accounts, meter_versions, buckets, events, quantities);
+
+-- name: unfolded
+-- The workspaces whose rollups lack something.
+select distinct workspace from usage_delta;
+
+-- name: fold
+-- Add to the rollups of a workspace what flushes measured since they were last added to, in the order of `add_rollups`: what
+-- so many rows hold at most. Returns how many there were.
+with taken as (
+    delete from usage_delta
+    where workspace = $1 and key <= (select max(key) from (
+        select key from usage_delta where workspace = $1 order by key limit $2) first)
+    returning accounts, meter_versions, buckets, events, quantities
+), summed as materialized (
+    select s.account, s.meter_version, s.bucket, sum(s.events) as events, sum(s.quantity) as quantity
+    from taken t
+    cross join lateral unnest(t.accounts, t.meter_versions, t.buckets, t.events, t.quantities)
+        as s (account, meter_version, bucket, events, quantity)
+    group by 1, 2, 3
+), quarters as (
+    insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
+    select $1, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes', events,
+        quantity
+    from summed order by account, meter_version, bucket
+    on conflict (workspace, account, meter_version, bucket)
+    do update set events = usage_rollup.events + excluded.events, quantity = usage_rollup.quantity + excluded.quantity
+    returning 1
+), days as (
+    insert into usage_day (workspace, account, meter_version, day, quantity)
+    select $1, account, meter_version,
+        timestamptz '2000-01-01 00:00:00+00' + floor(bucket / 96.0)::double precision * interval '24 hours', sum(quantity)
+    from summed where (select count(*) from quarters) > 0
+    group by 2, 3, 4 order by 2, 3, 4
+    on conflict (workspace, account, meter_version, day)
+    do update set quantity = usage_day.quantity + excluded.quantity
+)
+select count(*) from taken;
+
+-- name: summarize_chunks
+-- Note in the index by chunk which chunks lie in new pages: until then, who looks for a chunk reads those pages too.
+select brin_summarize_new_values('event_key_chunk');
 
 -- name: insert_repeats
 -- Keep deliveries that did not become the event of their id.
@@ -123,29 +173,78 @@ from usage_counter where workspace = $1;
 
 -- name: quantities
 -- Quantities of many (account, meter, period) at once, from whole buckets.
--- A key names its period by the place of that in $5 and $6. Buckets are summed up version by version: each is a walk along
--- the key of the rollups, whatever the planner makes of the number of keys.
-select k.place, coalesce(sum((select sum(r.quantity) from usage_rollup r
-    where r.workspace = $1 and r.account = k.account and r.meter_version = v.key
-        and r.bucket >= ($5::timestamptz[])[k.period] and r.bucket < ($6::timestamptz[])[k.period])), 0) as quantity
-from unnest($2::text::bigint[], $3::text::int[], $4::text::int[]) with ordinality
-    as k (account, usage_meter, period, place)
-left join usage_meter_version v on v.usage_meter = k.usage_meter
-group by k.place order by k.place;
+-- A key names its period by the place of that in the bounds: buckets from $5 up to $6, days up to $7, buckets up to $8. They
+-- are summed up version by version: each is a walk along the key of the rollups, whatever the planner makes of the number
+-- of keys.
+with wanted as materialized (
+    select * from unnest($2::text::bigint[], $3::text::int[], $4::text::int[]) with ordinality
+        as k (account, usage_meter, period, place)
+), fresh as materialized (
+    select account, meter_version, bucket, quantity from usage_delta_sum
+    where workspace = $1 and (share is null or share in (select account % 8 from wanted))
+        and account in (select account from wanted)
+)
+select place, coalesce(sum(quantity), 0) as quantity
+from (
+    select k.place, (select sum(s.quantity) from (
+            select r.quantity from usage_rollup r
+            where r.workspace = $1 and r.account = k.account and r.meter_version = v.key
+                and r.bucket >= ($5::timestamptz[])[k.period] and r.bucket < ($6::timestamptz[])[k.period]
+            union all
+            select d.quantity from usage_day d
+            where d.workspace = $1 and d.account = k.account and d.meter_version = v.key
+                and d.day >= ($6::timestamptz[])[k.period] and d.day < ($7::timestamptz[])[k.period]
+            union all
+            select r.quantity from usage_rollup r
+            where r.workspace = $1 and r.account = k.account and r.meter_version = v.key
+                and r.bucket >= ($7::timestamptz[])[k.period] and r.bucket < ($8::timestamptz[])[k.period]
+        ) s) as quantity
+    from wanted k left join usage_meter_version v on v.usage_meter = k.usage_meter
+    union all
+    select k.place, f.quantity
+    from fresh f join usage_meter_version v on v.key = f.meter_version
+    join wanted k on k.account = f.account and k.usage_meter = v.usage_meter
+        and f.bucket >= ($5::timestamptz[])[k.period] and f.bucket < ($8::timestamptz[])[k.period]
+) found
+group by place order by place;
 
 -- name: series
--- Quantities per account and meter between consecutive bounds.
-select r.account, v.usage_meter, width_bucket(r.bucket, $2::timestamptz[]) as place, sum(r.quantity) as quantity
-from usage_rollup r join usage_meter_version v on v.key = r.meter_version
-where r.workspace = $1 and r.bucket >= $3 and r.bucket < $4 and ($5::int[] is null or v.usage_meter = any($5))
+-- Quantities per account and meter between consecutive bounds: of the days from $3 to $4, of the buckets from $5 to $6.
+select r.account, v.usage_meter, width_bucket(r.at, $2::timestamptz[]) as place, sum(r.quantity) as quantity
+from (
+    select d.account, d.meter_version, d.day as at, d.quantity
+    from unnest($3::timestamptz[], $4::timestamptz[]) as s (first, last)
+    join usage_day d on d.workspace = $1 and d.day >= s.first and d.day < s.last
+    union all
+    select r.account, r.meter_version, r.bucket, r.quantity
+    from unnest($5::timestamptz[], $6::timestamptz[]) as s (first, last)
+    join usage_rollup r on r.workspace = $1 and r.bucket >= s.first and r.bucket < s.last
+    union all
+    select account, meter_version, bucket, quantity from usage_delta_sum
+    where workspace = $1 and bucket >= ($2::timestamptz[])[1] and bucket < ($2::timestamptz[])[cardinality($2)]
+) r join usage_meter_version v on v.key = r.meter_version
+where $7::int[] is null or v.usage_meter = any($7)
 group by 1, 2, 3 order by 1, 2, 3;
 
 -- name: series_of_accounts
 -- As series, of some accounts alone. A statement of its own: a plan for both would go through the rollups of all.
-select r.account, v.usage_meter, width_bucket(r.bucket, $2::timestamptz[]) as place, sum(r.quantity) as quantity
-from usage_rollup r join usage_meter_version v on v.key = r.meter_version
-where r.workspace = $1 and r.bucket >= $3 and r.bucket < $4 and ($5::int[] is null or v.usage_meter = any($5))
-    and r.account = any($6::bigint[])
+select r.account, v.usage_meter, width_bucket(r.at, $2::timestamptz[]) as place, sum(r.quantity) as quantity
+from (
+    select d.account, d.meter_version, d.day as at, d.quantity
+    from unnest($3::timestamptz[], $4::timestamptz[]) as s (first, last)
+    join usage_day d on d.workspace = $1 and d.account = any($8::bigint[]) and d.day >= s.first and d.day < s.last
+    union all
+    select r.account, r.meter_version, r.bucket, r.quantity
+    from unnest($5::timestamptz[], $6::timestamptz[]) as s (first, last)
+    join usage_rollup r on r.workspace = $1 and r.account = any($8::bigint[]) and r.bucket >= s.first
+        and r.bucket < s.last
+    union all
+    select account, meter_version, bucket, quantity from usage_delta_sum
+    where workspace = $1 and bucket >= ($2::timestamptz[])[1] and bucket < ($2::timestamptz[])[cardinality($2)]
+        and (share is null or share in (select a % 8 from unnest($8::bigint[]) a))
+        and account in (select unnest($8::bigint[]))
+) r join usage_meter_version v on v.key = r.meter_version
+where $7::int[] is null or v.usage_meter = any($7)
 group by 1, 2, 3 order by 1, 2, 3;
 
 -- name: event_counts
@@ -242,5 +341,24 @@ left join event_body b on b.chunk = k.chunk and b.received_at = k.received_at
 where k.workspace = $1 and (b.chunk is null or k.position >= b.events) group by 1 order by 1 limit 20;
 
 -- name: rollups
--- The rollups of a workspace.
-select account, meter_version, bucket, events, quantity from usage_rollup where workspace = $1;
+-- What rollups and what is not added to them yet say together.
+select account, meter_version, bucket, sum(events)::bigint as events, sum(quantity) as quantity
+from (
+    select account, meter_version, bucket, events, quantity from usage_rollup where workspace = $1
+    union all
+    select account, meter_version, bucket, events, quantity from usage_delta_sum where workspace = $1
+) r
+group by 1, 2, 3;
+
+-- name: wrong_days
+-- Days whose sum is not that of their quarters of an hour.
+select coalesce(d.account, r.account) as account, coalesce(d.meter_version, r.meter_version) as meter_version,
+    coalesce(d.day, r.day) as day, coalesce(d.quantity, 0) as kept, coalesce(r.quantity, 0) as quantity
+from (select * from usage_day where workspace = $1) d
+full join (
+    select account, meter_version, date_bin('24 hours', bucket, timestamptz '2000-01-01 00:00:00+00') as day,
+        sum(quantity) as quantity
+    from usage_rollup where workspace = $1 group by 1, 2, 3
+) r on r.account = d.account and r.meter_version = d.meter_version and r.day = d.day
+where coalesce(d.quantity, 0) <> coalesce(r.quantity, 0)
+order by 1, 2, 3 limit 20;

@@ -25,7 +25,7 @@ from bursar.usage.corrections import Moved, Refused, brought, place_of
 from bursar.usage.dead_letters import REPLAYABLE, Wanted, kept_refused, read_kept
 from bursar.usage.event import body_digest, id_digest, id_hash, number_of_digest, uuid_of_digest
 from bursar.usage.events import KeptEvent
-from bursar.usage.rows import EventRow, Tally, micros, rollup_arguments
+from bursar.usage.rows import EventRow, Tally, micros, summed
 from bursar.usage.states import MEANING, TERM, State, Term
 from bursar.usage.views import Views
 
@@ -233,7 +233,7 @@ async def _store(connection: Connection, caller: Caller, changed: Sequence[_Judg
     rows = [one.row for one in changed if one.row is not None]
     columns = [_values(one.key, row) for one, row in zip(changed, rows, strict=True)]
     await connection.execute(queries.rejudge, *[list(column) for column in zip(*columns, strict=True)])
-    sums = rollup_arguments(rows)
+    sums = summed(rows).rollups()
     if sums:
         await connection.execute(shared.add_rollups, *sums)
     terms = Counter(TERM[row.verdict.state] for row in rows)

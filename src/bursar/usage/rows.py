@@ -1,4 +1,4 @@
-"""What a flush hands to PostgreSQL: new events as the bytes of a COPY, sums for the rollups, sums of the balance."""
+"""What a flush hands to PostgreSQL: new events as the bytes of a COPY, what they measured, sums of the balance."""
 
 import struct
 from collections import defaultdict
@@ -173,11 +173,22 @@ def _values(row: EventRow) -> tuple[Any, ...]:
     )
 
 
+SHARES = 8
+"""Rows into which the sums of a large flush go, so that a reader need not look at those of most other accounts."""
+SHARED_FROM = 500
+"""Accounts and buckets of a workspace from which its sums are shared out."""
+
+Deltas = list[list[Any]]
+"""Columns of `usage_delta`: workspace, share, and arrays of accounts, meter versions, buckets, events, quantities."""
+
+
 class Sums:
     """What events add to the rollups."""
 
     def __init__(self) -> None:
         self._cells: dict[tuple[int, int | None, int], dict[int, tuple[int, Decimal]]] = {}
+        self._sizes: dict[int, int] = defaultdict(int)
+        """How many of the cells are of each workspace."""
 
     def add(self, rows: Iterable[EventRow]) -> None:
         """Some more events."""
@@ -191,6 +202,7 @@ class Sums:
             cell = cells.get(place)
             if cell is None:
                 cell = cells[place] = {}
+                self._sizes[row.workspace] += 1
             for meter_version, quantity in measures:
                 if meter_version in cell:
                     events, total = cell[meter_version]
@@ -198,11 +210,28 @@ class Sums:
                 else:
                     cell[meter_version] = (1, quantity)
 
-    def columns(self) -> list[str]:
-        """Workspace, account, meter version, bucket, events, quantity; in key order.
+    def deltas(self) -> Deltas:
+        """As a flush keeps them. Buckets are counted in quarters of an hour since the year 2000."""
+        parts: dict[tuple[int, int | None], tuple[list[Any], ...]] = {}
+        shared = {workspace for workspace, size in self._sizes.items() if size >= SHARED_FROM}
+        for (workspace, account, bucket), cell in self._cells.items():
+            assert account is not None  # what is measured has one
+            key = (workspace, account % SHARES if workspace in shared else None)
+            part = parts.get(key)
+            if part is None:
+                part = parts[key] = ([], [], [], [], [])
+            accounts, versions, buckets, counts, quantities = part
+            for meter_version, (events, total) in cell.items():
+                accounts.append(account)
+                versions.append(meter_version)
+                buckets.append(bucket)
+                counts.append(events)
+                quantities.append(total)
+        rows = [(*key, *map(array, part)) for key, part in parts.items()]
+        return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(7)]
 
-        Buckets are counted in quarters of an hour since the year 2000.
-        """
+    def rollups(self) -> list[str]:
+        """As `add_rollups` takes them, in key order; nothing where there is nothing to add."""
         # No two have the same key, so nothing behind it is ever compared.
         ordered = sorted(
             [
@@ -211,29 +240,23 @@ class Sums:
                 for meter_version, total in cell.items()
             ]
         )
-        return [array(column) for column in zip(*ordered, strict=True)] if ordered else ["{}"] * 6
+        return [array(column) for column in zip(*ordered, strict=True)]
 
 
-def rollup_columns(rows: Iterable[EventRow]) -> list[str]:
-    """The `Sums.columns` of events."""
+def summed(rows: Iterable[EventRow]) -> Sums:
+    """The sums of events."""
     sums = Sums()
     sums.add(rows)
-    return sums.columns()
+    return sums
 
 
-async def summed_up(rows: Sequence[EventRow]) -> list[str]:
-    """As `rollup_columns`; others may do something in between."""
+async def summed_up(rows: Sequence[EventRow]) -> Sums:
+    """As `summed`; others may do something in between."""
     sums = Sums()
     for at in range(0, len(rows), STRETCH):
         await turn()
         sums.add(rows[at : at + STRETCH])
-    return sums.columns()
-
-
-def rollup_arguments(rows: Iterable[EventRow]) -> list[str]:
-    """`rollup_columns` as the arguments of `add_rollups`; nothing where there is nothing to add."""
-    columns = rollup_columns(rows)
-    return columns if columns[0] != "{}" else []
+    return sums
 
 
 def array(values: Iterable[int | str | Decimal]) -> str:

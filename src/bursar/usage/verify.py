@@ -70,6 +70,15 @@ async def _rollups_equal_events(connection: Connection) -> list[str]:
     return problems[:20]
 
 
+async def _days_equal_rollups(connection: Connection) -> list[str]:
+    return [
+        f"workspace {workspace}: account {row['account']}, meter version {row['meter_version']}: {row['kept']} on "
+        f"{row['day']:%Y-%m-%d}, {row['quantity']} in its quarters of an hour"
+        for workspace in await _workspaces(connection)
+        for row in await connection.fetch(queries.wrong_days, workspace)
+    ]
+
+
 async def measured_again(
     connection: Connection, workspace: int, problems: list[str]
 ) -> dict[tuple[int, int, datetime], tuple[int, Decimal]]:
@@ -113,4 +122,5 @@ CHECKS: list[Check] = [
     Check("I1", "every acknowledged event is kept with its body", _bodies_kept),
     Check("I2", "in = metered + unmetered + duplicate + rejected + pending + reverted", _balance),
     Check("I12", "rollups equal the raw events", _rollups_equal_events),
+    Check("I12", "rollups of days equal those of their quarters of an hour", _days_equal_rollups),
 ]

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bursar.db.database import Database
 from bursar.runtime.proof import CHECKS
 from bursar.usage.dead_letters import FIX
 from bursar.usage.states import State
 from tests.conftest import Server, Tenant, _in_thread
 from tests.http.togai.catalog import card, customer, event, expect, ingest, meter, per_unit, plan, schema, status_of
 from tests.http.togai.test_invoices import run_bill
+from tests.rollups import measured
 from tests.runtime.program import command
 
 NOON = datetime(2024, 5, 10, 12, tzinfo=UTC)
@@ -65,18 +65,8 @@ def balance(tenant: Tenant) -> dict[str, int]:
 
 
 def usage(server: Server, tenant: Tenant) -> list[tuple[str, int]]:
-    """What the rollups hold."""
-
-    async def read(db: Database) -> list[tuple[str, int]]:
-        async with db.transaction(None) as connection:
-            rows = await connection.fetch(
-                "select quantity, events from usage_rollup where workspace = $1 and events > 0 order by bucket",
-                tenant.caller.workspace,
-            )
-            return [(f"{row['quantity'].normalize():f}", row["events"]) for row in rows]
-
-    result: list[tuple[str, int]] = server.run(read)
-    return result
+    """What was measured, as text."""
+    return [(f"{quantity.normalize():f}", events) for quantity, events in measured(server, tenant)]
 
 
 def problems(server: Server, tenant: Tenant) -> list[str]:

@@ -21,6 +21,7 @@ from bursar.usage.quantities import events_of, sums
 from bursar.usage.verify import CHECKS
 from tests.conftest import Server, Tenant
 from tests.http.togai.catalog import customer, event, expect, ingest, meter, schema, status_of
+from tests.rollups import WHOLE, measured
 
 NOON = datetime(2024, 5, 10, 12, tzinfo=UTC)
 AT = "2024-05-10T09:01:00Z"
@@ -37,18 +38,8 @@ def ready(server: Server) -> Tenant:
 
 
 def usage(server: Server, tenant: Tenant) -> list[tuple[str, int]]:
-    """What the rollups hold."""
-
-    async def read(db: Database) -> list[tuple[str, int]]:
-        async with db.transaction(None) as connection:
-            rows = await connection.fetch(
-                "select quantity, events from usage_rollup where workspace = $1 order by bucket",
-                tenant.caller.workspace,
-            )
-            return [(str(row["quantity"]), row["events"]) for row in rows]
-
-    result: list[tuple[str, int]] = server.run(read)
-    return result
+    """What was measured, as text."""
+    return [(f"{quantity.normalize():f}", events) for quantity, events in measured(server, tenant)]
 
 
 def problems(server: Server, tenant: Tenant) -> list[str]:
@@ -272,7 +263,7 @@ def test_edges_are_counted_from_the_events_themselves(ready: Tenant, server: Ser
 
     async def quantities(connection: Connection) -> list[tuple[int, str, int]]:
         key = await connection.fetchrow(
-            "select r.account, v.usage_meter from usage_rollup r join usage_meter_version v on v.key = r.meter_version"
+            f"select r.account, v.usage_meter from {WHOLE} r join usage_meter_version v on v.key = r.meter_version"
             " where r.workspace = $1 limit 1",
             ready.caller.workspace,
         )

@@ -1,0 +1,101 @@
+"""Adds to the rollups what flushes measured, a moment later: of many flushes together it is a tenth of the work.
+
+A flush has hardly two events for one rollup, and all flushes raise the same ones, those of this quarter of an hour: one
+would wait for the other. So each keeps its sums beside (`usage_delta`), in the transaction of its events, and readers
+count both. Nothing depends on when they are folded in, or by which process.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from datetime import timedelta
+
+import asyncpg
+import structlog
+
+from bursar.core.errors import Unavailable
+from bursar.db.database import Database
+from bursar.db.queries import Queries
+from bursar.usage.flush import SETUP
+
+queries = Queries("bursar.usage")
+_log = structlog.get_logger()
+
+BEAT = timedelta(seconds=1)
+"""How long sums gather. More of them are less work to fold in, and more for readers to count."""
+AT_ONCE = 1000
+"""Rows in one transaction."""
+_ALONE = "select pg_advisory_xact_lock(7215006, {:d})"
+"""One folds a workspace at a time: two would wait for each other's rollups."""
+
+
+class Folding:
+    """Folding for one process. `start`, then `added` after each flush, then `stop`."""
+
+    def __init__(self, db: Database) -> None:
+        self._session = db.session(*SETUP)
+        self._noted: set[int] = set()
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, with what a process that was killed may have left."""
+        self._task = asyncio.create_task(self._work())
+
+    def added(self, workspaces: Iterable[int]) -> None:
+        """Flushes of these have committed."""
+        self._noted.update(workspaces)
+        self._woken.set()
+
+    async def stop(self) -> None:
+        """Fold what is left, once, then end."""
+        self._stopping.set()
+        self._woken.set()
+        if self._task is not None:
+            await self._task
+        await self._session.close()
+
+    async def _work(self) -> None:
+        known = await self._left()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), BEAT.total_seconds())
+            self._woken.clear()
+            if known:
+                await self._fold()
+            else:
+                known = await self._left()
+            if self._stopping.is_set():
+                return
+            if known and not self._noted:
+                await self._woken.wait()
+
+    async def _left(self) -> bool:
+        """Note what others have left; returns whether PostgreSQL could be asked."""
+        try:
+            async with self._session.transaction() as connection:
+                self._noted.update(row["workspace"] for row in await connection.fetch(queries.unfolded))
+        except Unavailable:
+            return False
+        return True
+
+    async def _fold(self) -> None:
+        """Everything that is noted; what fails stays noted, and is asked to come again."""
+        for workspace in sorted(self._noted):
+            try:
+                self._noted.discard(workspace)
+                while await self._folded(workspace) == AT_ONCE:
+                    pass
+            except Unavailable:
+                self._noted.add(workspace)
+                return
+            except asyncpg.PostgresError as error:
+                self._noted.add(workspace)
+                _log.error("fold_failed", workspace=workspace, error=repr(error))
+
+    async def _folded(self, workspace: int) -> int:
+        """Fold some rows in, and return how many."""
+        async with self._session.transaction(_ALONE.format(workspace)) as connection:
+            count: int = await connection.fetchval(queries.fold, workspace, AT_ONCE)
+        return count
