@@ -53,46 +53,46 @@ def test_each_loop_has_rounds_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("worked", "waited", "light", "pause"),
     [
-        (0.0, 0.0, None, 0.0),
-        (0.0, 0.0, 0.0, LONGEST),
-        (0.0, 0.0, LONGEST / 3, LONGEST * 2 / 3),
-        (0.0, 0.0, LONGEST, 0.0),
-        (0.0, 0.0, 9.0, 0.0),
-        (0.0, LONGEST / 3, 0.0, LONGEST * 2 / 3),
-        (0.0, LONGEST, 0.0, 0.0),
-        (0.0, 9.0, 0.0, 0.0),
-        (0.004, LONGEST, 0.0, 0.004),
-        (9.0, LONGEST, 0.0, LONGEST),
-        (LEAST / 2, LONGEST, 0.0, 0.0),
+        (0, 0, None, 0),
+        (0, 0, 0, LONGEST),
+        (0, 0, LONGEST // 3, LONGEST * 2 // 3),
+        (0, 0, LONGEST, 0),
+        (0, 0, 9 * LONGEST, 0),
+        (0, LONGEST // 3, 0, LONGEST * 2 // 3),
+        (0, LONGEST, 0, 0),
+        (0, 9 * LONGEST, 0, 0),
+        (4 * LEAST, LONGEST, 0, 4 * LEAST),
+        (9 * LONGEST, LONGEST, 0, LONGEST),
+        (LEAST - 1, LONGEST, 0, 0),
     ],
 )
 def test_it_holds_back_for_what_is_young_as_long_as_it_has_worked(
-    worked: float, waited: float, light: float | None, pause: float
+    worked: int, waited: int, light: int | None, pause: int
 ) -> None:
     courtesy = Courtesy()
     courtesy.waited(waited)
     courtesy.worked(worked)
-    assert courtesy.pause(light) == pytest.approx(pause)
+    assert courtesy.pause(light) == pause
 
 
-@given(st.lists(st.floats(0.0, LONGEST), max_size=200))
-def test_it_has_half_of_the_time_however_much_is_light(stretches: list[float]) -> None:
-    courtesy, held = Courtesy(), 0.0
-    for seconds in stretches:
-        while pause := courtesy.pause(0.0):
+@given(st.lists(st.integers(0, LONGEST), max_size=200))
+def test_it_has_half_of_the_time_however_much_is_light(stretches: list[int]) -> None:
+    courtesy, held = Courtesy(), 0
+    for time in stretches:
+        while pause := courtesy.pause(0):
             held += pause
             courtesy.waited(pause)
-        courtesy.worked(seconds)
-    assert held <= sum(stretches) + LONGEST + 1e-9
+        courtesy.worked(time)
+    assert held <= sum(stretches) + LONGEST
 
 
 class _Hand:
     """A clock that stands still until it is moved."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = 0
 
-    def __call__(self) -> float:
+    def __call__(self) -> int:
         return self.now
 
 
@@ -211,7 +211,7 @@ async def test_who_gives_up_while_work_holds_back_holds_nobody_up() -> None:
 
 
 async def test_a_block_is_light_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bursar.core.heavy.LONGEST", 60.0)
+    monkeypatch.setattr("bursar.core.heavy.LONGEST", 60 * 10**9)
     monkeypatch.setattr("bursar.core.heavy._lines", [])
     with Light():
         work = asyncio.create_task(turn())

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from bursar.accounts.tokens import Access
+from bursar.core.caller import Caller
 from bursar.core.errors import Unavailable
 from bursar.core.heavy import turn
+from bursar.db.database import Database
 from bursar.http.togai import ingest
 from bursar.runtime.server import application
 from bursar.usage.event import Parsed
@@ -57,13 +59,13 @@ async def _began_heavy_work(dsn: str, method: str, path: str) -> bool:
 async def test_only_requests_with_events_let_heavy_work_begin(
     dsn: str, monkeypatch: pytest.MonkeyPatch, method: str, path: str, begins: bool
 ) -> None:
-    monkeypatch.setattr("bursar.core.heavy.LONGEST", 60.0)
+    monkeypatch.setattr("bursar.core.heavy.LONGEST", 60 * 10**9)
     monkeypatch.setattr("bursar.core.heavy._lines", [])
     assert await _began_heavy_work(dsn, method, path) is begins
 
 
 async def test_a_body_is_not_decoded_where_its_events_would_find_no_room(
-    caller: Any, monkeypatch: pytest.MonkeyPatch
+    database: Database, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue may have filled while it was read, and while it waited for its turn."""
     asked: list[int] = []
@@ -80,12 +82,12 @@ async def test_a_body_is_not_decoded_where_its_events_would_find_no_room(
     body = b'{"events":[%b]}' % b",".join([b'{"accountId":"acme","id":"0123456789"}'] * 1000)
     access = Access(caller, frozenset({"ingest"}), None, None)
     with pytest.raises(Unavailable):
-        await ingest.batch(Full(None, lambda: caller.wall), access, body)  # type: ignore[arg-type]  # it asks for nothing
+        await ingest.batch(Full(database, lambda: caller.wall), access, body)
     assert asked == [1000]
 
 
-def test_room_is_kept_for_what_waits_to_be_decoded(caller: Any) -> None:
-    pipeline = Pipeline(None, lambda: caller.wall)  # type: ignore[arg-type]  # it asks for nothing
+def test_room_is_kept_for_what_waits_to_be_decoded(database: Database, caller: Caller) -> None:
+    pipeline = Pipeline(database, lambda: caller.wall)
     with pipeline.expecting(QUEUE - 10):
         pipeline.admits(10)
         with pytest.raises(Unavailable):

@@ -5,57 +5,57 @@ What is light waits for one stretch at most, unless it takes long or so much of 
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter_ns
 from types import TracebackType
 
-LONGEST = 0.03
-"""Seconds for which heavy work holds back at most, for one light thing or for many in a row."""
-LEAST = 0.001
-"""Seconds for which holding back is worth it: timers have this grain."""
+LONGEST = 30_000_000
+"""Nanoseconds for which heavy work holds back at most, for one light thing or for many in a row."""
+LEAST = 1_000_000
+"""Nanoseconds for which holding back is worth it: timers have this grain."""
 
 
 class Courtesy:
     """How long heavy work holds back for what is light: as long as it has worked before, and never for `LONGEST`.
 
-    So it has half of the time at least, however much that is light there is.
+    So it has half of the time at least, however much that is light there is. All of it in nanoseconds.
     """
 
     def __init__(self) -> None:
         self._credit = LONGEST
 
-    def worked(self, seconds: float) -> None:
+    def worked(self, time: int) -> None:
         """Heavy work was done for so long."""
-        self._credit = min(LONGEST, self._credit + seconds)
+        self._credit = min(LONGEST, self._credit + time)
 
-    def waited(self, seconds: float) -> None:
+    def waited(self, time: int) -> None:
         """It held back for so long."""
-        self._credit = max(0.0, self._credit - seconds)
+        self._credit = max(0, self._credit - time)
 
-    def pause(self, light: float | None) -> float:
-        """How long it may hold back from here on; `light`: the age in seconds of the youngest that is under way."""
+    def pause(self, light: int | None) -> int:
+        """How long it may hold back from here on; `light`: the age of the youngest that is under way."""
         if light is None:
-            return 0.0
+            return 0
         pause = min(self._credit, LONGEST - light)
-        return pause if pause >= LEAST else 0.0
+        return pause if pause >= LEAST else 0
 
 
 class Line:
     """Who waits, in one loop, to work for some milliseconds."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], int] = perf_counter_ns) -> None:
         self.loop = loop
         self._clock = clock
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._begun = False
         """Whether somebody has had the turn of this round, or waits for it."""
         self._courtesy = Courtesy()
-        self._light: dict[object, float] = {}
+        self._light: dict[object, int] = {}
         """When what is light and under way began, the youngest at the end."""
-        self._worked: float | None = None
+        self._worked: int | None = None
         """When the stretch of this round began."""
-        self._held: float | None = None
+        self._held: int | None = None
         """Up to when the time is spent for which heavy work holds back; None where it does not."""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -89,12 +89,12 @@ class Line:
         stand(mine)
         await mine
 
-    def _pause(self) -> float:
+    def _pause(self) -> int:
         """How long to hold back from now on; the time since the last answer that was not 0 is spent."""
         now = self._clock()
         if self._held is not None:
             self._courtesy.waited(now - self._held)
-        pause = self._courtesy.pause(now - self._light[next(reversed(self._light))]) if self._light else 0.0
+        pause = self._courtesy.pause(now - self._light[next(reversed(self._light))]) if self._light else 0
         if pause or self._held is not None:
             self._held = now
         return pause
@@ -102,7 +102,7 @@ class Line:
     def _next(self) -> None:
         self._timer = None
         if self._waiting and (pause := self._pause()):
-            self._timer = self.loop.call_later(pause, self._next)
+            self._timer = self.loop.call_later(pause / 10**9, self._next)
             return
         while self._waiting:
             theirs = self._waiting.popleft()
