@@ -129,7 +129,11 @@ def test_an_import_looks_once_it_met_what_is_there(server: Server, monkeypatch: 
     assert looked == [False, False, True, True, True, False]
 
 
-def test_others_have_their_turn_while_a_large_flush_is_judged(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("requests", "size", "most"), [(30, 4, 12), (1, 120, 10), (3, 40, 10)])
+def test_others_have_their_turn_while_a_large_flush_is_judged(
+    server: Server, monkeypatch: pytest.MonkeyPatch, requests: int, size: int, most: int
+) -> None:
+    """A stretch is what fills it: requests whole, or parts of them."""
     rounds, judged = Rounds(), Counter[int]()
     judge = flushes.__dict__["judge"]
 
@@ -143,13 +147,13 @@ def test_others_have_their_turn_while_a_large_flush_is_judged(server: Server, mo
 
     async def work(db: Database) -> None:
         async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline, rounds.counted():
-            some = [sent(tenant, *(f"{number}-{n}" for n in range(4))) for number in range(30)]
+            some = [sent(tenant, *(f"{number}-{n}" for n in range(size))) for number in range(requests)]
             for receipt in await pipeline.submit_all(some):
                 assert not isinstance(receipt, Exception)
 
     server.run(work)
     assert judged.total() == 120
-    assert max(judged.values()) == 12, "the requests that fill a stretch, whole"
+    assert max(judged.values()) == most
 
 
 @pytest.mark.parametrize("size", [64, 99, 100, 101, 150])

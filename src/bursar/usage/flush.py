@@ -149,32 +149,45 @@ async def _judged(
     """Every event with its verdict, and the bodies of each workspace; others may do something in between."""
     rows: list[EventRow] = []
     chunks: dict[int, bodies.Chunk] = {}
-    add = rows.append
     stretch = 0
     if sum(len(submissions[index].parsed.events) for index in accepted) > STRETCH:
         await turn()
     for index in accepted:
-        if len(rows) - stretch >= STRETCH:
-            stretch = len(rows)
-            await turn()
         submission = submissions[index]
         tenant = tenants[submission.workspace]
-        workspace, version, number, backfill = tenant.key, tenant.version, tenant.chunk, submission.backfill
-        chunk = chunks.setdefault(workspace, bodies.Chunk(number, workspace, 0, []))
-        first = chunk.events
-        for place, sent in submission.parsed.events:
-            event = sent if sent.id is not None else named(tenant, sent)
-            verdict = judge(tenant, event, backfill=backfill)
-            position = first + place
-            # An event without an id gets one of its own, from where it lies, so that it can be kept and found.
-            name = event.id if event.id is not None else f"\x00{workspace}:{number}:{position}"
-            add(
-                EventRow(workspace, id_digest(workspace, name), body_digest(event), micros(event.timestamp), version,
-                         number, position, index, place, event, verdict)
-            )  # fmt: skip
+        chunk = chunks.setdefault(tenant.key, bodies.Chunk(tenant.chunk, tenant.key, 0, []))
+        events = submission.parsed.events
+        for at in range(0, len(events), STRETCH):
+            if len(rows) - stretch >= STRETCH:
+                stretch = len(rows)
+                await turn()
+            _judge(rows, tenant, submission, index, chunk.events, events[at : at + STRETCH])
         chunk.bodies.append(submission.parsed.body)
         chunk.events += submission.parsed.size
     return rows, list(chunks.values())
+
+
+def _judge(
+    rows: list[EventRow],
+    tenant: Tenant,
+    submission: Submission,
+    index: int,
+    first: int,
+    events: Sequence[tuple[int, Event]],
+) -> None:
+    """Add some events of a submission to `rows`; `first`: where its body begins in the chunk."""
+    workspace, version, number, backfill = tenant.key, tenant.version, tenant.chunk, submission.backfill
+    add = rows.append
+    for place, sent in events:
+        event = sent if sent.id is not None else named(tenant, sent)
+        verdict = judge(tenant, event, backfill=backfill)
+        position = first + place
+        # An event without an id gets one of its own, from where it lies, so that it can be kept and found.
+        name = event.id if event.id is not None else f"\x00{workspace}:{number}:{position}"
+        add(
+            EventRow(workspace, id_digest(workspace, name), body_digest(event), micros(event.timestamp), version,
+                     number, position, index, place, event, verdict)
+        )  # fmt: skip
 
 
 def _identified(rows: list[EventRow], submissions: list[Submission], receipts: list[Receipt]) -> list[EventRow]:
