@@ -101,7 +101,6 @@ def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
                         ceilings[name].append(weighed(other, plain, f"{name}-{number}", seconds))
                         if name == HALVED:
                             half = rates[name][-1].rate / load.batch / 2
-                            asyncio.run(_checkpoint(DataDir(folder).dsn()))
                             paced.append(send(url, load, f"half-{number}", seconds, half))
             memory = memory_of(os.getpid())
             kept = asyncio.run(_count(DataDir(folder).dsn()))
@@ -279,15 +278,6 @@ def send(url: str, load: Load, prefix: str, length: float, rate: float = 0) -> S
     )
     count, seconds, p50, p99 = (float(value) for value in json.loads(done.stdout))
     return Sent(count * load.batch / seconds, p50, p99, int(count) * load.batch)
-
-
-async def _checkpoint(dsn: str) -> None:
-    """Make the log that was written room to write, as on a server that has run for a while."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute("checkpoint", timeout=60)
-    finally:
-        await connection.close()
 
 
 async def _count(dsn: str) -> dict[str, Any]:

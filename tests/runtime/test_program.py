@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import typer
 
+from bursar.runtime import postgres
 from bursar.runtime.cli import MODULES, main
 from bursar.runtime.cli import program as command_line
 from bursar.runtime.datadir import DataDir, DataDirRefused
@@ -149,6 +150,27 @@ def test_an_orphaned_postgres_is_taken_over(folder: Path) -> None:
     assert not first.alive()
     second.stop()
     heir.release()
+
+
+def test_an_end_that_nobody_has_been_told_of_holds_up_no_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed PostgreSQL counts as running until its parent asks. Here that is this test, which never does."""
+    monkeypatch.setattr(postgres, "_LINGER_SECONDS", 3.0)
+    place = DataDir(folder)
+    place.prepare()
+    assert place.acquire()
+    first = Cluster(place, lambda _: None)
+    first.start()
+    assert first.pid is not None
+    os.kill(first.pid, signal.SIGKILL)
+    stat = Path(f"/proc/{first.pid}/stat")
+    while stat.read_text().rsplit(")", 1)[1].split()[0] != "Z":
+        time.sleep(0.01)
+    second = Cluster(place, lambda _: None)
+    second.start()
+    assert stat.exists(), "it was there all the time"
+    second.stop()
+    place.release()
+    assert not first.alive()
 
 
 def test_a_first_token_is_drawn_and_printed_once() -> None:

@@ -3,6 +3,7 @@
 It listens on a Unix socket in a private directory only, so whoever may enter that directory is trusted.
 """
 
+import contextlib
 import importlib.util
 import os
 import shlex
@@ -27,6 +28,8 @@ Say = Callable[[str], None]
 _FAST_SECONDS = 9.0
 _LINGER_SECONDS = 20.0
 _LINGERING = ("shared memory block", "lock file")
+_NOBODY = 2**22 + 1
+"""A number that no process of Linux has."""
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -43,7 +46,7 @@ def settings() -> dict[str, str]:
         "shared_buffers": f"{max(128, min(4096, memory // 4))}MB",
         # A crash is recovered from the last checkpoint but for what it took to write it: forty seconds of load at most.
         "checkpoint_timeout": "30s",
-        "checkpoint_completion_target": "0.3",
+        "checkpoint_completion_target": "0.2",
         # Not what starts a checkpoint: right after one, pages go to the log whole, the more the larger the tables are.
         "max_wal_size": "4GB",
         "min_wal_size": "512MB",
@@ -111,6 +114,7 @@ class Cluster:
                 # What a killed postmaster left behind ends by itself, but not at once; until then no other starts.
                 if time.monotonic() > deadline or not any(word in error.message for word in _LINGERING):
                     raise
+                self._bury()
                 time.sleep(0.05)
         self._make_database()
         return self._dir.dsn()
@@ -255,6 +259,20 @@ class Cluster:
                 if not _is_postgres(pid):
                     return
                 time.sleep(0.05)
+
+    def _bury(self) -> None:
+        """Say in its lock files that a postmaster has ended, where its parent has not been told of it yet.
+
+        PostgreSQL takes it for alive until then: seconds, where the first process of the system is slow. Whether
+        anything of it still uses its memory is told by other lines of these files, and looked at nevertheless.
+        """
+        for kept in (self._dir.cluster / "postmaster.pid", *self._dir.socket_dir.glob(".s.PGSQL.*.lock")):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                pid, rest = kept.read_text().split("\n", 1)
+                status = Path(f"/proc/{int(pid)}/stat").read_text().rsplit(")", 1)[1].split()[0]
+                if status == "Z":
+                    with kept.open("r+") as file:
+                        file.write(f"{_NOBODY}\n{rest}")
 
     def _wait(self) -> None:
         """Wait until PostgreSQL takes connections, however long its recovery takes, and say so every few seconds."""
