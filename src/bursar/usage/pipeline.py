@@ -36,7 +36,7 @@ FLUSH_SECONDS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 
-BATCH = 4000
+BATCH = 8000
 """Events in one transaction where senders wait for their answers."""
 QUEUE = 60_000
 """Events that may wait at most, however fast they go."""
@@ -44,9 +44,9 @@ QUEUE_BYTES = 96_000_000
 """Bytes of the bodies that wait: events may be a hundred times larger than most are."""
 QUEUE_SECONDS = 1
 """How much work may wait. What is more would wait longer than a sender should: it is refused, to be sent again."""
-QUEUE_LEAST = 2 * BATCH
+QUEUE_LEAST = BATCH
 """Events that may wait however slow the last flushes were: so many that no flusher is idle."""
-WORTH = BATCH // 2
+WORTH = BATCH
 """Events for which another flusher sets out beside one at work; fewer are as soon stored by its next flush."""
 OVERDUE = 0.05
 """Seconds after which one sets out all the same: the one at work may be waiting for a lock that these need not."""
