@@ -275,3 +275,32 @@ def test_a_day_that_is_not_what_its_quarters_say_is_found(server: Server, tenant
         assert len(found) == min(changed, 20)
         connection.execute(change, [-1, tenant.caller.workspace])
     assert server.broken(tenant, CHECKS) == []
+
+
+def test_the_trouble_of_one_workspace_is_not_another_s(
+    server: Server, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "BEAT", timedelta(milliseconds=10))
+    other = server.workspace(clock=START + timedelta(days=6))
+    customer(other.http, NAMES[0])
+    schema(other.http)
+    meter(other.http)
+    fold, troubles = Folding.__dict__["_folded"], [ZeroDivisionError("odd"), ZeroDivisionError("odder")]
+
+    async def troubled(self: Folding, workspace: int) -> object:
+        if workspace == tenant.caller.workspace and troubles:
+            raise troubles.pop()
+        return await fold(self, workspace)
+
+    monkeypatch.setattr(Folding, "_folded", troubled)
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
+            await asyncio.gather(pipeline.submit(some(tenant, 0, 20)), pipeline.submit(some(other, 0, 20)))
+            await folded(db, other)
+            await folded(db, tenant)
+
+    server.run(work)
+    assert not troubles
+    assert server.broken(tenant, CHECKS) == []
+    assert server.broken(other, CHECKS) == []

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Iterable
 from datetime import timedelta
 
-import asyncpg
 import structlog
 
 from bursar.core.errors import Unavailable
@@ -57,18 +56,18 @@ class Folding:
         await self._session.close()
 
     async def _work(self) -> None:
-        known = await self._left()
+        asked = await self._left()
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), BEAT.total_seconds())
             self._woken.clear()
-            if known:
+            if asked:
                 await self._fold()
             else:
-                known = await self._left()
+                asked = await self._left()
             if self._stopping.is_set():
                 return
-            if known and not self._noted:
+            if asked and not self._noted:
                 await self._woken.wait()
 
     async def _left(self) -> bool:
@@ -76,7 +75,8 @@ class Folding:
         try:
             async with self._session.transaction() as connection:
                 self._noted.update(row["workspace"] for row in await connection.fetch(queries.unfolded))
-        except Unavailable:
+        except Exception as error:  # noqa: BLE001 - it is asked again, and events are let in meanwhile
+            _say(error)
             return False
         return True
 
@@ -87,15 +87,20 @@ class Folding:
                 self._noted.discard(workspace)
                 while await self._folded(workspace) == AT_ONCE:
                     pass
-            except Unavailable:
+            except Exception as error:  # noqa: BLE001 - the trouble of one workspace is not another's
                 self._noted.add(workspace)
-                return
-            except asyncpg.PostgresError as error:
-                self._noted.add(workspace)
-                _log.error("fold_failed", workspace=workspace, error=repr(error))
+                _say(error, workspace)
+                if isinstance(error, Unavailable):
+                    return
 
     async def _folded(self, workspace: int) -> int:
         """Fold some rows in, and return how many."""
         async with self._session.transaction(_ALONE.format(workspace)) as connection:
             count: int = await connection.fetchval(queries.fold, workspace, AT_ONCE)
         return count
+
+
+def _say(error: Exception, workspace: int | None = None) -> None:
+    """Log what nobody looked for; that PostgreSQL is away is said by others."""
+    if not isinstance(error, Unavailable):
+        _log.error("fold_failed", workspace=workspace, error=repr(error), exc_info=error)
