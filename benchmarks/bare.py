@@ -4,6 +4,7 @@
 everything that makes an event count: names, schemas, meters, repeats, rollups, bodies, the balance of events.
 """
 
+import asyncio
 import struct
 import sys
 from collections.abc import AsyncIterator
@@ -34,6 +35,10 @@ _TAIL = b"\xff\xff"
 
 class Bare(Pipeline):
     """Admission that keeps what it gets and does nothing with it."""
+
+    def start(self) -> None:
+        """Begin to flush, without folding: that would be what the server beside has left."""
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._flushers)]
 
     async def _commit(self, submissions: list[Submission], flusher: Any) -> list[Receipt]:
         received = micros(self._clock())

@@ -269,8 +269,7 @@ class Cluster:
         for kept in (self._dir.cluster / "postmaster.pid", *self._dir.socket_dir.glob(".s.PGSQL.*.lock")):
             with contextlib.suppress(OSError, ValueError, IndexError):
                 pid, rest = kept.read_text().split("\n", 1)
-                status = Path(f"/proc/{int(pid)}/stat").read_text().rsplit(")", 1)[1].split()[0]
-                if status == "Z":
+                if _status(int(pid)) == "Z":
                     with kept.open("r+") as file:
                         file.write(f"{_NOBODY}\n{rest}")
 
@@ -317,8 +316,13 @@ def _is_postgres(pid: int) -> bool:
     except PermissionError:
         return True
     try:
-        status = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        status = _status(pid)
         name = Path(f"/proc/{pid}/comm").read_text().strip()
     except (OSError, IndexError):
         return not Path("/proc/self").exists()
     return status != "Z" and name.startswith("postgres")
+
+
+def _status(pid: int) -> str:
+    """What Linux says that a process does: a letter, Z where it has ended. Raises `OSError` where there is none."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]

@@ -174,7 +174,8 @@ def _values(row: EventRow) -> tuple[Any, ...]:
 
 
 SHARES = 8
-"""Rows into which the sums of a large flush go, so that a reader need not look at those of most other accounts."""
+"""Rows into which the sums of a large flush go, so that a reader need not look at those of most other accounts: by the
+remainder of the account, which statements that read them take too (`% 8`)."""
 SHARED_FROM = 500
 """Accounts and buckets of a workspace from which its sums are shared out."""
 
