@@ -1,6 +1,6 @@
 """Payments by a process of its own: `python -m tests.invoicing.payer DSN WORKSPACE SEED COUNT ACCOUNT...`.
 
-Prints `ready`, waits for a line, then a line for each payment that is done: account and amount.
+Prints `ready`, waits for a line, then a line for each payment that is done: its number, account and amount.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ async def main(dsn: str, workspace: int, seed: int, count: int, accounts: list[i
         for _ in range(count // AT_ONCE):
             account, amount = draw.choice(accounts), Decimal(draw.randint(-40, 40) or 1) / 4
             made = await payments.submit(db, caller, Pay(account, amount, f"by {seed}"))
-            print(made.id, account, amount, flush=True)
+            # One write: without a buffer (PYTHONUNBUFFERED) print writes each word, and a kill comes between them.
+            print(f"{made.id} {account} {amount}\n", end="", flush=True)
 
     await asyncio.gather(*(pay() for _ in range(AT_ONCE)))
     await db.close()

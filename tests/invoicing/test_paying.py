@@ -59,7 +59,8 @@ async def run(process: Process, kill_after: int | None) -> list[tuple[int, int, 
     assert process.stdout is not None
     process.stdin.write(b"go\n")
     done = []
-    while line := await asyncio.wait_for(process.stdout.readline(), 120):
+    # A line without its end was being written when the kill came: nothing was said by it.
+    while (line := await asyncio.wait_for(process.stdout.readline(), 120)).endswith(b"\n"):
         number, one, amount = line.decode().split()
         done.append((int(number), int(one), Decimal(amount)))
         if len(done) == kill_after:

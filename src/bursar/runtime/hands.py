@@ -24,6 +24,9 @@ FROM = 2_000
 """Invoices due from which on a process more is worth its start."""
 _MOST = 3
 """Beyond them PostgreSQL has the work."""
+_PROGRAM = (sys.executable, "-m", "bursar.runtime.hand")
+_LONGEST = 64 * 2**20
+"""Bytes of a line that one says: its last one names each account that could not be billed."""
 
 
 @asynccontextmanager
@@ -46,7 +49,7 @@ async def hands(db: Database, caller: Caller, as_of: datetime, due: int) -> Asyn
 async def _start(order: Order) -> Process:
     # A session of its own: Ctrl-C reaches this process alone, which ends its hands itself.
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bursar.runtime.hand", stdin=PIPE, stdout=PIPE, start_new_session=True
+        *_PROGRAM, stdin=PIPE, stdout=PIPE, start_new_session=True, limit=_LONGEST
     )
     assert process.stdin is not None
     # By its input, as arguments are for all to see and the address may hold a password.
@@ -60,6 +63,8 @@ def _hand(process: Process) -> Hand:
         assert process.stdout is not None
         process.stdin.write(GO)
         async for line in process.stdout:
+            if not line.endswith(b"\n"):
+                break  # killed while it wrote
             heard = msgspec.json.decode(line, type=Told)
             if heard.whole is not None:
                 return heard.whole
