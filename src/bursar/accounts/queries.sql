@@ -83,6 +83,18 @@ from account a join account_profile p on p.account = a.key
 join customer c on c.key = a.customer join customer_profile q on q.customer = a.customer
 where a.workspace = $1 and a.togai_id = $2;
 
+-- name: account_whole
+-- An account by id, with its aliases, ended ones included, and its settings.
+select a.*, p.name, coalesce(p.primary_email, q.primary_email) as primary_email, coalesce(p.address, q.address) as address,
+    p.billing_information, c.togai_id as customer_id, c.wire_id as customer_wire_id,
+    array(select row(n.key, n.wire_id, n.value, lower(n.effective), upper(n.effective), n.created_at, n.updated_at)
+        from account_name n where n.workspace = $1 and n.account = a.key and n.kind = 'ALIAS' order by n.key) as aliases,
+    array(select row(s.setting_id, s.value, s.namespace, s.name, s.data_type)
+        from setting s where s.workspace = $1 and s.entity_type = 'ACCOUNT' and s.entity_id = $2 order by s.key) as settings
+from account a join account_profile p on p.account = a.key
+join customer c on c.key = a.customer join customer_profile q on q.customer = a.customer
+where a.workspace = $1 and a.togai_id = $2;
+
 -- name: account_at
 -- An account by key.
 select a.*, p.name, coalesce(p.primary_email, q.primary_email) as primary_email, coalesce(p.address, q.address) as address,

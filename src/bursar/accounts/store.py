@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bursar.accounts.model import Account, Address, Alias, BillingInformation, Customer
+from bursar.accounts.model import Account, Address, Alias, BillingInformation, Customer, Setting
 from bursar.core.errors import NotFound
 from bursar.core.page import Page, key_of
 from bursar.db.database import Connection, Row
@@ -73,6 +73,16 @@ async def get_account(connection: Connection, workspace: int, identifier: str) -
     if row is None:
         raise NotFound("account", identifier)
     return account_of(row)
+
+
+async def account_whole(
+    connection: Connection, workspace: int, identifier: str
+) -> tuple[Account, list[Alias], list[Setting]]:
+    """The account of an id, all of its aliases, ended ones included, and its settings. Raises `NotFound`."""
+    row = await connection.fetchrow(queries.account_whole, workspace, identifier)
+    if row is None:
+        raise NotFound("account", identifier)
+    return account_of(row), [Alias(*entry) for entry in row["aliases"]], [Setting(*entry) for entry in row["settings"]]
 
 
 async def account_at(connection: Connection, workspace: int, key: int) -> Account:

@@ -26,6 +26,7 @@ from bursar.http.togai.shapes import (
     Metadata,
     Name,
     Tags,
+    account_shape,
     address_of,
     aliases_of,
     billing_of,
@@ -163,13 +164,16 @@ async def get_accounts(call: Call, query: PageQuery) -> AccountPaginatedResponse
 )
 async def get_account(call: Call, query: AccountQuery) -> AccountShape:
     """Read an account."""
-    async with call.db.transaction(call.caller.workspace) as connection:
-        account = await store.get_account(connection, call.caller.workspace, call.path["account_id"])
-        shape = await _shape(call, connection, account, instant_of(query.effective_on))
+
+    async def work(connection: Connection) -> AccountShape:
+        found = await store.account_whole(connection, call.caller.workspace, call.path["account_id"])
+        shape = account_shape(*found, instant_of(query.effective_on) or call.caller.now)
         if query.include_group_details:
-            group = await group_of_account(connection, call.caller.workspace, account.key)
+            group = await group_of_account(connection, call.caller.workspace, found[0].key)
             shape.invoice_group_details = None if group is None else _group_details(group)
         return shape
+
+    return await call.db.ask(call.caller.workspace, work)
 
 
 @door.operation(

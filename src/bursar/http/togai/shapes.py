@@ -197,10 +197,11 @@ async def load_account_shapes(
     """Accounts as the wire shows them, with the aliases in force `at` an instant (None: now) and their settings."""
     aliases = await store.aliases_of(connection, caller.workspace, [account.key for account in accounts])
     found = await settings.settings_of(connection, caller.workspace, "ACCOUNT", [account.id for account in accounts])
-    return [_account_shape(account, aliases[account.key], found[account.id], at or caller.now) for account in accounts]
+    return [account_shape(account, aliases[account.key], found[account.id], at or caller.now) for account in accounts]
 
 
-def _account_shape(account: Account, aliases: list[Alias], settings: list[Setting], at: datetime) -> AccountShape:
+def account_shape(account: Account, aliases: list[Alias], settings: list[Setting], at: datetime) -> AccountShape:
+    """An account as the wire shows it, with those of its aliases that are in force at an instant."""
     return AccountShape(
         id=account.id,
         togai_account_id=account.wire_id,
