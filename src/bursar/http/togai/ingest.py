@@ -22,6 +22,8 @@ HEAVY = 20_000
 """Bytes that take a part of a millisecond to decode."""
 _EACH = b'"accountId"'
 """What every event has, so that there are hardly more than it stands there times."""
+_SAMPLE = 4096
+"""Bytes of a body in which that is counted."""
 
 
 class IngestEventRequest(Body):
@@ -56,9 +58,15 @@ async def single(pipeline: Pipeline, access: Access, body: bytes) -> Response:
 async def batch(pipeline: Pipeline, access: Access, body: bytes) -> Response:
     """Admit a batch; 207 where some of its events have the wrong shape."""
     if len(body) > HEAVY:
-        with pipeline.expecting(min(body.count(_EACH), BATCH_LIMIT)):
+        with pipeline.expecting(_about(body)):
             await turn()
     return await _admit(pipeline, access, parse_batch(body))
+
+
+def _about(body: bytes) -> int:
+    """How many events a body has, about: to count them would take a tenth of what it takes to decode them."""
+    seen = body.count(_EACH, 0, _SAMPLE) * len(body) // _SAMPLE or body.count(_EACH)
+    return min(seen, BATCH_LIMIT)
 
 
 def refusal(status: int, message: str, retry_after: int | None = None) -> Response:
