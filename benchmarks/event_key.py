@@ -226,6 +226,10 @@ class Bench:
         """Everything, in order."""
         for size in ("small", "large"):
             await self.fill(size)
+            async with self.connect(size) as connection:  # as the schema had it before there were lists
+                await connection.execute(
+                    "create index event_key_account on event_key (account, occurred_at)", timeout=3000
+                )
         sizes = await self.sizes("large")
         await self.compare(3, index=True)
         await self.checkpoint()

@@ -8,6 +8,8 @@ Does not own: what an event costs, which plan an account has, when a period is b
 
 OWNS: tuple[str, ...] = (
     "event_key",
+    "event_unlisted",
+    "event_listing",
     "event_repeat",
     "event_body",
     "usage_rollup",

@@ -1,12 +1,14 @@
 """The keep of event bodies: a narrow port, and its PostgreSQL adapter.
 
-`append` writes what a flush received under its chunk number, once; `read` gives back the events of chunks in the order
-in which they came. Which events of an account lie where is told by `event_key`, never by this port.
+`append` writes what was received under its chunk number, once, as a flush does by what `columns` gives it; `read` gives
+back the events of chunks in the order in which they came. Which events of an account lie where is told by `event_key`
+and the lists of accounts, never by this port.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 import zstandard
@@ -52,18 +54,22 @@ def compressed(chunks: list[Chunk]) -> list[bytes]:
     return [compressor.compress(_pack.encode(chunk.bodies)) for chunk in chunks]
 
 
-async def append(
-    connection: Connection, received_at: datetime, chunks: list[Chunk], contents: list[bytes] | None = None
-) -> None:
-    """Keep the chunks of a flush; `contents` are what `compressed` made of them, where that is known."""
-    await connection.execute(
-        queries.insert_bodies,
+def columns(chunks: list[Chunk], contents: list[bytes] | None = None) -> list[list[Any]]:
+    """Chunks as the last statement of a flush takes them along, for which `append` would be a round trip of its own.
+
+    `contents` are what `compressed` made of them, where that is known.
+    """
+    return [
         [chunk.number for chunk in chunks],
-        received_at,
         [chunk.workspace for chunk in chunks],
         [chunk.events for chunk in chunks],
         compressed(chunks) if contents is None else contents,
-    )
+    ]
+
+
+async def append(connection: Connection, received_at: datetime, chunks: list[Chunk]) -> None:
+    """Keep chunks."""
+    await connection.execute(queries.insert_bodies, received_at, *columns(chunks))
 
 
 async def read(connection: Connection, workspace: int, numbers: Iterable[int]) -> dict[int, list[bytes]]:

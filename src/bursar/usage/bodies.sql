@@ -1,8 +1,8 @@
 -- name: insert_bodies
 -- Keep what was sent: one chunk per workspace and flush.
 insert into event_body (chunk, received_at, workspace, events, content)
-select chunk, $2, workspace, events, content
-from unnest($1::bigint[], $3::int[], $4::int[], $5::bytea[]) as b (chunk, workspace, events, content);
+select chunk, $1, workspace, events, content
+from unnest($2::bigint[], $3::int[], $4::int[], $5::bytea[]) as b (chunk, workspace, events, content);
 
 -- name: read_bodies
 -- What was sent in some chunks of a workspace.

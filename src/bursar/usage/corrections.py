@@ -23,7 +23,7 @@ from bursar.core.errors import BursarError, Invalid
 from bursar.db import audit
 from bursar.db.database import Connection, Row, part
 from bursar.db.queries import Queries
-from bursar.usage import bodies, license_names, repeats
+from bursar.usage import bodies, license_names, listings, repeats
 from bursar.usage.admission import Measure, Tenant, judge
 from bursar.usage.event import Event, body_digest, id_digest
 from bursar.usage.events import KeptEvent, kept_events
@@ -115,8 +115,9 @@ async def matching(connection: Connection, workspace: int, wanted: Selection, li
             wanted.ends_at,
         )
     else:
-        rows = await connection.fetch(
-            queries.events_of_span, workspace, wanted.account, wanted.starts_at, wanted.ends_at, limit, _TIES
+        assert wanted.account is not None
+        rows = await listings.latest(
+            connection, workspace, wanted.account, wanted.starts_at, wanted.ends_at, limit, _TIES
         )
     found = await kept_events(connection, workspace, rows)
     return sorted(found, key=lambda kept: (-micros(kept.event.timestamp), kept.event.id or ""))[:limit]
@@ -126,9 +127,8 @@ async def references_of(connection: Connection, workspace: int, wanted: Selectio
     """Where the events of a selection lie, at most `limit`, the latest first."""
     if wanted.event_id is not None or wanted.reference is not None:
         return [kept.reference for kept in await matching(connection, workspace, wanted)]
-    rows = await connection.fetch(
-        queries.places_of_span, workspace, wanted.account, wanted.starts_at, wanted.ends_at, limit
-    )
+    assert wanted.account is not None
+    rows = await listings.latest(connection, workspace, wanted.account, wanted.starts_at, wanted.ends_at, limit, limit)
     return [f"event.{row['chunk']}.{row['position']}" for row in rows]
 
 
@@ -305,6 +305,7 @@ async def _store(connection: Connection, caller: Caller, tenant: Tenant, changes
     ]
     for row in rows:
         await connection.execute(shared.revive, *repeats.revival(row, caller.wall))
+    await listings.list_now(connection, tenant.key, rows)
     await license_names.store(connection, rows, caller.wall)
     sums = _rollups(changes)
     if sums:

@@ -11,7 +11,7 @@ from bursar.core.errors import Invalid, NotFound
 from bursar.core.page import Page
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
-from bursar.usage import bodies
+from bursar.usage import bodies, listings
 from bursar.usage.event import Event, event_of, id_hash
 from bursar.usage.event_ids import identified, template_of
 from bursar.usage.judged import Judged, Rules
@@ -92,11 +92,10 @@ async def list_events(
     bookmark = _open(after)
     wanted = None if states is None else [int(state) for state in states]
     found: list[KeptEvent] = []
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
         if account is not None:
-            rows = await connection.fetch(queries.events_of_account, workspace, account, *bookmark, wanted, limit + 1)
-            following = None if len(rows) <= limit else (rows[limit - 1]["chunk"], rows[limit - 1]["position"])
-            rows = rows[:limit]
+            few = min(listings.FEW * 4**number, listings.MOST)
+            rows, following = await listings.arrived(connection, workspace, account, bookmark, wanted, limit, few)
         else:
             rows, following = await _walk(connection, workspace, bookmark, wanted, limit)
         for kept in await kept_events(connection, workspace, rows):

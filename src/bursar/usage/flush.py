@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bursar.catalog.named_licenses import SCHEMA
 from bursar.core import crash
@@ -20,7 +20,7 @@ from bursar.core.heavy import turn
 from bursar.db.database import Connection
 from bursar.db.idempotency import Attempt, Outcome
 from bursar.db.queries import Queries
-from bursar.usage import bodies, license_names, repeats
+from bursar.usage import bodies, license_names, listings, repeats
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
 from bursar.usage.rows import COPY_FROM, Deltas, EventRow, Tally, copy, micros, summed, summed_up
@@ -118,7 +118,7 @@ async def flush(
     accepted = [index for index, receipt in enumerate(receipts) if receipt.error is None]
     names: dict[int, set[str]] = defaultdict(set)
     for index in accepted:
-        names[submissions[index].workspace].update(event.account_id for _, event in submissions[index].parsed.events)
+        names[submissions[index].workspace] |= {event.account_id for _, event in submissions[index].parsed.events}
     for workspace, wanted in names.items():
         await views.resolve(connection, tenants[workspace], wanted)
     rows, chunks = await _judged(tenants, submissions, accepted)
@@ -232,21 +232,33 @@ async def _admit(
     let_in = [*settled.fresh.values(), *settled.revived.values()]
     contents: list[bytes] | None = None
     if len(settled.fresh) < COPY_FROM:
-        few, sums = await copy(connection, settled.fresh, wall), summed(let_in).deltas()
+        few = await copy(connection, settled.fresh, wall)
+        sums, entries = summed(let_in).deltas(), listings.entries(let_in)
     else:
-        (sums, contents), few = await _beside(_prepared(let_in, chunks), copy(connection, settled.fresh, wall))
+        made, few = await _beside(_prepared(let_in, chunks), copy(connection, settled.fresh, wall))
+        sums, entries, contents = made
     crash.point("events stored")
-    await bodies.append(connection, wall, chunks, contents)
     if names:
         await license_names.store(connection, [row for row in let_in if row.verdict.license], wall)
-    await connection.execute(queries.admit, wall, *few, *counts, *sums)
+    kept = bodies.columns(chunks, contents)
+    await connection.execute(queries.admit, wall, *few, *counts, *sums, *entries, *kept)
 
 
-async def _prepared(rows: list[EventRow], chunks: list[bodies.Chunk]) -> tuple[Deltas, list[bytes]]:
-    """What events measured, and the bodies as they are kept."""
+class _Prepared(NamedTuple):
+    """What of a large flush is made beside the COPY of its events."""
+
+    sums: Deltas
+    entries: listings.Columns
+    contents: list[bytes]
+    """The bodies as they are kept."""
+
+
+async def _prepared(rows: list[EventRow], chunks: list[bodies.Chunk]) -> _Prepared:
     sums = (await summed_up(rows)).deltas()
     await turn()
-    return sums, bodies.compressed(chunks)
+    entries = listings.entries(rows)
+    await turn()
+    return _Prepared(sums, entries, bodies.compressed(chunks))
 
 
 async def _beside(work: Coroutine[Any, Any, A], waits: Coroutine[Any, Any, B]) -> tuple[A, B]:

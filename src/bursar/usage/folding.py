@@ -1,8 +1,9 @@
-"""Adds to the rollups what flushes measured, a moment later: of many flushes together it is a tenth of the work.
+"""Adds to the rollups what flushes measured, a moment later, and lists their events by account.
 
-A flush has hardly two events for one rollup, and all flushes raise the same ones, those of this quarter of an hour: one
-would wait for the other. So each keeps its sums beside (`usage_delta`), in the transaction of its events, and readers
-count both. Nothing depends on when they are folded in, or by which process.
+Of many flushes together it is a tenth of the work. A flush has hardly two events for one rollup, and all flushes raise
+the same ones, those of this quarter of an hour: one would wait for the other. So each keeps its sums (`usage_delta`)
+and what is to be listed (`event_unlisted`) beside, in the transaction of its events, and readers look at both. Nothing
+depends on when they are folded in, or by which process.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import structlog
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database
 from bursar.db.queries import Queries
+from bursar.usage import listings
 from bursar.usage.flush import SETUP
 
 queries = Queries("bursar.usage")
@@ -87,6 +89,8 @@ class Folding:
                 self._noted.discard(workspace)
                 while await self._folded(workspace) == AT_ONCE:
                     pass
+                while await self._listed(workspace):
+                    pass
             except Exception as error:  # noqa: BLE001 - the trouble of one workspace is not another's
                 self._noted.add(workspace)
                 _say(error, workspace)
@@ -98,6 +102,10 @@ class Folding:
         async with self._session.transaction(_ALONE.format(workspace)) as connection:
             count: int = await connection.fetchval(queries.fold, workspace, AT_ONCE)
         return count
+
+    async def _listed(self, workspace: int) -> bool:
+        async with self._session.transaction(_ALONE.format(workspace)) as connection:
+            return await listings.list_some(connection, workspace)
 
 
 def _say(error: Exception, workspace: int | None = None) -> None:

@@ -11,6 +11,8 @@ from bursar.core.cycles import local_date, local_midnight
 from bursar.core.errors import Invalid
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
+from bursar.usage import listings
+from bursar.usage.rows import micros
 from bursar.usage.states import State
 
 queries = Queries("bursar.usage")
@@ -70,7 +72,8 @@ async def event_counts(
     if accounts is None:
         rows = await connection.fetch(queries.event_counts, *span)
     else:
-        rows = await connection.fetch(queries.event_counts_of_accounts, *span, accounts)
+        ticks = micros(cuts[0]), micros(cuts[-1])
+        rows = await connection.fetch(listings.queries.event_counts_of_accounts, *span, accounts, *ticks)
     return [
         EventCount(row["account"], row["event_schema"], State(row["state"]), row["place"] - 1, row["events"])
         for row in rows

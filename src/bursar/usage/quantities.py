@@ -12,7 +12,7 @@ from bursar.core.page import Page
 from bursar.core.period import parse_instant, show_instant
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries, numbers
-from bursar.usage import bodies
+from bursar.usage import bodies, listings
 from bursar.usage.judged import Rules
 
 queries = Queries("bursar.usage")
@@ -118,7 +118,7 @@ async def events_of(
     found: list[MeteredEvent] = []
     seal: str | None = None
     while True:
-        rows = await connection.fetch(queries.metered_events, workspace, account, start, end, *bookmark, _SCAN)
+        rows = await listings.metered(connection, workspace, account, start, end, bookmark, _SCAN)
         for row, event in zip(rows, await _measured(connection, workspace, rows, rules), strict=True):
             bookmark = (row["occurred_at"], row["chunk"], row["position"])
             if event is None:
@@ -138,7 +138,7 @@ async def _raw_sum(
     bookmark = (start, -1, -1)
     total = Decimal(0)
     while True:
-        rows = await connection.fetch(queries.metered_events, workspace, account, start, end, *bookmark, _SCAN)
+        rows = await listings.metered(connection, workspace, account, start, end, bookmark, _SCAN)
         for event in await _measured(connection, workspace, rows, rules):
             total += event.quantity if event is not None else 0
         if len(rows) < _SCAN:

@@ -71,8 +71,9 @@ group by 1, 2, 3, 4 order by 1, 2, 3, 4
 on conflict (workspace, account, meter_version, day) do update set quantity = usage_day.quantity + excluded.quantity;
 
 -- name: admit
--- The last step of a flush: a few events (many are copied before), the balance, what was measured. That does not go to the
--- rollups yet: a flush has hardly two events for one of them, and would wait for those of other flushes.
+-- The last step of a flush: a few events (many are copied before), the balance, what was measured, where the events of an
+-- account are, the bodies. What was measured does not go to the rollups yet: a flush has hardly two events for one of them,
+-- and would wait for those of other flushes.
 with events as (
     insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, workspace,
         event_schema, position, state, reason)
@@ -96,15 +97,30 @@ with events as (
         duplicate = usage_counter.duplicate + excluded.duplicate, rejected = usage_counter.rejected + excluded.rejected,
         pending = usage_counter.pending + excluded.pending, reverted = usage_counter.reverted + excluded.reverted
     returning 1
+), deltas as (
+    insert into usage_delta (workspace, share, accounts, meter_versions, buckets, events, quantities)
+    select workspace, share, accounts::bigint[], meter_versions::int[], buckets::int[], events::int[],
+        quantities::numeric[]
+    from unnest($23::int[], $24::smallint[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[])
+        as d (workspace, share, accounts, meter_versions, buckets, events, quantities)
+), unlisted as (
+    insert into event_unlisted (workspace, chunk, events, accounts, ticks, ids)
+    select workspace, chunk, events, accounts::bigint[], ticks::bigint[], ids::uuid[]
+    from unnest($30::int[], $31::bigint[], $32::int[], $33::text[], $34::text[], $35::text[])
+        as u (workspace, chunk, events, accounts, ticks, ids)
+), listed as (
+    insert into event_listing (workspace, account, events, first_tick, last_tick, first_chunk, last_chunk, ticks, ids)
+    select workspace, account, events, first_tick, last_tick, chunk, chunk, ticks::bigint[], ids::uuid[]
+    from unnest($36::int[], $37::bigint[], $38::int[], $39::bigint[], $40::bigint[], $41::bigint[], $42::text[],
+        $43::text[]) as l (workspace, account, events, first_tick, last_tick, chunk, ticks, ids)
 )
-insert into usage_delta (workspace, share, accounts, meter_versions, buckets, events, quantities)
-select workspace, share, accounts::bigint[], meter_versions::int[], buckets::int[], events::int[], quantities::numeric[]
-from unnest($23::int[], $24::smallint[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[])
-    as d (workspace, share, accounts, meter_versions, buckets, events, quantities);
+insert into event_body (chunk, received_at, workspace, events, content)
+select chunk, $1, workspace, events, content
+from unnest($44::bigint[], $45::int[], $46::int[], $47::bytea[]) as b (chunk, workspace, events, content);
 
 -- name: unfolded
--- The workspaces whose rollups lack something.
-select distinct workspace from usage_delta;
+-- The workspaces whose rollups or whose lists of events lack something.
+select distinct workspace from usage_delta union select distinct workspace from event_unlisted;
 
 -- name: fold
 -- Add to the rollups of a workspace what flushes measured since they were last added to, in the order of `add_rollups`: what
@@ -259,25 +275,6 @@ from (
 ) e
 group by 1, 2, 3, 4 order by 1, 2, 3, 4;
 
--- name: event_counts_of_accounts
--- As event_counts, of some accounts alone.
-select account, event_schema, state, width_bucket(occurred_at, $2::timestamptz[]) as place, count(*) as events
-from (
-    select account, event_schema, state, occurred_at from event_key
-    where workspace = $1 and occurred_at >= $3 and occurred_at < $4 and account = any($5::bigint[])
-    union all
-    select account, event_schema, state, occurred_at from event_repeat
-    where workspace = $1 and occurred_at >= $3 and occurred_at < $4 and account = any($5::bigint[])
-) e
-group by 1, 2, 3, 4 order by 1, 2, 3, 4;
-
--- name: metered_events
--- The metered events of an account and period in the order of their time, after a bookmark.
-select id_hash, account, occurred_at, received_at, chunk, position, catalog_version, event_schema from event_key
-where workspace = $1 and account = $2 and occurred_at >= $3 and occurred_at < $4 and state = 1
-    and (occurred_at, chunk, position) > ($5, $6, $7)
-order by occurred_at, chunk, position limit $8;
-
 -- name: events_of_chunks
 -- The events of some chunks that a list wants, newest first, below a bookmark.
 select * from (
@@ -286,18 +283,6 @@ select * from (
     union all
     select id_hash, account, null, event_schema, occurred_at, received_at, chunk, position, state, reason
     from event_repeat where workspace = $1 and chunk = any($2::bigint[])
-) e
-where (chunk, position) < ($3, $4) and ($5::smallint[] is null or state = any($5))
-order by chunk desc, position desc limit $6;
-
--- name: events_of_account
--- The events of an account that a list wants, newest first, below a bookmark.
-select * from (
-    select id_hash, account, catalog_version, event_schema, occurred_at, received_at, chunk, position, state, reason
-    from event_key where workspace = $1 and account = $2
-    union all
-    select id_hash, account, null, event_schema, occurred_at, received_at, chunk, position, state, reason
-    from event_repeat where workspace = $1 and account = $2
 ) e
 where (chunk, position) < ($3, $4) and ($5::smallint[] is null or state = any($5))
 order by chunk desc, position desc limit $6;

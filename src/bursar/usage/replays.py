@@ -20,6 +20,7 @@ from bursar.core.page import Page
 from bursar.db import audit
 from bursar.db.database import Connection, Database, Row
 from bursar.db.queries import Queries
+from bursar.usage import listings
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.corrections import Moved, Refused, brought, place_of
 from bursar.usage.dead_letters import REPLAYABLE, Wanted, kept_refused, read_kept
@@ -233,6 +234,7 @@ async def _store(connection: Connection, caller: Caller, changed: Sequence[_Judg
     rows = [one.row for one in changed if one.row is not None]
     columns = [_values(one.key, row) for one, row in zip(changed, rows, strict=True)]
     await connection.execute(queries.rejudge, *[list(column) for column in zip(*columns, strict=True)])
+    await listings.list_now(connection, caller.workspace, rows)
     sums = summed(rows).rollups()
     if sums:
         await connection.execute(shared.add_rollups, *sums)

@@ -10,7 +10,7 @@ from bursar.core.errors import BursarError
 from bursar.db.database import Connection
 from bursar.db.queries import Queries
 from bursar.db.verify import Check
-from bursar.usage import bodies
+from bursar.usage import bodies, listings
 from bursar.usage import license_names as names
 from bursar.usage.event import id_hash
 from bursar.usage.judged import Rules
@@ -49,6 +49,14 @@ async def _bodies_kept(connection: Connection) -> list[str]:
         f"workspace {workspace}: chunk {row['chunk']} lacks the bodies of {row['events']} events"
         for workspace in await _workspaces(connection)
         for row in await connection.fetch(queries.lost_bodies, workspace)
+    ]
+
+
+async def _listed(connection: Connection) -> list[str]:
+    return [
+        f"workspace {workspace}: lists of their accounts lack {row['events']} events of chunk {row['chunk']}"
+        for workspace in await _workspaces(connection)
+        for row in await connection.fetch(listings.queries.not_listed, workspace)
     ]
 
 
@@ -120,6 +128,7 @@ async def _named(connection: Connection) -> list[str]:
 CHECKS: list[Check] = [
     Check("I2", "every event of a name that gets or loses a licence is kept as such", _named),
     Check("I1", "every acknowledged event is kept with its body", _bodies_kept),
+    Check("I1", "every event is found by its account", _listed),
     Check("I2", "in = metered + unmetered + duplicate + rejected + pending + reverted", _balance),
     Check("I12", "rollups equal the raw events", _rollups_equal_events),
     Check("I12", "rollups of days equal those of their quarters of an hour", _days_equal_rollups),
