@@ -52,7 +52,7 @@ OVERDUE = 0.05
 """Seconds after which one sets out all the same: the one at work may be waiting for a lock that these need not."""
 ATTEMPTS = 20
 """How often a flush that met another one on the same ids is run. Each time it gets past the id that it met."""
-CAUTION = 1000
+CAUTION = 20
 """Flushes that look first which ids are taken, after one that met such an id: where there is one, there are more."""
 RACES = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 SLOTS = 32_000
