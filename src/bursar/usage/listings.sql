@@ -138,7 +138,7 @@ from (
     from (
         select account, id_hash, chunk, null::bigint as first_chunk, null::bigint as last_chunk,
             case when isfinite(occurred_at) then (extract(epoch from occurred_at) * 1000000)::bigint - 946684800000000
-                when occurred_at > now() then 252455615999999999 else -63082281600000000 end as tick
+                when occurred_at = 'infinity' then 252455615999999999 else -63082281600000000 end as tick
         from event_key where workspace = $1 and account is not null
         union all
         select account, id_hash, null, first_chunk, last_chunk, tick
