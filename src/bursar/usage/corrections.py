@@ -115,10 +115,7 @@ async def matching(connection: Connection, workspace: int, wanted: Selection, li
             wanted.ends_at,
         )
     else:
-        assert wanted.account is not None
-        rows = await listings.latest(
-            connection, workspace, wanted.account, wanted.starts_at, wanted.ends_at, limit, _TIES
-        )
+        rows = await _latest(connection, workspace, wanted, limit, _TIES)
     found = await kept_events(connection, workspace, rows)
     return sorted(found, key=lambda kept: (-micros(kept.event.timestamp), kept.event.id or ""))[:limit]
 
@@ -127,9 +124,15 @@ async def references_of(connection: Connection, workspace: int, wanted: Selectio
     """Where the events of a selection lie, at most `limit`, the latest first."""
     if wanted.event_id is not None or wanted.reference is not None:
         return [kept.reference for kept in await matching(connection, workspace, wanted)]
-    assert wanted.account is not None
-    rows = await listings.latest(connection, workspace, wanted.account, wanted.starts_at, wanted.ends_at, limit, limit)
+    rows = await _latest(connection, workspace, wanted, limit, limit)
     return [f"event.{row['chunk']}.{row['position']}" for row in rows]
+
+
+async def _latest(connection: Connection, workspace: int, wanted: Selection, limit: int, most: int) -> list[Row]:
+    """The latest events of the selection's account and span; a selection that names nothing has none."""
+    if wanted.account is None:
+        return []
+    return await listings.latest(connection, workspace, wanted.account, wanted.starts_at, wanted.ends_at, limit, most)
 
 
 def place_of(reference: str) -> tuple[int, int] | None:

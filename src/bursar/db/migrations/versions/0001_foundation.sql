@@ -751,7 +751,7 @@ create table event_listing (
 );
 create index event_listing_time on event_listing (account, last_tick);
 alter table event_listing alter column ticks set storage external, alter column ids set storage external;
-comment on column event_listing.ids is 'hashes of the ids of its events, by their time';
+comment on column event_listing.ids is 'hashes of the ids of its events, one for each of its ticks';
 
 create view event_entry with (security_invoker = true) as
 select l.workspace, l.account, l.first_tick, l.last_tick, l.first_chunk, l.last_chunk, e.tick, e.id_hash
