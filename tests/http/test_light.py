@@ -86,6 +86,19 @@ async def test_a_body_is_not_decoded_where_its_events_would_find_no_room(
     assert asked == [1000]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "least", "most"),
+    [
+        ([100] * 600, 590, 610),  # alike: as many as there are
+        ([100] * 3000, 1000, 1000),  # never more than a request may have
+        ([9000, 100, 100, 15_000], 4, 4),  # the first one is longer than what is looked at, and names itself at its end
+    ],
+)
+def test_events_of_a_body_are_told_from_its_beginning(sizes: list[int], least: int, most: int) -> None:
+    events = [b'{"id":"%b","accountId":"acme"}' % (b"x" * size) for size in sizes]
+    assert least <= ingest.__dict__["_about"](b'{"events":[%b]}' % b",".join(events)) <= most
+
+
 def test_room_is_kept_for_what_waits_to_be_decoded(database: Database, caller: Caller) -> None:
     pipeline = Pipeline(database, lambda: caller.wall)
     with pipeline.expecting(QUEUE - 10):

@@ -51,7 +51,7 @@ def happened(number: int) -> datetime:
 
 
 async def fill(db: Database, tenant: Tenant) -> None:
-    """Flushes, of which the last ones are not listed by the time that this leaves off."""
+    """Flushes by one pipeline and another one, each of which ends with a fold."""
     first = 0
     for part in (SIZES[:5], SIZES[5:]):
         async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:

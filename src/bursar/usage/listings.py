@@ -11,7 +11,7 @@ from typing import Any
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
 from bursar.usage.event import uuid_of_digest
-from bursar.usage.rows import EventRow, micros
+from bursar.usage.rows import EventRow, columns, micros
 
 queries = Queries("bursar.usage", "listings.sql")
 
@@ -55,7 +55,7 @@ def entries(rows: Iterable[EventRow]) -> Columns:
                 times = [row.occurred for row in part]
                 bounds = min(times), max(times), chunk
                 listed.append((workspace, account, len(part), *bounds, _text(times), _ids_of(part)))
-    return [*_columns(unlisted, 6), *_columns(listed, 8)]
+    return [*columns(unlisted, 6), *columns(listed, 8)]
 
 
 async def list_now(connection: Connection, workspace: int, rows: Iterable[EventRow]) -> None:
@@ -74,7 +74,7 @@ async def list_now(connection: Connection, workspace: int, rows: Iterable[EventR
 
 async def list_some(connection: Connection, workspace: int) -> bool:
     """Make lists of what waits for it, in a transaction that no other does this in; returns whether more may wait."""
-    more: bool = await connection.fetchval(queries.list_events, workspace, ROWS_AT_ONCE, EVENTS_AT_ONCE)
+    more: bool = await connection.fetchval(queries.list_events, workspace, ROWS_AT_ONCE, EVENTS_AT_ONCE, LONGEST)
     return more
 
 
@@ -195,10 +195,6 @@ def _by_account(rows: Sequence[EventRow]) -> dict[int, list[EventRow]]:
             group = groups[account] = []
         group.append(row)
     return groups
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> Columns:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(count)]
 
 
 def _ids_of(rows: Sequence[EventRow]) -> str:

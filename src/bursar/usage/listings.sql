@@ -1,7 +1,7 @@
 -- name: list_events
 -- Make lists by account of what flushes stored since this was last done: what so many events and rows hold at most. A list
--- has a thousand events at most, by their time, so that a span of time or the newest of many are a few of them. Returns
--- whether more may wait.
+-- has $4 events at most, by their time, so that a span of time or the newest of many are a few of them. Returns whether
+-- more may wait.
 with taken as (
     delete from event_unlisted
     where workspace = $1 and key <= (
@@ -22,9 +22,9 @@ with taken as (
     group by account
 ), kept as (
     insert into event_listing (workspace, account, events, first_tick, last_tick, first_chunk, last_chunk, ticks, ids)
-    select $1, account, least(events - at, 1000), ticks[at + 1], ticks[least(events, at + 1000)], first_chunk, last_chunk,
-        ticks[at + 1 : at + 1000], ids[at + 1 : at + 1000]
-    from listed cross join lateral generate_series(0, events - 1, 1000) as slices (at)
+    select $1, account, least(events - at, $4::int), ticks[at + 1], ticks[least(events, at + $4::int)], first_chunk,
+        last_chunk, ticks[at + 1 : at + $4::int], ids[at + 1 : at + $4::int]
+    from listed cross join lateral generate_series(0, events - 1, $4::int) as slices (at)
 )
 select coalesce(count(*) >= $2 or sum(events) >= $3, false) from taken;
 

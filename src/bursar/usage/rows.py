@@ -229,7 +229,7 @@ class Sums:
                 counts.append(events)
                 quantities.append(total)
         rows = [(*key, *map(array, part)) for key, part in parts.items()]
-        return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(7)]
+        return columns(rows, 7)
 
     def rollups(self) -> list[str]:
         """As `add_rollups` takes them, in key order; nothing where there is nothing to add."""
@@ -258,6 +258,11 @@ async def summed_up(rows: Sequence[EventRow]) -> Sums:
         await turn()
         sums.add(rows[at : at + STRETCH])
     return sums
+
+
+def columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:
+    """Rows as arguments of a statement: a list of values for each of `count` columns."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(count)]
 
 
 def array(values: Iterable[int | str | Decimal]) -> str:
