@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar.core.heavy import LEAST, LONGEST, Courtesy, Light, Line, turn
+from bursar.core.heavy import LEAST, LONGEST, PIECE, Courtesy, Light, Line, let_go, turn
 from tests.rounds import Rounds
 
 
@@ -234,3 +234,50 @@ async def test_an_answer_goes_out_before_the_work_that_was_called_meanwhile() ->
         asyncio.get_running_loop().call_soon(order.append, "sent")
     await asyncio.wait_for(work, 5)
     assert order == ["sent", "heavy"]
+
+
+async def test_what_is_let_go_is_freed_a_piece_at_a_turn() -> None:
+    line = Line(asyncio.get_running_loop(), _Hand())
+    first, second = list(range(2 * PIECE)), list(range(PIECE // 2))
+    await line.turn()
+    line.let_go(first)
+    line.let_go(second)
+    assert (len(first), len(second)) == (2 * PIECE, PIECE // 2)
+    sizes = []
+    for _ in range(4):
+        await line.turn()
+        sizes.append((len(first), len(second)))
+    assert sizes == [(PIECE, PIECE // 2), (0, PIECE // 2), (0, 0), (0, 0)]
+
+
+async def test_it_is_freed_where_nobody_wants_a_turn_and_not_all_of_it_in_a_round() -> None:
+    rounds, things = Rounds(), list(range(5 * PIECE))
+    seen = [len(things)]
+    async with rounds.counted():
+        let_go(things)
+        while things:
+            await asyncio.sleep(0)
+            seen.append(len(things))
+        assert rounds.number < 50
+    assert max(before - after for before, after in pairwise(seen)) == PIECE
+    await asyncio.wait_for(turn(), 5)
+
+
+async def test_it_is_not_freed_while_something_light_is_under_way() -> None:
+    line, things = Line(asyncio.get_running_loop(), _Hand()), [1, 2, 3]
+    line.begin("light")
+    line.let_go(things)
+    await _rounds(50)
+    assert things == [1, 2, 3]
+    line.end("light")
+    await _rounds(5)
+    assert things == []
+    await asyncio.wait_for(line.turn(), 5)
+
+
+async def test_who_wants_a_turn_while_it_is_freed_gets_it() -> None:
+    line, things = Line(asyncio.get_running_loop(), _Hand()), list(range(100 * PIECE))
+    line.let_go(things)
+    for _ in range(3):
+        await asyncio.wait_for(line.turn(), 5)
+    assert len(things) > 80 * PIECE

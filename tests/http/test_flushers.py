@@ -195,6 +195,7 @@ def test_others_have_their_turn_while_a_large_flush_is_stored(server: Server, mo
     monkeypatch.setattr(rows.__dict__["_Packer"], "packed", packing)
     monkeypatch.setattr(Sums, "add", adding)
     monkeypatch.setattr(rows, "STRETCH", 10)
+    monkeypatch.setattr(flushes, "STRETCH", 10)
     tenant = ready(server)
 
     async def work(db: Database) -> None:
@@ -205,3 +206,25 @@ def test_others_have_their_turn_while_a_large_flush_is_stored(server: Server, mo
     server.run(work)
     assert packed.total() == summed.total() == 120
     assert max(packed.values()) == max(summed.values()) == 10
+
+
+def test_the_events_of_a_large_request_are_let_go_of_behind_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant, after = ready(server), list[int]()
+    monkeypatch.setattr(pipelines, "FEW", 100)
+    monkeypatch.setattr("bursar.core.heavy.PIECE", 10)
+    large = sent(tenant, *(f"large-{number}" for number in range(700)))
+    small = sent(tenant, *(f"small-{number}" for number in range(100)))
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
+            receipts = await asyncio.gather(pipeline.submit(large), pipeline.submit(small))
+            assert [dict(receipt.states) for receipt in receipts] == [{NEW: 700}, {NEW: 100}]
+            after.append(len(large.parsed.events))
+            for _ in range(400):
+                await asyncio.sleep(0)
+            after.append(len(large.parsed.events))
+
+    server.run(work)
+    assert after[0] > 500, "not all of them in the round of the answer"
+    assert after[1] == 0
+    assert len(small.parsed.events) == 100, "few are freed with the request"

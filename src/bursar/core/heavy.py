@@ -2,6 +2,9 @@
 
 What is light waits for one stretch at most, unless it takes long or so much of it comes that heavy work would starve:
 `Courtesy` has the bounds.
+
+To free is work as well: the events of eight large batches take ten milliseconds or more, at whatever moment the last
+name of them goes. `let_go` has it done in pieces.
 """
 
 import asyncio
@@ -9,11 +12,14 @@ from collections import deque
 from collections.abc import Callable
 from time import perf_counter_ns
 from types import TracebackType
+from typing import Any
 
 LONGEST = 30_000_000
 """Nanoseconds for which heavy work holds back at most, for one light thing or for many in a row."""
 LEAST = 1_000_000
 """Nanoseconds for which holding back is worth it: timers have this grain."""
+PIECE = 250
+"""Things that are freed in a part of a millisecond."""
 
 
 class Courtesy:
@@ -51,6 +57,7 @@ class Line:
         self._begun = False
         """Whether somebody has had the turn of this round, or waits for it."""
         self._courtesy = Courtesy()
+        self._spent: deque[list[Any]] = deque()
         self._light: dict[object, int] = {}
         """When what is light and under way began, the youngest at the end."""
         self._worked: int | None = None
@@ -83,6 +90,22 @@ class Line:
             await self._wait(self._waiting.appendleft)
         self._held = None
         self._worked = self._clock()
+        # As much as is made in a turn, so that it cannot pile up.
+        self._free()
+
+    def let_go(self, things: list[Any]) -> None:
+        """Empty a list that is of no use to anybody, a piece at a turn, or when there is nothing else to do."""
+        self._spent.append(things)
+        if not self._begun:
+            self._begun = True
+            self.loop.call_soon(self._next)
+
+    def _free(self) -> None:
+        if self._spent:
+            things = self._spent[0]
+            del things[-PIECE:]
+            if not things:
+                self._spent.popleft()
 
     async def _wait(self, stand: Callable[[asyncio.Future[None]], None]) -> None:
         mine = self.loop.create_future()
@@ -101,7 +124,7 @@ class Line:
 
     def _next(self) -> None:
         self._timer = None
-        if self._waiting and (pause := self._pause()):
+        if (self._waiting or self._spent) and (pause := self._pause()):
             self._timer = self.loop.call_later(pause / 10**9, self._next)
             return
         while self._waiting:
@@ -110,7 +133,13 @@ class Line:
                 theirs.set_result(None)
                 self.loop.call_soon(self._rest)
                 return
-        self._begun, self._held = False, None
+        self._held = None
+        if self._spent:
+            self._worked = self._clock()
+            self._free()
+            self._rest()
+        else:
+            self._begun = False
 
     def _rest(self) -> None:
         if self._worked is not None:
@@ -134,6 +163,11 @@ def _line() -> Line:
 async def turn() -> None:
     """Wait for one's turn to work for a few milliseconds without giving way: first come, first served."""
     await _line().turn()
+
+
+def let_go(things: list[Any]) -> None:
+    """Empty a long list that is of no use to anybody, without keeping others from their work."""
+    _line().let_go(things)
 
 
 class Light:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, TypeVar
@@ -102,6 +102,11 @@ class Parsed:
     refused: list[Refused]
     size: int
     """How many events the body holds, ill-formed ones included."""
+    accounts: set[str] = field(init=False)
+    """What the well-formed ones call their accounts."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "accounts", {event.account_id for _, event in self.events})
 
 
 def parse_single(body: bytes) -> Parsed:
@@ -227,9 +232,9 @@ def _settle(event: Event, *, escaped: bool = True) -> None:
         raise Invalid("timestamp", "must lie between the years 1 and 9999 in UTC") from None
     if not escaped:
         return
-    for field, text in (("id", event.id), ("accountId", event.account_id), ("schemaName", event.schema_name)):
+    for name, text in (("id", event.id), ("accountId", event.account_id), ("schemaName", event.schema_name)):
         if text is not None and "\x00" in text:
-            raise Invalid(field, "must not contain a NUL character")
+            raise Invalid(name, "must not contain a NUL character")
 
 
 def _id_of(raw: bytes) -> str | None:

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, TypeVar
 from bursar.catalog.named_licenses import SCHEMA
 from bursar.core import crash
 from bursar.core.errors import BursarError, NotFound, Unauthenticated
-from bursar.core.heavy import turn
+from bursar.core.heavy import let_go, turn
 from bursar.db.database import Connection
 from bursar.db.idempotency import Attempt, Outcome
 from bursar.db.queries import Queries
 from bursar.usage import bodies, license_names, listings, repeats
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
-from bursar.usage.rows import COPY_FROM, Deltas, EventRow, Tally, copy, micros, summed, summed_up
+from bursar.usage.rows import COPY_FROM, Deltas, EventRow, Sums, Tally, copy, micros, summed
 from bursar.usage.states import State
 from bursar.usage.views import Views
 
@@ -34,7 +34,7 @@ B = TypeVar("B")
 SETUP = (queries.probe_by_index,)
 """What prepares a session for flushes."""
 STRETCH = 250
-"""Events that are judged, in a millisecond or two, before others have their turn."""
+"""Events that are judged, or summed up and listed, in a millisecond, before others have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ async def flush(
     accepted = [index for index, receipt in enumerate(receipts) if receipt.error is None]
     names: dict[int, set[str]] = defaultdict(set)
     for index in accepted:
-        names[submissions[index].workspace] |= {event.account_id for _, event in submissions[index].parsed.events}
+        names[submissions[index].workspace] |= submissions[index].parsed.accounts
     for workspace, wanted in names.items():
         await views.resolve(connection, tenants[workspace], wanted)
     rows, chunks = await _judged(tenants, submissions, accepted)
@@ -140,6 +140,8 @@ async def flush(
         chunks = _with_events(chunks, settled)
         await _admit(connection, settled, chunks, wall, tally.arguments(wall.date(), flusher), names=licensed)
         crash.point("events counted")
+        if len(rows) > STRETCH:
+            let_go(rows)
     return receipts
 
 
@@ -254,11 +256,18 @@ class _Prepared(NamedTuple):
 
 
 async def _prepared(rows: list[EventRow], chunks: list[bodies.Chunk]) -> _Prepared:
-    sums = (await summed_up(rows)).deltas()
+    sums, entries = Sums(), listings.Entries()
+    for at in range(0, len(rows), STRETCH):
+        await turn()
+        part = rows[at : at + STRETCH]
+        sums.add(part)
+        entries.add(part)
     await turn()
-    entries = listings.entries(rows)
+    deltas = sums.deltas()
     await turn()
-    return _Prepared(sums, entries, bodies.compressed(chunks))
+    for _ in entries.steps():
+        await turn()
+    return _Prepared(deltas, entries.columns(), bodies.compressed(chunks))
 
 
 async def _beside(work: Coroutine[Any, Any, A], waits: Coroutine[Any, Any, B]) -> tuple[A, B]:

@@ -4,7 +4,7 @@ A flush writes what it stored as one row of `event_unlisted`; `Folding` makes li
 say where to look: what an event is, and whose, is read from `event_key`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,8 @@ LONG = 8
 """Events of an account in a flush, on average, from which on its lists are made at once."""
 LONGEST = 1000
 """Events of a list."""
+STEP = 1000
+"""Events whose lists take a millisecond to make."""
 
 FEW = 1000
 """Events that a search by lists looks at first; four times as many whenever it has not found what it wants."""
@@ -35,27 +37,62 @@ Columns = list[list[Any]]
 """Columns of rows that `admit` adds."""
 
 
-def entries(rows: Iterable[EventRow]) -> Columns:
-    """Events that are to be listed: columns of `event_unlisted`, then those of `event_listing` for lists that are long
-    enough as they are. Those without an account have no list.
+class Entries:
+    """Events of a flush that are to be listed. Those without an account have no list.
 
     Arrays are texts: as for `array`, but made whole where that takes less time.
     """
-    unlisted: list[tuple[Any, ...]] = []
-    listed: list[tuple[Any, ...]] = []
-    for (workspace, chunk), group in _by_chunk(rows).items():
-        owners = [row.verdict.account or 0 for row in group]
-        if len(group) < LONG * len(set(owners)):
-            times = [row.occurred for row in group]
-            unlisted.append((workspace, chunk, len(group), _text(owners), _text(times), _ids_of(group)))
-            continue
-        for account, some in _by_account(group).items():
-            for at in range(0, len(some), LONGEST):
-                part = some[at : at + LONGEST]
-                times = [row.occurred for row in part]
-                bounds = min(times), max(times), chunk
-                listed.append((workspace, account, len(part), *bounds, _text(times), _ids_of(part)))
-    return [*columns(unlisted, 6), *columns(listed, 8)]
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[int, int], list[EventRow]] = {}
+        """By workspace and chunk."""
+        self._unlisted: list[tuple[Any, ...]] = []
+        self._listed: list[tuple[Any, ...]] = []
+
+    def add(self, rows: Iterable[EventRow]) -> None:
+        """Some more events."""
+        groups = self._groups
+        for row in rows:
+            if row.verdict.account is not None:
+                group = groups.get((row.workspace, row.chunk))
+                if group is None:
+                    group = groups[row.workspace, row.chunk] = []
+                group.append(row)
+
+    def steps(self) -> Iterator[None]:
+        """Make the lists, a part in each step; all of them are to be gone."""
+        for (workspace, chunk), group in self._groups.items():
+            owners = [row.verdict.account or 0 for row in group]
+            if len(group) < LONG * len(set(owners)):
+                yield
+                texts = _text(owners), _text([row.occurred for row in group]), _ids_of(group)
+                self._unlisted.append((workspace, chunk, len(group), *texts))
+                continue
+            yield
+            made = 0
+            for account, some in _by_account(group).items():
+                for at in range(0, len(some), LONGEST):
+                    part = some[at : at + LONGEST]
+                    times = [row.occurred for row in part]
+                    bounds = min(times), max(times), chunk
+                    self._listed.append((workspace, account, len(part), *bounds, _text(times), _ids_of(part)))
+                    made += len(part)
+                    if made >= STEP:
+                        made = 0
+                        yield
+
+    def columns(self) -> Columns:
+        """What the steps made: columns of `event_unlisted`, and those of `event_listing` for lists long enough."""
+        return [*columns(self._unlisted, 6), *columns(self._listed, 8)]
+
+
+def entries(rows: Iterable[EventRow]) -> Columns:
+    """The columns of `Entries` of events."""
+    found = Entries()
+    found.add(rows)
+    for _ in found.steps():
+        pass
+    return found.columns()
 
 
 async def list_now(connection: Connection, workspace: int, rows: Iterable[EventRow]) -> None:
@@ -173,17 +210,6 @@ async def metered(
 def _ticks(start: datetime | None, end: datetime | None) -> tuple[int, int]:
     """The first and the last tick of `[start, end)`."""
     return (-_EVER if start is None else micros(start), _EVER if end is None else micros(end) - 1)
-
-
-def _by_chunk(rows: Iterable[EventRow]) -> dict[tuple[int, int], list[EventRow]]:
-    groups: dict[tuple[int, int], list[EventRow]] = {}
-    for row in rows:
-        if row.verdict.account is not None:
-            group = groups.get((row.workspace, row.chunk))
-            if group is None:
-                group = groups[row.workspace, row.chunk] = []
-            group.append(row)
-    return groups
 
 
 def _by_account(rows: Sequence[EventRow]) -> dict[int, list[EventRow]]:

@@ -20,6 +20,7 @@ from prometheus_client import Counter, Histogram
 from bursar.accounts import gate
 from bursar.core import crash
 from bursar.core.errors import Unavailable
+from bursar.core.heavy import let_go
 from bursar.db.database import Database, Session
 from bursar.usage.flush import SETUP, Receipt, Sift, Submission, flush
 from bursar.usage.folding import Folding
@@ -50,6 +51,8 @@ WORTH = BATCH
 """Events for which another flusher sets out beside one at work; fewer are as soon stored by its next flush."""
 OVERDUE = 0.05
 """Seconds after which one sets out all the same: the one at work may be waiting for a lock that these need not."""
+FEW = 100
+"""Events of a request that are freed with it; more are let go of behind it."""
 ATTEMPTS = 20
 """How often a flush that met another one on the same ids is run. Each time it gets past the id that it met."""
 CAUTION = 20
@@ -302,6 +305,8 @@ class Pipeline:
                         REFUSED.labels(state.name).inc(count)
                 if not waiting.done.done():
                     waiting.done.set_result(receipt)
+                if waiting.size > FEW:
+                    let_go(waiting.submission.parsed.events)
             return True
         return False
 

@@ -43,7 +43,7 @@ class EventRow(msgspec.Struct, frozen=True, eq=False, gc=False):
 COPY_FROM = 64
 """Rows from which COPY is faster than arrays in a statement."""
 STRETCH = 500
-"""Events that are packed or summed up, in a millisecond, before others have their turn."""
+"""Events that are packed, in a millisecond, before others have their turn."""
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
@@ -68,28 +68,29 @@ async def copy(connection: Connection, rows: dict[bytes, EventRow], received_at:
     Raises `asyncpg.UniqueViolationError` where another transaction has brought one of the ids meanwhile. Ids go in
     their order, so that two flushes cannot wait for each other in a circle.
     """
-    ordered = [rows[digest] for digest in sorted(rows)]
-    if ordered and len(ordered) < COPY_FROM:
-        return list(zip(*map(_values, ordered), strict=True))
-    if ordered:
+    if len(rows) > STRETCH:
+        await turn()
+    digests = sorted(rows)
+    if digests and len(digests) < COPY_FROM:
+        return list(zip(*(_values(rows[digest]) for digest in digests), strict=True))
+    if digests:
         await connection.copy_to_table(
-            "event_key", source=_pieces(ordered, received_at), columns=_COLUMNS, format="binary"
+            "event_key", source=_pieces(rows, digests, received_at), columns=_COLUMNS, format="binary"
         )
     return [()] * _VALUES
 
 
-async def _pieces(rows: Sequence[EventRow], received_at: datetime) -> AsyncIterator[bytes]:
-    """The rows as PostgreSQL's binary COPY has them: it takes those in that are packed while others are."""
+async def _pieces(rows: dict[bytes, EventRow], digests: Sequence[bytes], received_at: datetime) -> AsyncIterator[bytes]:
+    """Rows as PostgreSQL's binary COPY has them: it takes those in that are packed while others are."""
     packer = _Packer(received_at)
     head = _HEAD
-    for at in range(0, len(rows) - STRETCH, STRETCH):
-        await turn()
-        yield head + packer.packed(rows[at : at + STRETCH])
+    for at in range(0, len(digests), STRETCH):
+        if len(digests) > STRETCH:
+            await turn()
+        tail = _TAIL if at + STRETCH >= len(digests) else b""
+        some = [rows[digest] for digest in digests[at : at + STRETCH]]
+        yield b"".join((head, packer.packed(some), tail))
         head = b""
-    if len(rows) > STRETCH:
-        await turn()
-    last = rows[(len(rows) - 1) // STRETCH * STRETCH :]
-    yield b"".join((head, packer.packed(last), _TAIL))
 
 
 class _Packer:
@@ -248,15 +249,6 @@ def summed(rows: Iterable[EventRow]) -> Sums:
     """The sums of events."""
     sums = Sums()
     sums.add(rows)
-    return sums
-
-
-async def summed_up(rows: Sequence[EventRow]) -> Sums:
-    """As `summed`; others may do something in between."""
-    sums = Sums()
-    for at in range(0, len(rows), STRETCH):
-        await turn()
-        sums.add(rows[at : at + STRETCH])
     return sums
 
 
