@@ -82,7 +82,7 @@ PARTS = {
     "entitled_events": Part(decided),
     "bill_run": Part(billed),
     "pressure": Part(pressure.measure),
-    "stored_events": Part(stored_events.measure, 5),
+    "stored_events": Part(stored_events.measure, 3),
 }
 
 

@@ -23,7 +23,7 @@ from benchmarks.ingest import LOADS, SECONDS, prepare, send, serving
 from benchmarks.processor import spent_by
 from benchmarks.sender import ACCOUNTS
 from benchmarks.world import say
-from bursar.accounts.workspaces import DEFAULT
+from bursar.core.caller import DEFAULT
 from bursar.db.database import Database
 from bursar.runtime import collector
 from bursar.runtime.datadir import DataDir

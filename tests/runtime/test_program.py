@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import typer
 
@@ -171,6 +172,49 @@ def test_an_end_that_nobody_has_been_told_of_holds_up_no_start(folder: Path, mon
     second.stop()
     place.release()
     assert not first.alive()
+
+
+_IN_MEMORY = """
+    select count(*) >= pg_relation_size('kept') / 8192 from pg_buffercache
+    where relfilenode = pg_relation_filenode('kept') and relforknumber = 0"""
+
+
+def _noted(connection: "psycopg.Connection[Any]") -> bool:
+    connection.execute("create extension if not exists pg_prewarm")
+    try:
+        connection.execute("select autoprewarm_dump_now()")
+    except psycopg.Error:  # it still fetches
+        return False
+    return True
+
+
+def test_what_was_in_memory_is_there_again_behind_a_start(folder: Path) -> None:
+    place = DataDir(folder)
+    place.prepare()
+    assert place.acquire()
+    cluster = Cluster(place, lambda _: None)
+    with psycopg.connect(cluster.start(), autocommit=True) as connection:
+        connection.execute("create extension pg_buffercache")
+        connection.execute("create table kept as select generate_series(1, 50000)")
+        # One that is stopped before it has fetched what was there before takes no note of what is there now.
+        while not _noted(connection):
+            time.sleep(0.05)
+    cluster.stop()
+    with psycopg.connect(cluster.start(), autocommit=True) as connection:
+        deadline = time.monotonic() + 20
+        while connection.execute(_IN_MEMORY).fetchone() != (True,):
+            assert time.monotonic() < deadline, "nobody has fetched it"
+            time.sleep(0.05)
+    cluster.stop()
+    place.release()
+
+
+def test_a_postgres_that_cannot_warm_its_memory_starts_without(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    assert postgres.__dict__["_warming"](programs) == {}
+    (tmp_path / "lib" / "postgresql").mkdir(parents=True)
+    (tmp_path / "lib" / "postgresql" / "pg_prewarm.so").touch()
+    assert postgres.__dict__["_warming"](programs) == {"shared_preload_libraries": "pg_prewarm"}
 
 
 def test_a_first_token_is_drawn_and_printed_once() -> None:

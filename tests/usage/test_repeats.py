@@ -36,7 +36,7 @@ def places(settled: Settled) -> dict[str, list[int]]:
 
 
 def stored(like: EventRow, state: State) -> dict[bytes, Stored]:
-    return {like.id_digest: Stored(state, number_of_digest(like.body_digest), None)}  # type: ignore[arg-type]
+    return {like.id_digest: Stored(state, number_of_digest(like.body_digest), None)}
 
 
 NOTHING: dict[str, list[int]] = {"fresh": [], "revived": [], "replaced": [], "repeats": [], "known": []}

@@ -15,8 +15,6 @@ from bursar.db.queries import Queries
 
 queries = Queries("bursar.accounts", "workspaces.sql")
 
-DEFAULT = "default"
-"""The live workspace that the first start makes."""
 NAME_LIMIT = 50
 NET_TERM_DAYS = 0
 GRACE_DAYS = 30

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+DEFAULT = "default"
+"""The name of the workspace that a first start makes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

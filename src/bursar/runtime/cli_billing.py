@@ -14,7 +14,7 @@ from bursar.db.database import Database
 from bursar.invoicing.billing import BillReport, bill
 from bursar.runtime import collector, witness
 from bursar.runtime.connect import database
-from bursar.runtime.datadir import default_data_dir
+from bursar.runtime.datadir import DataDir, default_data_dir
 from bursar.runtime.demo import play
 from bursar.runtime.hands import hands
 from bursar.runtime.output import DataDirOption, JsonOption, PrivateCallbacksOption, UrlOption, instant, progress, show
@@ -93,7 +93,7 @@ def verify(
     """Check every invariant over all data. Exit status 1 says that something does not hold, and prints what."""
     kept = witness.read(audit_head) if audit_head else {}
     if not audit_head and not database_url:
-        kept = witness.read((data_dir or default_data_dir()) / witness.FILE)
+        kept = witness.read(DataDir(data_dir or default_data_dir()).heads)
 
     async def run(db: Database) -> dict[str, list[str]]:
         return await prove(db, kept=kept, quiet=as_json)

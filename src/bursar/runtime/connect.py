@@ -13,8 +13,8 @@ import psycopg
 from bursar.accounts.admins import add_admin, list_admins
 from bursar.accounts.passwords import check_password, hash_password
 from bursar.accounts.tokens import create_token, list_tokens
-from bursar.accounts.workspaces import DEFAULT, caller_of, create_workspace, list_workspaces
-from bursar.core.caller import Caller
+from bursar.accounts.workspaces import caller_of, create_workspace, list_workspaces
+from bursar.core.caller import DEFAULT, Caller
 from bursar.core.errors import BursarError, Invalid
 from bursar.db.database import Connection, Database
 from bursar.db.standing import ready

@@ -58,6 +58,11 @@ class DataDir:
         return self.path / "postgresql"
 
     @property
+    def heads(self) -> Path:
+        """Where the ends of the audit chains are written down, beside the database that holds them."""
+        return self.path / "audit-heads.json"
+
+    @property
     def socket_dir(self) -> Path:
         """Where PostgreSQL's socket lies: in the data directory, or in a private place where that path is too long."""
         inside = self.path / "run"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from bursar.accounts.workspaces import DEFAULT
+from bursar.core.caller import DEFAULT
 from bursar.core.errors import Invalid
 from bursar.core.period import parse_instant, show_instant
 

@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-
-import psycopg
+from typing import TYPE_CHECKING, Any
 
 from bursar.core.errors import BursarError
 from bursar.runtime.child import die_with_parent
 from bursar.runtime.datadir import DataDir, DataDirRefused
+
+if TYPE_CHECKING:
+    import psycopg
 
 Say = Callable[[str], None]
 
@@ -69,6 +70,17 @@ def settings() -> dict[str, str]:
     }
 
 
+def _warming(programs: Path) -> dict[str, str]:
+    """What fills its memory again, behind a start, with what was in it: note is taken every five minutes and at a stop.
+
+    It takes seconds, where reading each page as an event happens to need it takes minutes. A PostgreSQL that somebody
+    else has built may be without it.
+    """
+    library = "pg_prewarm"
+    found = any((programs.parent / place / f"{library}.so").exists() for place in ("lib", "lib/postgresql"))
+    return {"shared_preload_libraries": library} if found else {}
+
+
 def client_programs() -> Path:
     """Where PostgreSQL's programs lie: in BURSAR_PG_BIN, else in the wheel. Raises `PostgresFailed`."""
     if chosen := os.environ.get("BURSAR_PG_BIN"):
@@ -100,6 +112,11 @@ class Cluster:
 
     def start(self) -> str:
         """Initialise where needed, start, wait until it takes connections; returns its DSN."""
+        self.begin()
+        return self.finish()
+
+    def begin(self) -> None:
+        """Initialise where needed and set it going."""
         self._bin = self._programs()
         if self._dir.account is not None:
             self._say(f"running as root: PostgreSQL runs as '{self._dir.account.pw_name}'")
@@ -107,9 +124,12 @@ class Cluster:
         if not (self._dir.cluster / "PG_VERSION").exists():
             self._initialise()
         self._end_orphan()
+        self._launch()
+
+    def finish(self) -> str:
+        """Wait until what was begun takes connections; returns its DSN."""
         deadline = time.monotonic() + _LINGER_SECONDS
         while True:
-            self._launch()
             try:
                 self._wait()
                 break
@@ -119,12 +139,14 @@ class Cluster:
                     raise
                 self._bury()
                 time.sleep(0.05)
+                self._launch()
         self._make_database()
         return self._dir.dsn()
 
     def _launch(self) -> None:
         assert self._bin is not None
-        values = {**settings(), **self._extra, "unix_socket_directories": str(self._dir.socket_dir)}
+        sockets = {"unix_socket_directories": str(self._dir.socket_dir)}
+        values = {**settings(), **_warming(self._bin), **self._extra, **sockets}
         flags = [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
         parent = os.getpid()
         with self._start_log.open("wb") as log:
@@ -278,6 +300,8 @@ class Cluster:
 
     def _wait(self) -> None:
         """Wait until PostgreSQL takes connections, however long its recovery takes, and say so every few seconds."""
+        import psycopg  # noqa: PLC0415 - a twentieth of a second, in which PostgreSQL can set out
+
         assert self._process is not None
         began = told = time.monotonic()
         while True:
@@ -293,6 +317,8 @@ class Cluster:
                 self._say(f"PostgreSQL is recovering ({told - began:.0f} s)")
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+        import psycopg  # noqa: PLC0415 - as above
+
         return psycopg.connect(
             host=str(self._dir.socket_dir), user="bursar", dbname="postgres", connect_timeout=5, autocommit=True
         )

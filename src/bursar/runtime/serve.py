@@ -1,6 +1,5 @@
 """The parent: it holds the data directory, runs PostgreSQL, keeps a server and a worker alive until told to stop."""
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -10,19 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from bursar import __version__
-from bursar.accounts.workspaces import DEFAULT
+from bursar.core.caller import DEFAULT
 from bursar.core.errors import BursarError
 from bursar.http.yeti.lifetimes import Lifetimes
-from bursar.runtime import witness
 from bursar.runtime.child import PRIVATE_CALLBACKS, die_with_parent
-from bursar.runtime.connect import bring_up_to_date, first_start
 from bursar.runtime.datadir import DataDir, default_data_dir
 from bursar.runtime.farewell import Farewell
 from bursar.runtime.postgres import Cluster, PostgresFailed, Say
@@ -79,14 +74,13 @@ class Parent:
         self._listeners = listen(self.host, self.port, self.workers)
         port = self._listeners[0].getsockname()[1]
         try:
-            place = self._take_place()
+            self._take_place()
             # They read their code while PostgreSQL goes through its log, and begin when they are told where it is.
             for number in range(1, self.workers + 1):
                 self._spawn(f"server {number}")
             if self.worker:
                 self._spawn("worker")
-            dsn = self._open_database(place)
-            token = asyncio.run(first_start(dsn, wall()))
+            dsn, token = self._open_database()
             if token is not None:
                 self.say(f"API token of the workspace '{DEFAULT}', shown only now: {token}")
             for kind in self._children:
@@ -112,11 +106,11 @@ class Parent:
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
-    def _take_place(self) -> DataDir | None:
-        """The data directory, held from now on; None where PostgreSQL is somebody else's."""
+    def _take_place(self) -> None:
+        """Hold the data directory and set its PostgreSQL going, unless that is somebody else's."""
         if self.url:
             self._metrics = Path(tempfile.mkdtemp(prefix="bursar-metrics-"))
-            return None
+            return
         place = DataDir(self.data_dir or default_data_dir())
         place.prepare()
         if not place.acquire():
@@ -124,18 +118,24 @@ class Parent:
         self._metrics = place.path / "metrics"
         shutil.rmtree(self._metrics, ignore_errors=True)
         self._metrics.mkdir()
-        self._heads = place.path / witness.FILE
-        return place
+        self._heads = place.heads
+        self._cluster = Cluster(place, self.say)
+        self._cluster.begin()
 
-    def _open_database(self, place: DataDir | None) -> str:
-        if place is None:
+    def _open_database(self) -> tuple[str, str | None]:
+        """Where the database is, brought up to date, and the first token where one was drawn."""
+        # Now, since it takes a seventh of a second, and PostgreSQL has set out meanwhile.
+        import asyncio  # noqa: PLC0415
+
+        from bursar.runtime.connect import bring_up_to_date, first_start  # noqa: PLC0415
+
+        if self._cluster is not None:
+            dsn = self._cluster.finish()
+        else:
             assert self.url is not None
             dsn = self.url
-        else:
-            self._cluster = Cluster(place, self.say)
-            dsn = self._cluster.start()
         bring_up_to_date(dsn)
-        return dsn
+        return dsn, asyncio.run(first_start(dsn, wall()))
 
     def _spawn(self, kind: str) -> None:
         """Start a process, which waits for `_tell`."""
@@ -167,6 +167,9 @@ class Parent:
             handle.close()
 
     def _await_ready(self, port: int) -> None:
+        import urllib.error  # noqa: PLC0415 - not before PostgreSQL has set out, as above
+        import urllib.request  # noqa: PLC0415
+
         host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host  # noqa: S104
         address = f"{_url(host, port)}/readyz"
         deadline = time.monotonic() + START_SECONDS

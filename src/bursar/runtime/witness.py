@@ -15,7 +15,6 @@ from bursar.core.errors import Invalid, Unavailable
 from bursar.db.database import Connection, Database, outage
 from bursar.db.seal import BATCH, Head, read_heads, seal, waiting
 
-FILE = "audit-heads.json"
 EVERY_SECONDS = 0.4
 RETRY_SECONDS = 1.0
 

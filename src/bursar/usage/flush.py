@@ -75,7 +75,7 @@ class Judged:
     receipts: list[Receipt]
     """By submission, as `EventRow.submission` counts them."""
     stored: dict[bytes, repeats.Stored]
-    """The events that hold ids of `rows`, locked. An id that is taken after this look fails the flush."""
+    """The events that hold ids of `rows`, by `repeats.taken`. An id that is taken after this look fails the flush."""
     submissions: list[Submission] = field(default_factory=list)
     """Those that the receipts belong to; none where nobody sent anything."""
     looked: bool = True

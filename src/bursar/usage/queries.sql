@@ -31,14 +31,14 @@ where workspace = $1 and account = any($2::bigint[]) order by account, starts_at
 set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set plan_cache_mode = force_generic_plan;
 
 -- name: taken
--- The events that hold ids of a flush, locked so that nothing else revives them.
+-- The events that hold ids, locked so that nothing else changes them.
 select workspace, id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, event_schema, position,
     state, reason
 from event_key where id_hash = any($1::uuid[]) order by id_hash for update;
 
 -- name: states_of_ids
--- The states of the events that hold ids.
-select id_hash, state from event_key where id_hash = any($1::uuid[]);
+-- The states of the events that hold ids, and what tells whether another one says the same.
+select id_hash, state, body_hash from event_key where id_hash = any($1::uuid[]);
 
 -- name: revive
 -- Let a new attempt take the place of a refused one under the same id.

@@ -26,7 +26,8 @@ class Stored:
 
     state: State
     body_hash: int
-    row: Row
+    row: Row | None
+    """All of it, where it was refused."""
 
 
 @dataclass(slots=True)
@@ -92,10 +93,22 @@ def _settle_taken(settled: Settled, digest: bytes, row: EventRow, before: Stored
 
 
 async def taken(connection: Connection, rows: Iterable[EventRow]) -> dict[bytes, Stored]:
-    """The events that hold ids of `rows` already, locked until the transaction ends."""
-    wanted = {row.id_digest for row in rows}
-    found = await connection.fetch(queries.taken, uuids_of_digests(wanted))
-    return {row["id_hash"].bytes: Stored(State(row["state"]), row["body_hash"], row) for row in found}
+    """The events that hold ids of `rows` already.
+
+    Those that were refused, whose places may be taken, are locked until the transaction ends. The others keep their ids
+    whatever becomes of them, so that what comes under these is a repeat.
+    """
+    stored: dict[bytes, Stored] = {}
+    refused: list[uuid.UUID] = []
+    for row in await connection.fetch(queries.states_of_ids, uuids_of_digests({row.id_digest for row in rows})):
+        if row["state"] < 0:
+            refused.append(row["id_hash"])
+        else:
+            stored[row["id_hash"].bytes] = Stored(State(row["state"]), row["body_hash"], None)
+    if refused:
+        for row in await connection.fetch(queries.taken, refused):
+            stored[row["id_hash"].bytes] = Stored(State(row["state"]), row["body_hash"], row)
+    return stored
 
 
 async def states_of(connection: Connection, rows: Iterable[EventRow]) -> dict[bytes, State]:
@@ -137,6 +150,7 @@ def _kept(entry: Stored | EventRow, wall: datetime) -> Repeat:
     """The refused attempt, as it was."""
     if isinstance(entry, EventRow):
         return _repeat(entry, wall, entry.verdict.state, conflict=False)
+    assert entry.row is not None
     return former(entry.row, entry.state)
 
 
