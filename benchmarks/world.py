@@ -137,7 +137,7 @@ def postgres(path: Path) -> Iterator[str]:
 
 
 async def _go_round(dsn: str) -> None:
-    """Fill what PostgreSQL keeps of its log (`min_wal_size`) once; a checkpoint turns what was written into room."""
+    """Fill some of what PostgreSQL keeps of its log (`min_wal_size`); a checkpoint turns what was written into room."""
     connection = await asyncpg.connect(dsn)
     try:
         for _ in range(SEGMENTS):

@@ -228,3 +228,30 @@ def test_the_events_of_a_large_request_are_let_go_of_behind_it(server: Server, m
     assert after[0] > 500, "not all of them in the round of the answer"
     assert after[1] == 0
     assert len(small.parsed.events) == 100, "few are freed with the request"
+
+
+def test_a_repeat_waits_for_nobody_who_holds_the_event_of_its_id(server: Server) -> None:
+    """Only what was refused may lose its place to another attempt, so only that is held."""
+    tenant = ready(server)
+    lost = json.dumps({"events": [event("lost", AT, tokens=1) | {"accountId": "nobody"}]}).encode()
+    refused = Submission(tenant.caller.workspace, None, parse_batch(lost))
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=2) as pipeline:
+            assert (await pipeline.submit(sent(tenant, "let in"))).states == {NEW: 1}
+            assert (await pipeline.submit(refused)).states == {State.FAILED_ACCOUNT_NOT_FOUND: 1}
+            with psycopg.connect(server.dsn, options="-c search_path=bursar") as holder:
+                held = holder.execute(
+                    "select from event_key where workspace = %s for update", (tenant.caller.workspace,)
+                )
+                assert held.rowcount == 2
+                again = await asyncio.wait_for(pipeline.submit(sent(tenant, "let in", "new")), 20)
+                assert again.states == {REPEATED: 1, NEW: 1}
+                attempt = asyncio.create_task(pipeline.submit(refused))
+                done, _ = await asyncio.wait([attempt], timeout=0.5)
+                assert not done, "somebody may be about to change it"
+                holder.rollback()
+            assert (await attempt).states == {REPEATED: 1}
+
+    server.run(work)
+    assert server.broken(tenant, CHECKS) == []
