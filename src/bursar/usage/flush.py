@@ -124,7 +124,7 @@ async def flush(
     rows, chunks = await _judged(tenants, submissions, accepted)
     rows = _identified(rows, submissions, receipts)
     crash.point("events judged")
-    stored = await repeats.taken(connection, rows) if rows and look else {}
+    order, stored = await _taken(connection, rows) if rows and look else (None, {})
     if sift is not None:
         rows = await sift(connection, Judged(tenants, rows, receipts, stored, submissions, look), wall)
         kept = {row.workspace for row in rows}
@@ -138,7 +138,8 @@ async def flush(
             await turn()
         tally = _report(settled, receipts)
         chunks = _with_events(chunks, settled)
-        await _admit(connection, settled, chunks, wall, tally.arguments(wall.date(), flusher), names=licensed)
+        counts = tally.arguments(wall.date(), flusher)
+        await _admit(connection, settled, chunks, wall, counts, names=licensed, order=order)
         crash.point("events counted")
         if len(rows) > STRETCH:
             let_go(rows)
@@ -192,6 +193,14 @@ def _judge(
         )  # fmt: skip
 
 
+async def _taken(connection: Connection, rows: list[EventRow]) -> tuple[list[bytes], dict[bytes, repeats.Stored]]:
+    """The ids of events in their order, and the events that hold some of them already."""
+    if len(rows) > STRETCH:
+        await turn()
+    order = sorted({row.id_digest for row in rows})
+    return order, await repeats.taken(connection, order)
+
+
 def _identified(rows: list[EventRow], submissions: list[Submission], receipts: list[Receipt]) -> list[EventRow]:
     """The events without those of imports that have no id: run again, an import could not know them."""
     if not any(submission.skip_known for submission in submissions):
@@ -223,21 +232,22 @@ async def _admit(
     counts: Sequence[Any],
     *,
     names: bool,
+    order: Sequence[bytes] | None,
 ) -> None:
     """Store what is new and the rest; `names`: some of it may be about names that have licences.
 
-    Rows that hold ids are locked already, now ids are inserted in their order: two flushes that meet never wait for
-    each other in a circle.
+    `order`: as for `copy`. Refused rows that hold ids are locked already, now ids are inserted in their order: two
+    flushes that meet never wait for each other in a circle.
     """
     if settled.repeats or settled.replaced:
         await repeats.store(connection, settled, wall)
     let_in = [*settled.fresh.values(), *settled.revived.values()]
     contents: list[bytes] | None = None
     if len(settled.fresh) < COPY_FROM:
-        few = await copy(connection, settled.fresh, wall)
+        few = await copy(connection, settled.fresh, wall, order)
         sums, entries = summed(let_in).deltas(), listings.entries(let_in)
     else:
-        made, few = await _beside(_prepared(let_in, chunks), copy(connection, settled.fresh, wall))
+        made, few = await _beside(_prepared(let_in, chunks), copy(connection, settled.fresh, wall, order))
         sums, entries, contents = made
     crash.point("events stored")
     if names:

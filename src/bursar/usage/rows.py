@@ -62,15 +62,19 @@ _INT8, _INT4, _INT2 = struct.Struct(">iq"), struct.Struct(">ii"), struct.Struct(
 _NULL = struct.pack(">i", -1)
 
 
-async def copy(connection: Connection, rows: dict[bytes, EventRow], received_at: datetime) -> list[Sequence[Any]]:
+async def copy(
+    connection: Connection, rows: dict[bytes, EventRow], received_at: datetime, order: Sequence[bytes] | None = None
+) -> list[Sequence[Any]]:
     """Add events whose ids are new, given by the digest of their id; a few are returned as columns of `admit` instead.
+
+    `order`: digests in their order, those of `rows` among them, where somebody has sorted them already.
 
     Raises `asyncpg.UniqueViolationError` where another transaction has brought one of the ids meanwhile. Ids go in
     their order, so that two flushes cannot wait for each other in a circle.
     """
     if len(rows) > STRETCH:
         await turn()
-    digests = sorted(rows)
+    digests = sorted(rows) if order is None else [digest for digest in order if digest in rows]
     if digests and len(digests) < COPY_FROM:
         return list(zip(*(_values(rows[digest]) for digest in digests), strict=True))
     if digests:
