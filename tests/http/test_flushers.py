@@ -255,3 +255,32 @@ def test_a_repeat_waits_for_nobody_who_holds_the_event_of_its_id(server: Server)
 
     server.run(work)
     assert server.broken(tenant, CHECKS) == []
+
+
+def test_a_large_flush_asks_for_a_few_ids_before_it_relies_on_none_being_taken(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flushes, "SAMPLED_FROM", 100)
+    monkeypatch.setattr(flushes, "SAMPLE", 20)
+    tenant, looked, runs = ready(server), looks(monkeypatch), list[int]()
+    names = [f"e{number}" for number in range(100)]
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
+            for batch, known in (
+                (names, 0),
+                (names, 100),  # every fifth is asked for: known before anything is stored twice
+                ([f"new-{name}" for name in names], 0),
+            ):
+                pipeline.__dict__["_cautious"] = 0
+                receipt = await pipeline.submit(sent(tenant, *batch))
+                assert receipt.states.get(REPEATED, 0) == known
+                runs.append(len(looked))
+            # A repeat that is not among those is met by its unique key: run again, with a look.
+            pipeline.__dict__["_cautious"] = 0
+            receipt = await pipeline.submit(sent(tenant, *(f"last-{name}" for name in names[:99]), "e7"))
+            assert receipt.states == {NEW: 99, REPEATED: 1}
+
+    server.run(work)
+    assert runs == [1, 2, 3]
+    assert looked == [False, False, False, False, True]

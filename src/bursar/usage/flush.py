@@ -35,6 +35,10 @@ SETUP = (queries.probe_by_index,)
 """What prepares a session for flushes."""
 STRETCH = 250
 """Events that are judged, or summed up and listed, in a millisecond, before others have their turn."""
+SAMPLE = 64
+"""Ids that a large flush looks for: enough that hardly one with a repeat in every twentieth event misses them all."""
+SAMPLED_FROM = 2000
+"""Events from which on a flush is a large one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,9 @@ async def flush(
     rows, chunks = await _judged(tenants, submissions, accepted)
     rows = _identified(rows, submissions, receipts)
     crash.point("events judged")
-    order, stored = await _taken(connection, rows) if rows and look else (None, {})
+    order, stored = await _taken(connection, rows, look=look)
     if sift is not None:
-        rows = await sift(connection, Judged(tenants, rows, receipts, stored, submissions, look), wall)
+        rows = await sift(connection, Judged(tenants, rows, receipts, stored, submissions, order is not None), wall)
         kept = {row.workspace for row in rows}
         chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:
@@ -193,8 +197,18 @@ def _judge(
         )  # fmt: skip
 
 
-async def _taken(connection: Connection, rows: list[EventRow]) -> tuple[list[bytes], dict[bytes, repeats.Stored]]:
-    """The ids of events in their order, and the events that hold some of them already."""
+async def _taken(
+    connection: Connection, rows: list[EventRow], *, look: bool
+) -> tuple[list[bytes] | None, dict[bytes, repeats.Stored]]:
+    """The ids of events in their order, and the events that hold some of them already; None where nobody looked.
+
+    A large flush that is not to looks for a few of its ids and, where those are taken, for all: to fail costs as much
+    as many looks.
+    """
+    if not look and len(rows) >= SAMPLED_FROM:
+        look = bool(await repeats.states_of(connection, rows[:: len(rows) // SAMPLE]))
+    if not look or not rows:
+        return None, {}
     if len(rows) > STRETCH:
         await turn()
     order = sorted({row.id_digest for row in rows})

@@ -99,8 +99,6 @@ class _Flusher:
     session: Session
     views: Views
     slot: int
-    cautious: int = 0
-    """How many more flushes look which ids are taken, before one does not."""
 
 
 class Pipeline:
@@ -130,6 +128,8 @@ class Pipeline:
         self._bytes = 0
         self._expected = 0
         self._pace = _Pace()
+        self._cautious = 0
+        """How many more flushes look which ids are taken, before one does not."""
         self._idle: list[asyncio.Event] = []
         self._reminder: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -314,18 +314,18 @@ class Pipeline:
         gates = gate.passing({submission.workspace for submission in submissions})
         with FLUSH_SECONDS.time():
             for _ in range(ATTEMPTS):
-                look = flusher.cautious > 0
+                look = self._cautious > 0
                 try:
                     async with flusher.session.transaction(gates) as connection:
                         receipts = await flush(
                             connection, flusher.views, submissions, self._clock(), flusher.slot, self._sift, look=look
                         )
                 except RACES:
-                    flusher.cautious = CAUTION
+                    self._cautious = CAUTION
                     flusher.views.forget()
                 else:
                     repeated = any(one.known or State.FAILED_DUPLICATE_EVENT in one.states for one in receipts)
-                    flusher.cautious = CAUTION if repeated else max(0, flusher.cautious - 1)
+                    self._cautious = CAUTION if repeated else max(0, self._cautious - 1)
                     return receipts
             raise Unavailable("the same event ids are arriving from many senders at once; send them again shortly")
 
