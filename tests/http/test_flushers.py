@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from bursar.db.database import Database
 from bursar.usage import flush as flushes
 from bursar.usage import pipeline as pipelines
-from bursar.usage import rows
+from bursar.usage import repeats, rows
 from bursar.usage.event import parse_batch
 from bursar.usage.flush import Submission
 from bursar.usage.pipeline import Pipeline
@@ -180,8 +181,13 @@ def test_what_is_stored_piece_by_piece_is_all_there(server: Server, monkeypatch:
 
 
 def test_others_have_their_turn_while_a_large_flush_is_stored(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds, packed, summed = Rounds(), Counter[int](), Counter[int]()
-    pack, add = rows.__dict__["_Packer"].packed, Sums.add
+    rounds = Rounds()
+    settled, packed, summed, written = Counter[int](), Counter[int](), Counter[int](), Counter[int]()
+    settle, pack, add, array = repeats.settle, rows.__dict__["_Packer"].packed, Sums.add, rows.array
+
+    def settling(some: Sequence[EventRow], *rest: Any) -> repeats.Settled:
+        settled[rounds.number] += len(some)
+        return settle(some, *rest)
 
     def packing(packer: object, some: Sequence[EventRow]) -> bytes:
         packed[rounds.number] += len(some)
@@ -192,20 +198,35 @@ def test_others_have_their_turn_while_a_large_flush_is_stored(server: Server, mo
         summed[rounds.number] += len(some)
         add(sums, some)
 
+    def writing(values: list[int]) -> str:
+        written[rounds.number] += len(values)
+        return array(values)
+
+    monkeypatch.setattr(repeats, "settle", settling)
     monkeypatch.setattr(rows.__dict__["_Packer"], "packed", packing)
     monkeypatch.setattr(Sums, "add", adding)
+    monkeypatch.setattr(rows, "array", writing)
     monkeypatch.setattr(rows, "STRETCH", 10)
+    monkeypatch.setattr(rows, "CELLS", 5)
+    monkeypatch.setattr(rows, "SHARED_FROM", 1)
     monkeypatch.setattr(flushes, "STRETCH", 10)
+    monkeypatch.setattr(flushes, "LIGHT_STRETCH", 20)
     tenant = ready(server)
+    for number in range(40):
+        customer(tenant.http, f"customer-{number}", id=f"account-{number}")
+    events = [event(f"e{n}", AT, tokens=1) | {"accountId": f"account-{n % 40}"} for n in range(120)]
+    submission = Submission(tenant.caller.workspace, None, parse_batch(json.dumps({"events": events}).encode()))
 
     async def work(db: Database) -> None:
         async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline, rounds.counted():
-            receipt = await pipeline.submit(sent(tenant, *(f"e{n}" for n in range(120))))
-            assert receipt.states == {NEW: 120}
+            assert (await pipeline.submit(submission)).states == {NEW: 120}
 
     server.run(work)
-    assert packed.total() == summed.total() == 120
+    assert settled.total() == packed.total() == summed.total() == 120
+    assert max(settled.values()) == 20
     assert max(packed.values()) == max(summed.values()) == 10
+    assert written.total() == 5 * 40, "five columns of a cell for each account"
+    assert max(written.values()) == 5 * 5, "those of one of the eight rows into which the sums are shared out"
 
 
 def test_the_events_of_a_large_request_are_let_go_of_behind_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

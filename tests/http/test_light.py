@@ -1,6 +1,7 @@
 """What is light goes before heavy work: every request but those that bring events."""
 
 import asyncio
+from collections import Counter
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from bursar.http.togai import ingest
 from bursar.runtime.server import application
 from bursar.usage.event import Parsed
 from bursar.usage.pipeline import QUEUE, Pipeline
+from tests.rounds import Rounds
 
 
 async def _began_heavy_work(dsn: str, method: str, path: str) -> bool:
@@ -84,6 +86,29 @@ async def test_a_body_is_not_decoded_where_its_events_would_find_no_room(
     with pytest.raises(Unavailable):
         await ingest.batch(Full(database, lambda: caller.wall), access, body)
     assert asked == [1000]
+
+
+async def test_many_who_are_refused_at_once_are_told_so_one_by_one(database: Database, caller: Caller) -> None:
+    """They come again at once, all of them, as long as nothing makes them wait."""
+    rounds, told = Rounds(), Counter[int]()
+
+    class Full(Pipeline):
+        def admits(self, events: int = 0) -> None:
+            raise Unavailable
+
+    body = b'{"events":[%b]}' % b",".join([b'{"accountId":"acme","id":"0123456789"}'] * 1000)
+    access = Access(caller, frozenset({"ingest"}), None, None)
+    full = Full(database, lambda: caller.wall)
+
+    async def send() -> None:
+        with pytest.raises(Unavailable):
+            await ingest.batch(full, access, body)
+        told[rounds.number] += 1
+
+    async with rounds.counted():
+        await asyncio.gather(*(send() for _ in range(20)))
+    assert told.total() == 20
+    assert max(told.values()) == 1
 
 
 @pytest.mark.parametrize(

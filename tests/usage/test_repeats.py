@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bursar.usage.admission import Verdict
 from bursar.usage.event import Event, body_digest, id_digest, number_of_digest
@@ -98,3 +100,21 @@ def test_imports_tell_what_stays_refused(before: State, now: State) -> None:
         assert places(settled) == {**NOTHING, "known": [0]}
     stays = [] if before > 0 or settled.revived else [(0, LATE if now is LATE else before)]
     assert [(found.place, state) for found, state in settled.refused] == stays
+
+
+@given(
+    sent=st.lists(st.tuples(st.sampled_from("uvwxyz"), st.sampled_from(State), st.sampled_from("ab")), max_size=12),
+    before=st.dictionaries(st.sampled_from("uvwxyz"), st.sampled_from(State), max_size=3),
+    skip=st.sets(st.integers(0, 2)),
+    size=st.integers(1, 12),
+)
+def test_part_by_part_as_all_at_once(
+    sent: list[tuple[str, State, str]], before: dict[str, State], skip: set[int], size: int
+) -> None:
+    """However a flush is divided so that others have their turn in between."""
+    rows = [row(place, name, state, says, place % 3) for place, (name, state, says) in enumerate(sent)]
+    taken = {place: entry for name, state in before.items() for place, entry in stored(row(0, name), state).items()}
+    settled = Settled()
+    for at in range(0, len(rows), size):
+        settle(rows[at : at + size], taken, skip, settled)
+    assert settled == settle(rows, taken, skip)

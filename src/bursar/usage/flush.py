@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
 
 from bursar.catalog.named_licenses import SCHEMA
@@ -35,6 +35,8 @@ SETUP = (queries.probe_by_index,)
 """What prepares a session for flushes."""
 STRETCH = 250
 """Events that are judged, or summed up and listed, in a millisecond, before others have their turn."""
+LIGHT_STRETCH = 2000
+"""Events that are settled, or counted, in as long."""
 SAMPLE = 64
 """Ids that a large flush looks for: enough that hardly one with a repeat in every twentieth event misses them all."""
 SAMPLED_FROM = 2000
@@ -135,12 +137,8 @@ async def flush(
         chunks = [chunk for chunk in chunks if chunk.workspace in kept]
     if rows:
         licensed = any(SCHEMA in tenant.schemas for tenant in tenants.values())
-        if len(rows) > STRETCH:
-            await turn()
-        settled = repeats.settle(rows, stored, {n for n, one in enumerate(submissions) if one.skip_known})
-        if len(rows) > STRETCH:
-            await turn()
-        tally = _report(settled, receipts)
+        settled = await _settled(rows, stored, {n for n, one in enumerate(submissions) if one.skip_known})
+        tally = await _report(settled, receipts)
         chunks = _with_events(chunks, settled)
         counts = tally.arguments(wall.date(), flusher)
         await _admit(connection, settled, chunks, wall, counts, names=licensed, order=order)
@@ -228,6 +226,16 @@ def _identified(rows: list[EventRow], submissions: list[Submission], receipts: l
     return kept
 
 
+async def _settled(rows: list[EventRow], stored: dict[bytes, repeats.Stored], skip: set[int]) -> repeats.Settled:
+    """Which events take their ids; others may do something in between."""
+    settled = repeats.Settled()
+    for at in range(0, len(rows), LIGHT_STRETCH):
+        if len(rows) > STRETCH:
+            await turn()
+        repeats.settle(rows[at : at + LIGHT_STRETCH], stored, skip, settled)
+    return settled
+
+
 def _with_events(chunks: list[bodies.Chunk], settled: repeats.Settled) -> list[bodies.Chunk]:
     """The chunks without those of which every event was there before."""
     if not settled.known:
@@ -286,12 +294,10 @@ async def _prepared(rows: list[EventRow], chunks: list[bodies.Chunk]) -> _Prepar
         part = rows[at : at + STRETCH]
         sums.add(part)
         entries.add(part)
-    await turn()
-    deltas = sums.deltas()
-    await turn()
-    for _ in entries.steps():
+    for _ in chain(sums.steps(), entries.steps()):
         await turn()
-    return _Prepared(deltas, entries.columns(), bodies.compressed(chunks))
+    await turn()
+    return _Prepared(sums.columns(), entries.columns(), bodies.compressed(chunks))
 
 
 async def _beside(work: Coroutine[Any, Any, A], waits: Coroutine[Any, Any, B]) -> tuple[A, B]:
@@ -305,17 +311,21 @@ async def _beside(work: Coroutine[Any, Any, A], waits: Coroutine[Any, Any, B]) -
         raise
 
 
-def _report(settled: repeats.Settled, receipts: list[Receipt]) -> Tally:
-    """Write every event into its receipt, and sum up."""
+async def _report(settled: repeats.Settled, receipts: list[Receipt]) -> Tally:
+    """Write every event into its receipt, and sum up; others may do something in between."""
     counts: dict[tuple[int, int, State], int] = defaultdict(int)
     refused: list[tuple[EventRow, State]] = [(row, State.FAILED_DUPLICATE_EVENT) for row, _ in settled.repeats]
     replaced = (row for row in settled.replaced if isinstance(row, EventRow))
-    for row in chain(settled.fresh.values(), settled.revived.values(), replaced):
-        state = row.verdict.state
-        if state > 0:
-            counts[row.submission, row.workspace, state] += 1
-        else:
-            refused.append((row, state))
+    rows = chain(settled.fresh.values(), settled.revived.values(), replaced)
+    while stretch := list(islice(rows, LIGHT_STRETCH)):
+        if len(settled.fresh) > STRETCH:
+            await turn()
+        for row in stretch:
+            state = row.verdict.state
+            if state > 0:
+                counts[row.submission, row.workspace, state] += 1
+            else:
+                refused.append((row, state))
     for row, state in refused:
         counts[row.submission, row.workspace, state] += 1
         receipts[row.submission].verdicts.append((row.place, row.event, state, row.verdict.reason))

@@ -65,8 +65,9 @@ class Entries:
             owners = [row.verdict.account or 0 for row in group]
             if len(group) < LONG * len(set(owners)):
                 yield
-                texts = _text(owners), _text([row.occurred for row in group]), _ids_of(group)
-                self._unlisted.append((workspace, chunk, len(group), *texts))
+                texts = _text(owners), _text([row.occurred for row in group])
+                yield
+                self._unlisted.append((workspace, chunk, len(group), *texts, _ids_of(group)))
                 continue
             yield
             made = 0

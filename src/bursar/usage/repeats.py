@@ -48,18 +48,21 @@ class Settled:
     """Those among them of events that were refused, and with which state they stay so."""
 
 
-def settle(rows: list[EventRow], stored: dict[bytes, Stored], skip: set[int]) -> Settled:
+def settle(
+    rows: Sequence[EventRow], stored: dict[bytes, Stored], skip: set[int], settled: Settled | None = None
+) -> Settled:
     """Decide, in their order, which events take their ids. Pure.
 
-    `stored` holds the ids taken before; `skip` the submissions whose exact repeats count as nothing.
+    `stored` holds the ids taken before; `skip` the submissions whose exact repeats count as nothing; `settled` what was
+    decided about the events of this flush that came before these, which are added.
     """
-    settled = Settled()
-    if not stored:
-        settled.fresh = {row.id_digest: row for row in rows}
-        if len(settled.fresh) == len(rows):  # nearly always: nothing of it was there, and nothing comes twice
-            return settled
-        settled.fresh = {}
+    settled = settled or Settled()
     fresh = settled.fresh
+    if not stored:
+        ids = {row.id_digest: row for row in rows}
+        if len(ids) == len(rows) and fresh.keys().isdisjoint(ids):
+            fresh.update(ids)  # nearly always: nothing of it was there, and nothing comes twice
+            return settled
     for row in rows:
         digest = row.id_digest
         if digest not in fresh and digest not in stored:

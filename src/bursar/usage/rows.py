@@ -2,10 +2,11 @@
 
 import struct
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -184,6 +185,9 @@ remainder of the account, which statements that read them take too (`% 8`)."""
 SHARED_FROM = 500
 """Accounts and buckets of a workspace from which its sums are shared out."""
 
+CELLS = 500
+"""Accounts and buckets of which a part of a millisecond's work is made."""
+
 Deltas = list[list[Any]]
 """Columns of `usage_delta`: workspace, share, and arrays of accounts, meter versions, buckets, events, quantities."""
 
@@ -195,6 +199,7 @@ class Sums:
         self._cells: dict[tuple[int, int | None, int], dict[int, tuple[int, Decimal]]] = {}
         self._sizes: dict[int, int] = defaultdict(int)
         """How many of the cells are of each workspace."""
+        self._deltas: list[tuple[Any, ...]] = []
 
     def add(self, rows: Iterable[EventRow]) -> None:
         """Some more events."""
@@ -218,23 +223,41 @@ class Sums:
 
     def deltas(self) -> Deltas:
         """As a flush keeps them. Buckets are counted in quarters of an hour since the year 2000."""
+        for _ in self.steps():
+            pass
+        return self.columns()
+
+    def steps(self) -> Iterator[None]:
+        """Make what `columns` gives, a part in each step; all of them are to be gone."""
         parts: dict[tuple[int, int | None], tuple[list[Any], ...]] = {}
         shared = {workspace for workspace, size in self._sizes.items() if size >= SHARED_FROM}
-        for (workspace, account, bucket), cell in self._cells.items():
-            assert account is not None  # what is measured has one
-            key = (workspace, account % SHARES if workspace in shared else None)
-            part = parts.get(key)
-            if part is None:
-                part = parts[key] = ([], [], [], [], [])
-            accounts, versions, buckets, counts, quantities = part
-            for meter_version, (events, total) in cell.items():
-                accounts.append(account)
-                versions.append(meter_version)
-                buckets.append(bucket)
-                counts.append(events)
-                quantities.append(total)
-        rows = [(*key, *map(array, part)) for key, part in parts.items()]
-        return columns(rows, 7)
+        cells = iter(self._cells.items())
+        while some := list(islice(cells, CELLS)):
+            yield
+            for (workspace, account, bucket), cell in some:
+                assert account is not None  # what is measured has one
+                key = (workspace, account % SHARES if workspace in shared else None)
+                part = parts.get(key)
+                if part is None:
+                    part = parts[key] = ([], [], [], [], [])
+                accounts, versions, buckets, counts, quantities = part
+                for meter_version, (events, total) in cell.items():
+                    accounts.append(account)
+                    versions.append(meter_version)
+                    buckets.append(bucket)
+                    counts.append(events)
+                    quantities.append(total)
+        made = 0
+        for key, part in parts.items():
+            if made >= CELLS:
+                made = 0
+                yield
+            made += len(part[0])
+            self._deltas.append((*key, *map(array, part)))
+
+    def columns(self) -> Deltas:
+        """`deltas`, of what the steps made."""
+        return columns(self._deltas, 7)
 
     def rollups(self) -> list[str]:
         """As `add_rollups` takes them, in key order; nothing where there is nothing to add."""

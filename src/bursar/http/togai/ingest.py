@@ -5,6 +5,7 @@ from typing import Any
 from starlette.responses import Response
 
 from bursar.accounts.tokens import Access
+from bursar.core.errors import Unavailable
 from bursar.core.heavy import turn
 from bursar.http.decode import read_body
 from bursar.http.door import Answer, Body, Call
@@ -58,8 +59,12 @@ async def single(pipeline: Pipeline, access: Access, body: bytes) -> Response:
 async def batch(pipeline: Pipeline, access: Access, body: bytes) -> Response:
     """Admit a batch; 207 where some of its events have the wrong shape."""
     if len(body) > HEAVY:
-        with pipeline.expecting(_about(body)):
-            await turn()
+        try:
+            with pipeline.expecting(_about(body)):
+                await turn()
+        except Unavailable:
+            await turn()  # many are told so at once, and come again at once: others have their turn in between
+            raise
     return await _admit(pipeline, access, parse_batch(body))
 
 
