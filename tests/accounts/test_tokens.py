@@ -8,6 +8,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from bursar.accounts import tokens
 from bursar.accounts.tokens import (
     FULL,
     Access,
@@ -173,6 +174,17 @@ async def test_last_use_is_written_once_a_minute(database: Database, owner: Call
         assert row is not None
         seen.append((row["last_used_at"] - WALL).total_seconds())
     assert seen == [0, 0, 0, 61, 61, 122]
+
+
+async def test_nobody_waits_for_the_last_use_to_be_on_disk(database: Database, owner: Caller) -> None:
+    """Under a load the commit of a request that only reads would wait behind many others."""
+    access = await authenticate(database, await create(database, owner), WALL)
+    later = WALL + timedelta(minutes=5)
+    async with database.transaction(None) as connection:
+        await connection.execute("set local synchronous_commit = on")
+        assert await connection.fetchval(tokens.queries.touch_token, access.token, later, later) == access.token
+        assert await connection.fetchval("show synchronous_commit") == "off"
+        assert await connection.fetchval("select last_used_at from token where key = $1", access.token) == later
 
 
 async def test_tokens_are_listed_in_pages(database: Database, owner: Caller) -> None:

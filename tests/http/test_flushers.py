@@ -207,6 +207,7 @@ def test_others_have_their_turn_while_a_large_flush_is_stored(server: Server, mo
     monkeypatch.setattr(Sums, "add", adding)
     monkeypatch.setattr(rows, "array", writing)
     monkeypatch.setattr(rows, "STRETCH", 10)
+    monkeypatch.setattr(rows, "SORTED", 20)
     monkeypatch.setattr(rows, "CELLS", 5)
     monkeypatch.setattr(rows, "SHARED_FROM", 1)
     monkeypatch.setattr(flushes, "STRETCH", 10)

@@ -23,7 +23,7 @@ from bursar.db.queries import Queries
 from bursar.usage import bodies, license_names, listings, repeats
 from bursar.usage.admission import Tenant, judge, named
 from bursar.usage.event import Event, Parsed, body_digest, id_digest
-from bursar.usage.rows import COPY_FROM, Deltas, EventRow, Sums, Tally, copy, micros, summed
+from bursar.usage.rows import COPY_FROM, Deltas, EventRow, Sums, Tally, copy, in_order, micros, summed
 from bursar.usage.states import State
 from bursar.usage.views import Views
 
@@ -207,9 +207,7 @@ async def _taken(
         look = bool(await repeats.states_of(connection, rows[:: len(rows) // SAMPLE]))
     if not look or not rows:
         return None, {}
-    if len(rows) > STRETCH:
-        await turn()
-    order = sorted({row.id_digest for row in rows})
+    order = await in_order({row.id_digest for row in rows})
     return order, await repeats.taken(connection, order)
 
 
