@@ -58,11 +58,12 @@ def settle(
     """
     settled = settled or Settled()
     fresh = settled.fresh
-    if not stored:
-        ids = {row.id_digest: row for row in rows}
-        if len(ids) == len(rows) and fresh.keys().isdisjoint(ids):
-            fresh.update(ids)  # nearly always: nothing of it was there, and nothing comes twice
-            return settled
+    ids = {row.id_digest: row for row in rows}
+    if len(ids) == len(rows) and fresh.keys().isdisjoint(ids):  # nearly always: nothing comes twice
+        for digest in [digest for digest in ids if digest in stored] if stored else ():
+            _settle_taken(settled, digest, ids.pop(digest), stored[digest], skip)
+        fresh.update(ids)
+        return settled
     for row in rows:
         digest = row.id_digest
         if digest not in fresh and digest not in stored:
