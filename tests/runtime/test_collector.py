@@ -58,7 +58,7 @@ def test_events_that_wait_do_not_make_it_look() -> None:
 
 @pytest.mark.usefixtures("_as_it_was")
 def test_nor_do_those_of_flushes_beside_them(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room to spare: a flood over 64 connections has a fifth more of them at once than this."""
+    """With room to spare: a flood over 64 connections has more of them at once than this."""
     monkeypatch.setattr(collector, "WORTH", collector.WORTH * 2 // 3)
     tenant = server.workspace(clock=datetime(2024, 5, 10, 12, tzinfo=UTC))
     customer(tenant.http)
