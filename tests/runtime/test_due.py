@@ -55,14 +55,18 @@ async def test_new_events_are_noted_by_their_chunks(database: Database, caller: 
             # Nobody clears the table up meanwhile, nor does the worker of another test get in between.
             await connection.execute("lock table event_key in share update exclusive mode")
             await events.summarize(connection)
-            await connection.execute(
-                "insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk,"
-                " workspace, position, state)"
-                " select gen_random_uuid(), 1, 1, 1, $2, $2, 2^60, $1, n, 2 from generate_series(1, 5000) n",
-                caller.workspace,
-                WALL,
-            )
-            # Sixteen pages are a range, and hold some 1,200.
+            # Rows go into pages that others were taken back from, first: only then does the table grow.
+            pages = "select pg_relation_size('event_key') / current_setting('block_size')::int"
+            before = await connection.fetchval(pages)
+            while await connection.fetchval(pages) - before < 4 * 16:
+                await connection.execute(
+                    "insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at,"
+                    " chunk, workspace, position, state)"
+                    " select gen_random_uuid(), 1, 1, 1, $2, $2, 2^60, $1, n, 2 from generate_series(1, 5000) n",
+                    caller.workspace,
+                    WALL,
+                )
+            # Sixteen pages are a range.
             assert await events.summarize(connection) >= 3
             assert await events.summarize(connection) == 0
             raise Undo
