@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar.core.heavy import LEAST, LONGEST, PIECE, Courtesy, Light, Line, let_go, turn
+from bursar.core.heavy import LEAST, LONGEST, PIECE, Courtesy, Light, Line, in_turns, let_go, turn
 from tests.rounds import Rounds
 
 
@@ -28,6 +29,28 @@ async def test_every_other_round_has_one_stretch_and_each_whatever_is_light() ->
     begun = sorted(worked)
     assert all(later - sooner >= 2 for sooner, later in pairwise(begun)), "what came meanwhile begins first"
     assert order == [0, *[0, 1, 2, 3, 4] * 3, 1, 2, 3, 4], "first come, first served"
+
+
+async def test_what_was_begun_in_steps_goes_on_before_what_others_wait_for() -> None:
+    rounds, worked, order = Rounds(), Counter[int](), list[str]()
+
+    def steps(name: str) -> Iterator[None]:
+        for number in range(4):
+            if number:
+                yield
+            worked[rounds.number] += 1
+            order.append(name)
+
+    async def one(name: str) -> None:
+        await turn()
+        worked[rounds.number] += 1
+        order.append(name)
+
+    async with rounds.counted():
+        await asyncio.gather(one("first"), in_turns(steps("a")), one("between"), in_turns(steps("b")), one("last"))
+    assert order == ["first", *["a"] * 4, "between", *["b"] * 4, "last"]
+    assert max(worked.values()) == 1
+    assert all(later - sooner >= 2 for sooner, later in pairwise(sorted(worked))), "what came meanwhile begins first"
 
 
 async def test_who_gives_up_holds_nobody_up() -> None:

@@ -1,5 +1,6 @@
 """What a body of events may hold, and what is said of one that does not."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from bursar.core.errors import Invalid
 from bursar.usage.event import (
+    Event,
+    Parsing,
     body_digest,
     event_of,
     id_hash,
@@ -174,6 +177,30 @@ def test_lines_beside_each_other_are_the_events_that_they_are_alone(lines: list[
     """Where each is one value; halves of two lines do not make an event together."""
     sound = all(map(_is_one_value, lines))
     assert parse_each(lines, sound=sound) == parse_each(lines)
+
+
+@given(st.lists(_LINES.filter(_is_one_value), min_size=1, max_size=7))
+def test_a_body_in_steps_has_the_events_that_are_events_by_themselves(raws: list[bytes]) -> None:
+    """Wherever a step ends, and whatever stands beside them in it."""
+    alone: dict[int, Event] = {}
+    for place, raw in enumerate(raws):
+        with contextlib.suppress(Invalid):
+            ((_, alone[place]),) = parse_single(b'{"event":%b}' % raw).events
+    body = b'{"events":[%b]}' % b" , ".join(raws)
+    parsing = Parsing(body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bursar.usage.event.PART", 2)
+        assert len(list(parsing.steps())) == -(-len(raws) // 2)
+    if not alone:
+        with pytest.raises(Invalid, match=r"events\[0\]"):
+            parsing.parsed()
+        return
+    parsed = parsing.parsed()
+    assert dict(parsed.events) == alone
+    assert [one.index for one in parsed.refused] == [place for place in range(len(raws)) if place not in alone]
+    assert parsed.accounts == {event.account_id for event in alone.values()}
+    assert (parsed.body, parsed.size) == (body, len(raws))
+    assert parse_batch(body) == parsed
 
 
 def test_each_of_many_sound_lines_has_its_place() -> None:

@@ -9,7 +9,7 @@ name of them goes. `let_go` has it done in pieces.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter_ns
 from types import TracebackType
 from typing import Any
@@ -78,13 +78,13 @@ class Line:
             self.loop.call_soon(self._next)
             self._timer = None
 
-    async def turn(self) -> None:
-        """Wait for one's turn."""
+    async def turn(self, *, goes_on: bool = False) -> None:
+        """Wait for one's turn; who goes on with what was begun is the next."""
         if not self._begun:
             self._begun = True
             self.loop.call_soon(self._rest)
         else:
-            await self._wait(self._waiting.append)
+            await self._wait(self._waiting.appendleft if goes_on else self._waiting.append)
         # Something light may have come since it was called.
         while self._pause():
             await self._wait(self._waiting.appendleft)
@@ -163,6 +163,13 @@ def _line() -> Line:
 async def turn() -> None:
     """Wait for one's turn to work for a few milliseconds without giving way: first come, first served."""
     await _line().turn()
+
+
+async def in_turns(steps: Iterable[None]) -> None:
+    """Do each of some steps in a turn; once begun they come before what others wait for, but for what is light."""
+    await turn()
+    for _ in steps:
+        await _line().turn(goes_on=True)
 
 
 def let_go(things: list[Any]) -> None:

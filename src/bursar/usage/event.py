@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,6 +18,8 @@ from bursar.core.period import utc
 T = TypeVar("T")
 
 BATCH_LIMIT = 1000
+PART = 250
+"""Events that are decoded in a part of a millisecond."""
 
 
 class Attribute(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -78,10 +80,13 @@ _single = msgspec.json.Decoder(_Single)
 _batch = msgspec.json.Decoder(_Batch)
 _raws = msgspec.json.Decoder(_UpToLimit)
 _raw_batch = msgspec.json.Decoder(_RawBatch)
+_several = msgspec.json.Decoder(list[Event])
 _either = msgspec.json.Decoder(_Either)
 _event = msgspec.json.Decoder(Event)
 _id = msgspec.json.Decoder(_Id)
 _pack = msgspec.msgpack.Encoder()
+_MISSHAPEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Invalid)
+"""What says that an event has not the right shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,12 @@ class Parsed:
     refused: list[Refused]
     size: int
     """How many events the body holds, ill-formed ones included."""
-    accounts: set[str] = field(init=False)
-    """What the well-formed ones call their accounts."""
+    accounts: set[str] = field(default_factory=set)
+    """What the well-formed ones call their accounts; found here where it is not given."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "accounts", {event.account_id for _, event in self.events})
+        if not self.accounts:
+            object.__setattr__(self, "accounts", {event.account_id for _, event in self.events})
 
 
 def parse_single(body: bytes) -> Parsed:
@@ -131,38 +137,69 @@ def parsed(body: bytes, events: list[Event]) -> Parsed:
 
 def parse_batch(body: bytes) -> Parsed:
     """The body of up to 1,000 events. Raises `Invalid` for a wrong envelope, or where no event has the right shape."""
-    try:
+    with contextlib.suppress(*_MISSHAPEN):
         return _whole(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Invalid):
-        return _parse_one_by_one(body)
+    parsing = Parsing(body)
+    for _ in parsing.steps():
+        pass
+    return parsing.parsed()
 
 
 def _whole(body: bytes) -> Parsed:
     """The body of events that all have the right shape. Raises `Invalid`, or as msgspec does, where one has not."""
     events = _batch.decode(body).events
-    escaped = b"\\u0000" in body
-    for event in events:
-        if escaped or event.timestamp.tzinfo is not UTC:
-            _settle(event, escaped=escaped)
+    _settle_all(events, escaped=b"\\u0000" in body)
     return Parsed(body, list(enumerate(events)), [], len(events))
 
 
-def _parse_one_by_one(body: bytes) -> Parsed:
-    raws = _list_of(_decode(_raw_batch, body).events)
-    if not raws:
-        raise Invalid("events", "must hold at least one event")
-    events: list[tuple[int, Event]] = []
-    refused: list[Refused] = []
-    for index, raw in enumerate(raws):
+class Parsing:
+    """As `parse_batch`, in steps of a part of a millisecond. To find where events lie takes an eighth of the time."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._escaped = b"\\u0000" in body
+        self._size = 0
+        self._events: list[tuple[int, Event]] = []
+        self._refused: list[Refused] = []
+        self._accounts: set[str] = set()
+
+    def steps(self) -> Iterator[None]:
+        """Do the work, until the last step is done. Raises `Invalid` for a wrong envelope."""
+        raws = _list_of(_decode(_raw_batch, self._body).events)
+        if not raws:
+            raise Invalid("events", "must hold at least one event")
+        self._size = len(raws)
+        for first in range(0, len(raws), PART):
+            yield
+            self._add(first, raws[first : first + PART])
+
+    def _add(self, first: int, raws: list[bytes]) -> None:
+        """Some events; `first`: the place of the first one."""
         try:
-            event = _decode(_event, raw)
-            _settle(event)
-            events.append((index, event))
-        except Invalid as error:
-            refused.append(Refused(index, _id_of(raw), error.message))
-    if not events:
-        raise Invalid(f"events[{refused[0].index}]", refused[0].message)
-    return Parsed(body, events, refused, len(raws))
+            # Each is one value, so that side by side they are those values and no others.
+            events = _several.decode(b"[%b]" % b",".join(raws))
+            _settle_all(events, escaped=self._escaped)
+        except _MISSHAPEN:
+            self._add_one_by_one(first, raws)
+        else:
+            self._events += enumerate(events, first)
+            self._accounts |= {event.account_id for event in events}
+
+    def _add_one_by_one(self, first: int, raws: list[bytes]) -> None:
+        for index, raw in enumerate(raws, first):
+            try:
+                event = _decode(_event, raw)
+                _settle(event)
+                self._events.append((index, event))
+                self._accounts.add(event.account_id)
+            except Invalid as error:
+                self._refused.append(Refused(index, _id_of(raw), error.message))
+
+    def parsed(self) -> Parsed:
+        """What was found. Raises `Invalid` where no event has the right shape."""
+        if not self._events:
+            raise Invalid(f"events[{self._refused[0].index}]", self._refused[0].message)
+        return Parsed(self._body, self._events, self._refused, self._size, self._accounts)
 
 
 def parse_list(body: bytes) -> list[bytes]:
@@ -181,7 +218,7 @@ def parse_each(raws: Sequence[bytes], *, sound: bool = False) -> Parsed:
     each is known to be JSON of one value, so that all of them beside each other are those, and no others.
     """
     if sound and raws:
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Invalid):
+        with contextlib.suppress(*_MISSHAPEN):
             return _whole(b'{"events":[%b]}' % b",".join(raws))
     events: list[Event] = []
     fine: list[bytes] = []
@@ -191,7 +228,7 @@ def parse_each(raws: Sequence[bytes], *, sound: bool = False) -> Parsed:
             event = _event.decode(raw)
             if event.timestamp.tzinfo is not UTC or b"\\u0000" in raw:
                 _settle(event)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Invalid):
+        except _MISSHAPEN:
             refused.append(Refused(index, _id_of(raw), _misshapen(raw)))
         else:
             events.append(event)
@@ -222,6 +259,12 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise Invalid("", "the body is not valid UTF-8") from None
     except RecursionError:
         raise Invalid("", "the body is nested too deeply") from None
+
+
+def _settle_all(events: list[Event], *, escaped: bool) -> None:
+    for event in events:
+        if escaped or event.timestamp.tzinfo is not UTC:
+            _settle(event, escaped=escaped)
 
 
 def _settle(event: Event, *, escaped: bool = True) -> None:

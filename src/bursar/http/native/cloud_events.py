@@ -6,7 +6,7 @@ exactly, `data` is an object of `attributes` and `dimensions`. All else of the e
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -76,6 +76,8 @@ _ids = msgspec.json.Decoder(_Id)
 _data = msgspec.json.Decoder(dict[str, Raw])
 _string = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
+PART = 50
+"""Events that are decoded in a part of a millisecond."""
 
 
 def parse(headers: Mapping[str, str], body: bytes) -> Parsed:
@@ -83,16 +85,24 @@ def parse(headers: Mapping[str, str], body: bytes) -> Parsed:
 
     Raises `Invalid` naming the field for a request that is none, or holds no event of the right shape.
     """
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = media_of(headers)
     if media == STRUCTURED:
         return _parsed([_structured(body)], [], 1)
     if media == BATCHED:
-        return _batch(body)
+        parsing = CloudParsing(body)
+        for _ in parsing.steps():
+            pass
+        return parsing.parsed()
     if media.startswith("application/cloudevents") or f"{PREFIX}specversion" not in headers:
         raise Invalid("content-type", _MODES)
     if body and not _JSON.fullmatch(media):
         raise Invalid("content-type", "must be application/json where the context comes in headers")
     return _parsed([_binary(headers, body)], [], 1)
+
+
+def media_of(headers: Mapping[str, str]) -> str:
+    """What a body is said to be, without parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def identity(headers: Mapping[str, str], body: bytes) -> bytes:
@@ -101,18 +111,32 @@ def identity(headers: Mapping[str, str], body: bytes) -> bytes:
     return _encoder.encode(said) + body
 
 
-def _batch(body: bytes) -> Parsed:
-    raws = parse_list(body)
-    events: list[tuple[int, Event]] = []
-    refused: list[Refused] = []
-    for index, raw in enumerate(raws):
-        try:
-            events.append((index, _structured(raw)))
-        except Invalid as error:
-            refused.append(Refused(index, _id_of(raw), error.message))
-    if refused and not events:
-        raise Invalid(f"[{refused[0].index}]", refused[0].message)
-    return _parsed([event for _, event in events], refused, len(raws))
+class CloudParsing:
+    """A batch in steps of a part of a millisecond."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._size = 0
+        self._events: list[Event] = []
+        self._refused: list[Refused] = []
+
+    def steps(self) -> Iterator[None]:
+        """Do the work, until the last step is done. Raises `Invalid` where it is no list of events."""
+        raws = parse_list(self._body)
+        self._size = len(raws)
+        for first in range(0, len(raws), PART):
+            yield
+            for index, raw in enumerate(raws[first : first + PART], first):
+                try:
+                    self._events.append(_structured(raw))
+                except Invalid as error:
+                    self._refused.append(Refused(index, _id_of(raw), error.message))
+
+    def parsed(self) -> Parsed:
+        """What was found. Raises `Invalid` where no event has the right shape."""
+        if self._refused and not self._events:
+            raise Invalid(f"[{self._refused[0].index}]", self._refused[0].message)
+        return _parsed(self._events, self._refused, self._size)
 
 
 def _parsed(events: list[Event], refused: list[Refused], size: int) -> Parsed:

@@ -10,7 +10,8 @@ from bursar.db.database import Database
 from bursar.http.decode import read_body
 from bursar.http.door import Answer, Call, Failure
 from bursar.http.encode import answer
-from bursar.http.native.cloud_events import BATCHED, STRUCTURED, CloudEvent, identity, parse
+from bursar.http.large import HEAVY, decoded
+from bursar.http.native.cloud_events import BATCHED, STRUCTURED, CloudEvent, CloudParsing, identity, media_of, parse
 from bursar.http.native.door import door
 from bursar.http.repeat import answer_once
 from bursar.usage.flush import Submission
@@ -21,6 +22,8 @@ CLOUD_EVENTS = "/bursar/v1/events"
 OPERATION = "ingestCloudEvents"
 BODY_LIMIT = 8_000_000
 """Bytes of a request with events."""
+_EACH = b'"specversion"'
+"""What every event of a batch has."""
 
 
 class RejectedCloudEvent(Answer, kw_only=True, omit_defaults=False):
@@ -61,7 +64,10 @@ async def cloud_events(db: Database, pipeline: Pipeline, request: Request, acces
 
 
 async def _admit(pipeline: Pipeline, request: Request, access: Access, content: bytes) -> Response:
-    parsed = parse(request.headers, content)
+    if len(content) > HEAVY and media_of(request.headers) == BATCHED:
+        parsed = await decoded(pipeline, content, _EACH, CloudParsing(content))
+    else:
+        parsed = parse(request.headers, content)
     if parsed.events:
         await pipeline.submit(Submission(access.caller.workspace, access.token, parsed))
     if not parsed.refused:

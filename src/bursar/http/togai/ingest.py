@@ -5,26 +5,19 @@ from typing import Any
 from starlette.responses import Response
 
 from bursar.accounts.tokens import Access
-from bursar.core.errors import Unavailable
-from bursar.core.heavy import turn
 from bursar.http.decode import read_body
 from bursar.http.door import Answer, Body, Call
 from bursar.http.encode import answer
+from bursar.http.large import HEAVY, decoded
 from bursar.http.togai.door import MESSAGE_LIMIT, door
-from bursar.usage.event import BATCH_LIMIT, Event, Parsed, Refused, parse_batch, parse_single
+from bursar.usage.event import Event, Parsed, Parsing, Refused, parse_batch, parse_single
 from bursar.usage.flush import Submission
 from bursar.usage.pipeline import Pipeline
 
 BODY_LIMIT = 8_000_000
 """Bytes of a request with events; larger ones are answered 422, as the contract has it."""
-
-
-HEAVY = 20_000
-"""Bytes that take a part of a millisecond to decode."""
 _EACH = b'"accountId"'
-"""What every event has, so that there are hardly more than it stands there times."""
-_SAMPLE = 4096
-"""Bytes of a body in which that is counted."""
+"""What every event has."""
 
 
 class IngestEventRequest(Body):
@@ -58,20 +51,9 @@ async def single(pipeline: Pipeline, access: Access, body: bytes) -> Response:
 
 async def batch(pipeline: Pipeline, access: Access, body: bytes) -> Response:
     """Admit a batch; 207 where some of its events have the wrong shape."""
-    if len(body) > HEAVY:
-        try:
-            with pipeline.expecting(_about(body)):
-                await turn()
-        except Unavailable:
-            await turn()  # many are told so at once, and come again at once: others have their turn in between
-            raise
-    return await _admit(pipeline, access, parse_batch(body))
-
-
-def _about(body: bytes) -> int:
-    """How many events a body has, about: to count them would take a tenth of what it takes to decode them."""
-    seen = body.count(_EACH, 0, _SAMPLE) * len(body) // _SAMPLE or body.count(_EACH)
-    return min(seen, BATCH_LIMIT)
+    large = len(body) > HEAVY
+    parsed = await decoded(pipeline, body, _EACH, Parsing(body)) if large else parse_batch(body)
+    return await _admit(pipeline, access, parsed)
 
 
 def refusal(status: int, message: str, retry_after: int | None = None) -> Response:
