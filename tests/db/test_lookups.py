@@ -1,33 +1,44 @@
 """Questions that many ask at once: few are put to PostgreSQL, and nobody hears what was true before they asked."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from bursar.core.errors import Unavailable
-from bursar.db.database import Database, Row
+from bursar.db.database import SESSION, SOON, Database
+from bursar.db.readers import Readers, Row
 
 
-class Counting(Database):
+class Counting(Readers):
     """Counts the questions that are put."""
 
     asked = 0
     away = False
 
-    async def lookup(self, statement: str, *arguments: object) -> Row | None:
-        type(self).asked += 1
+    async def fetch(
+        self, workspace: int | None, patience: float, statement: str, *arguments: object, timeout: float | None = None
+    ) -> list[Row]:
+        self.asked += 1
         if self.away:
-            raise Unavailable
-        return await super().lookup(statement, *arguments)
+            raise OSError
+        return await super().fetch(workspace, patience, statement, *arguments, timeout=timeout)
 
 
 @pytest.fixture
-def counting(database: Database) -> Counting:
-    Counting.asked = 0
-    return Counting(database._pool, database._readers, database._dsn)
+async def questions(dsn: str) -> AsyncIterator[Counting]:
+    counting = Counting(dsn, SESSION, None, size=4, timeout=4.0)
+    yield counting
+    await counting.close()
 
 
-async def test_who_asks_at_once_shares_an_answer(counting: Counting) -> None:
+@pytest.fixture
+def counting(database: Database, questions: Counting) -> Database:
+    return Database(database._pool, database._readers, questions, database._dsn)
+
+
+async def test_who_asks_at_once_shares_an_answer(counting: Database, questions: Counting) -> None:
     first = [asyncio.create_task(counting.shared_lookup("select $1::int as n", 1)) for _ in range(20)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -35,10 +46,12 @@ async def test_who_asks_at_once_shares_an_answer(counting: Counting) -> None:
     other = counting.shared_lookup("select $1::int as n", 2)
     rows = await asyncio.gather(*first, *later, other)
     assert [row["n"] for row in rows if row is not None] == [1] * 40 + [2]
-    assert counting.asked == 3
+    assert questions.asked == 3
 
 
-async def test_nobody_hears_what_was_true_before_they_asked(database: Database, counting: Counting) -> None:
+async def test_nobody_hears_what_was_true_before_they_asked(
+    database: Database, counting: Database, questions: Counting
+) -> None:
     """A value that only grows: each answer is at least what was committed when it was asked for."""
     await database.run(None, lambda c: c.execute("create table grows (n int)"))
     await database.run(None, lambda c: c.execute("insert into grows values (0)"))
@@ -59,20 +72,43 @@ async def test_nobody_hears_what_was_true_before_they_asked(database: Database, 
 
     try:
         await asyncio.gather(grow(), *(ask() for _ in range(8)))
-        assert counting.asked < 8 * 30
+        assert questions.asked < 8 * 30
     finally:
         await database.run(None, lambda c: c.execute("drop table grows"))
 
 
-async def test_a_failure_is_everybody_s_and_passes(counting: Counting) -> None:
-    counting.away = True
+async def test_a_failure_is_everybody_s_and_passes(counting: Database, questions: Counting) -> None:
+    questions.away = True
     asked = [counting.shared_lookup("select 1 as n") for _ in range(5)]
     assert {type(one) for one in await asyncio.gather(*asked, return_exceptions=True)} == {Unavailable}
     gone = asyncio.create_task(counting.shared_lookup("select 1 as n"))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
-    counting.away = False
+    questions.away = False
     row = await counting.shared_lookup("select 1 as n")
     assert row is not None
     assert row["n"] == 1
+
+
+async def test_a_question_to_all_workspaces_cannot_write_and_is_not_waited_for_long(database: Database) -> None:
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await database.shared_lookup("update workspace set name = 'x'")
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(Unavailable):
+        await database.shared_lookup("select pg_sleep($1::int)", int(2 * SOON) + 1)
+    assert asyncio.get_running_loop().time() - began < 2 * SOON
+    row = await database.shared_lookup("select current_setting('bursar.workspace', true) as workspace")
+    assert row is not None
+    assert not row["workspace"]
+
+
+async def test_who_asks_and_is_given_up_leaves_the_question_to_others(database: Database) -> None:
+    first = asyncio.create_task(database.shared_lookup("select 1 as n, pg_sleep(0.05)"))
+    await asyncio.sleep(0.01)
+    others = [asyncio.create_task(database.shared_lookup("select 1 as n, pg_sleep(0.05)")) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.cancel()
+    assert [row["n"] for row in await asyncio.gather(*others) if row is not None] == [1] * 3
+    with pytest.raises(asyncio.CancelledError):
+        await first

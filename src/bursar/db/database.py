@@ -27,6 +27,8 @@ EXTENSIONS = ("btree_gist",)
 """Extensions of PostgreSQL that the tables need; a backup brings them along."""
 READERS = 8
 """Connections for reads of one statement, beside the pool."""
+LOOKUPS = 4
+"""Connections for what comes before a workspace is known. Who asks the same at once shares an answer."""
 KEPT = 10_000_000
 """Statements after which a connection is made anew: one of groups would be every half minute, with all its plans."""
 SESSION = {"search_path": SCHEMA, "timezone": "UTC", "application_name": "bursar"}
@@ -59,11 +61,12 @@ class Database:
     joined = False
     """Whether all its transactions are one that somebody else ends."""
 
-    def __init__(self, pool: "asyncpg.Pool[Row]", readers: Readers, dsn: str) -> None:
+    def __init__(self, pool: "asyncpg.Pool[Row]", readers: Readers, lookups: Readers, dsn: str) -> None:
         self._pool = pool
         self._readers = readers
+        self._lookups = lookups
         self._dsn = dsn
-        self._answering: dict[_Question, asyncio.Future[Row | None]] = {}
+        self._answering: dict[_Question, asyncio.Future[None]] = {}
         self._following: dict[_Question, asyncio.Future[Row | None]] = {}
 
     @classmethod
@@ -81,7 +84,8 @@ class Database:
             timeout=timeout,
         )
         readers = Readers(dsn, settings, API_ROLE, size=min(size, READERS), timeout=timeout)
-        return cls(pool, readers, dsn)
+        lookups = Readers(dsn, settings, None, size=min(size, LOOKUPS), timeout=timeout)
+        return cls(pool, readers, lookups, dsn)
 
     @property
     def dsn(self) -> str:
@@ -95,6 +99,7 @@ class Database:
 
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""
+        await self._lookups.close()
         await self._readers.close()
         await self._pool.close()
 
@@ -123,26 +128,36 @@ class Database:
             return await connection.fetchrow(statement, *arguments, timeout=SOON)
 
     async def shared_lookup(self, statement: str, *arguments: Hashable) -> Row | None:
-        """As `lookup`, once for all who ask the same while the last one who asked it is being answered.
+        """As `lookup`, read-only, once for all who ask the same while the last one who asked it is being answered.
 
         Nobody gets an answer that was begun before they asked, so what was committed by then is in it.
         """
         question = (statement, arguments)
         following = self._following.get(question)
         if following is None:
-            following = asyncio.ensure_future(self._answer(question, self._answering.get(question)))
+            before = self._answering.get(question)
+            if before is None:
+                return await self._answer(question)
+            following = asyncio.ensure_future(self._next_answer(question, before))
             following.add_done_callback(_heard)
             self._following[question] = following
         return await asyncio.shield(following)
 
-    async def _answer(self, question: "_Question", before: "asyncio.Future[Row | None] | None") -> Row | None:
-        if before is not None:
-            await asyncio.wait([before])
+    async def _next_answer(self, question: "_Question", before: "asyncio.Future[None]") -> Row | None:
+        await asyncio.wait([before])
         # It begins: whoever asks from here on shares the next answer.
-        mine = self._answering[question] = self._following.pop(question)
+        del self._following[question]
+        return await self._answer(question)
+
+    async def _answer(self, question: "_Question") -> Row | None:
+        mine = self._answering[question] = asyncio.get_running_loop().create_future()
         try:
-            return await self.lookup(question[0], *question[1])
+            rows = await self._lookups.fetch(None, SOON, question[0], *question[1], timeout=SOON)
+            return rows[0] if rows else None
+        except _OUTAGES as error:
+            raise Unavailable("the database cannot be reached right now; try again shortly") from error
         finally:
+            mine.set_result(None)
             if self._answering.get(question) is mine:
                 del self._answering[question]
 

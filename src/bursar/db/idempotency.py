@@ -217,7 +217,7 @@ class _Joined(Database):
     joined = True
 
     def __init__(self, db: Database, connection: Connection) -> None:
-        super().__init__(db._pool, db._readers, db._dsn)
+        super().__init__(db._pool, db._readers, db._lookups, db._dsn)
         self._joined = connection
 
     @asynccontextmanager

@@ -1,8 +1,9 @@
 """Connections for reads of one statement, which take one round trip: there is no transaction to begin and to end.
 
-Each is in the role of requests, cannot write, and is in a workspace, which stays until another is asked for. So
+Each cannot write. Those for requests are in their role and in a workspace, which stays until another is asked for. So
 row-level security binds every statement here as it does in a transaction. A connection on which anything goes wrong is
-closed, never used again: none is ever in doubt about its workspace.
+closed, never used again: none is ever in doubt about its workspace. Others, for what comes before a workspace is known,
+are in none and keep the role that they came with.
 """
 
 import asyncio
@@ -16,8 +17,11 @@ Row = asyncpg.Record
 class Readers:
     """At most `size` connections, opened as they are needed."""
 
-    def __init__(self, dsn: str, settings: Mapping[str, str], role: str, *, size: int, timeout: float) -> None:
-        """`timeout`, in seconds, bounds connecting and, with a little more, every statement."""
+    def __init__(self, dsn: str, settings: Mapping[str, str], role: str | None, *, size: int, timeout: float) -> None:
+        """`role` is that of requests; None for connections outside any workspace.
+
+        `timeout`, in seconds, bounds connecting and, with a little more, every statement.
+        """
         self._dsn = dsn
         self._settings = {**settings, "default_transaction_read_only": "on"}
         self._role = role
@@ -25,13 +29,16 @@ class Readers:
         self._timeout = timeout
         self._free = asyncio.Semaphore(size)
         self._open = 0
-        self._idle: list[tuple[int, asyncpg.Connection[Row]]] = []
+        self._idle: list[tuple[int | None, asyncpg.Connection[Row]]] = []
         """Those that nobody uses, with their workspaces; the one that was used last stands at the end."""
 
-    async def fetch(self, workspace: int, patience: float, statement: str, *arguments: object) -> list[Row]:
-        """The rows of a statement, which sees this workspace's alone.
+    async def fetch(
+        self, workspace: int | None, patience: float, statement: str, *arguments: object, timeout: float | None = None
+    ) -> list[Row]:
+        """The rows of a statement, which sees this workspace's alone; None where they are in none.
 
-        `patience` bounds, in seconds, the wait for a connection and for it to be in the workspace.
+        `patience` bounds, in seconds, the wait for a connection and for it to be in the workspace; `timeout` the
+        statement, where it is to end earlier than others.
         """
         if self._free.locked():
             await asyncio.wait_for(self._free.acquire(), patience)
@@ -42,7 +49,7 @@ class Readers:
             if connection is None:
                 connection = await self._connected(workspace, patience)
             try:
-                rows: list[Row] = await connection.fetch(statement, *arguments)
+                rows: list[Row] = await connection.fetch(statement, *arguments, timeout=timeout)
             except BaseException:
                 self._drop(connection)
                 raise
@@ -61,7 +68,7 @@ class Readers:
         for _ in range(self._size):
             self._free.release()
 
-    def _take(self, workspace: int) -> "asyncpg.Connection[Row] | None":
+    def _take(self, workspace: int | None) -> "asyncpg.Connection[Row] | None":
         """An idle connection that is in the workspace, the one that was used last."""
         for place in range(len(self._idle) - 1, -1, -1):
             if self._idle[place][0] == workspace:
@@ -71,17 +78,17 @@ class Readers:
                 self._open -= 1
         return None
 
-    async def _connected(self, workspace: int, patience: float) -> "asyncpg.Connection[Row]":
+    async def _connected(self, workspace: int | None, patience: float) -> "asyncpg.Connection[Row]":
         """A new connection, or where there are as many as there may be, the one that has been idle for longest."""
         alive = [entry for entry in self._idle if not entry[1].is_closed()]
         self._open -= len(self._idle) - len(alive)
         self._idle = alive
         if self._open >= self._size:
             connection = self._idle.pop(0)[1]
-            wall = f"set bursar.workspace = {workspace:d}"
+            wall = ""
         else:
             self._open += 1
-            wall = f"set role {self._role}; set bursar.workspace = {workspace:d}"
+            wall = "" if self._role is None else f"set role {self._role}; "
             try:
                 connection = await asyncpg.connect(
                     self._dsn,
@@ -93,7 +100,8 @@ class Readers:
                 self._open -= 1
                 raise
         try:
-            await connection.execute(wall, timeout=patience)
+            if workspace is not None:
+                await connection.execute(f"{wall}set bursar.workspace = {workspace:d}", timeout=patience)
         except BaseException:
             self._drop(connection)
             raise

@@ -15,17 +15,18 @@ class Together:
         self._parts: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Send `data` before the loop comes round again."""
+        """Send `data` before the loop comes round again, or with what `send` sends."""
         if not self._parts:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.send)
         self._parts.append(data)
 
     def close(self) -> None:
         """Send what was written, then end."""
-        self._send()
+        self.send()
         self._transport.close()
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send what was written."""
         if self._parts:
             parts, self._parts = self._parts, []
             self._transport.write(b"".join(parts))
@@ -40,3 +41,8 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A client has come."""
         super().connection_made(cast("asyncio.Transport", Together(transport)))
+
+    def on_response_complete(self) -> None:
+        """An answer is whole: it goes out in this round of the loop."""
+        cast("Together", self.transport).send()
+        super().on_response_complete()
