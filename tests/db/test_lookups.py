@@ -1,6 +1,7 @@
 """Questions that many ask at once: few are put to PostgreSQL, and nobody hears what was true before they asked."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -112,3 +113,16 @@ async def test_who_asks_and_is_given_up_leaves_the_question_to_others(database: 
     assert [row["n"] for row in await asyncio.gather(*others) if row is not None] == [1] * 3
     with pytest.raises(asyncio.CancelledError):
         await first
+
+
+async def test_a_server_that_takes_nobody_in_is_not_waited_for_long() -> None:
+    """As one that was stopped: the system takes connections for it, and nothing is answered."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        db = await Database.open(f"postgresql://nobody@127.0.0.1:{deaf.getsockname()[1]}/none")
+        try:
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(Unavailable):
+                await db.shared_lookup("select 1")
+            assert asyncio.get_running_loop().time() - began < 1.5 * SOON
+        finally:
+            await db.close()

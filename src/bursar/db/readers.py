@@ -20,7 +20,7 @@ class Readers:
     def __init__(self, dsn: str, settings: Mapping[str, str], role: str | None, *, size: int, timeout: float) -> None:
         """`role` is that of requests; None for connections outside any workspace.
 
-        `timeout`, in seconds, bounds connecting and, with a little more, every statement.
+        `timeout`, in seconds, bounds connecting, as patience does, and, with a little more, every statement.
         """
         self._dsn = dsn
         self._settings = {**settings, "default_transaction_read_only": "on"}
@@ -94,7 +94,7 @@ class Readers:
                     self._dsn,
                     server_settings=self._settings,
                     command_timeout=self._timeout + 0.4,
-                    timeout=self._timeout,
+                    timeout=min(self._timeout, patience),
                 )
             except BaseException:
                 self._open -= 1
