@@ -48,9 +48,11 @@ async def _serving(app: Any) -> AsyncIterator[tuple[str, int]]:
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()
-    server.should_exit = True
-    await task
+    try:
+        yield server.servers[0].sockets[0].getsockname()
+    finally:
+        server.should_exit = True
+        await task
 
 
 async def test_a_server_answers_over_them() -> None:
