@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -156,29 +155,6 @@ async def test_a_large_batch_of_cloud_events_waits_for_room_as_well(
     body = json.dumps([_cloud_event(number) for number in range(1000)]).encode()
     with pytest.raises(Unavailable):
         await cloud_events(database, Full(database, lambda: caller.wall), request, access, body)
-
-
-async def test_many_who_are_refused_at_once_are_told_so_one_by_one(database: Database, caller: Caller) -> None:
-    """They come again at once, all of them, as long as nothing makes them wait."""
-    rounds, told = Rounds(), Counter[int]()
-
-    class Full(Pipeline):
-        def admits(self, events: int = 0) -> None:
-            raise Unavailable
-
-    body = b'{"events":[%b]}' % b",".join([b'{"accountId":"acme","id":"0123456789"}'] * 1000)
-    access = Access(caller, frozenset({"ingest"}), None, None)
-    full = Full(database, lambda: caller.wall)
-
-    async def send() -> None:
-        with pytest.raises(Unavailable):
-            await ingest.batch(full, access, body)
-        told[rounds.number] += 1
-
-    async with rounds.counted():
-        await asyncio.gather(*(send() for _ in range(20)))
-    assert told.total() == 20
-    assert max(told.values()) == 1
 
 
 @pytest.mark.parametrize(

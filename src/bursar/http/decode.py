@@ -63,6 +63,11 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     return content
 
 
+def forget_body(request: Request) -> None:
+    """Let go of a body that nobody asks for any more."""
+    request.scope.get("state", {}).pop("content", None)
+
+
 def unpacked(packed: bytes, limit: int) -> bytes:
     """What gzip packed; no more of it than is allowed is ever held. Raises `TooLarge` and `Invalid`."""
     allowed = min(limit, max(SMALL, RATIO_LIMIT * len(packed)))

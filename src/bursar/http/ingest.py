@@ -1,5 +1,6 @@
 """The routes that events come in by, answered without a router: they are most of a billing server's requests."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
@@ -12,12 +13,13 @@ from bursar.accounts.tokens import Access
 from bursar.core.errors import Forbidden, TooLarge, Unavailable
 from bursar.db.database import Database
 from bursar.http.auth import count
-from bursar.http.decode import read_body
+from bursar.http.decode import forget_body, read_body
 from bursar.http.door import Failure
 from bursar.http.errors import failure
 from bursar.http.limits import Limiter
 from bursar.http.native.ingest import CLOUD_EVENTS, cloud_events, problem
 from bursar.http.patience import limited
+from bursar.http.refusals import Spacing
 from bursar.http.repeat import answer_once, answer_recorded, attempt_of
 from bursar.http.togai.entitlements import decide, entitled_refusal
 from bursar.http.togai.ingest import BODY_LIMIT, batch, refusal, single
@@ -52,6 +54,7 @@ class IngestRoutes:
         self._db = db
         self._limiter = limiter
         self._tokens = tokens  # the end of one works at once all the same: the flush sees it
+        self._refusals = Spacing()
         self._held = 0
         self._handlers: dict[str, Handler] = {
             "/ingest": self._handler(
@@ -78,6 +81,7 @@ class IngestRoutes:
     async def _answer(self, admission: Admission, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         headers: dict[str, str] = {}
+        full = False
         try:
             access = self._tokens.kept(request)
             if access is not None:  # the pipeline's own limit is all that it waits for
@@ -90,9 +94,13 @@ class IngestRoutes:
             response = admission.refuse(Failure(admission.too_large, error.message))
         except Exception as error:  # noqa: BLE001 - the edge: whatever happens becomes an answer, and is logged there
             reason = failure(error)
+            full = isinstance(error, Unavailable)
             response = admission.refuse(reason)
             response.headers.update(reason.headers)
         response.headers.update(headers)
+        if full:  # not in the block above, where the error holds on to the body as well
+            forget_body(request)
+            await asyncio.sleep(self._refusals.wait(asyncio.get_running_loop().time()))
         await response(scope, receive, send)
 
     async def _admitted(

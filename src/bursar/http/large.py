@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from bursar.core.errors import Unavailable
-from bursar.core.heavy import in_turns, turn
+from bursar.core.heavy import in_turns
 from bursar.usage.event import BATCH_LIMIT, Parsed
 from bursar.usage.pipeline import Pipeline
 
@@ -31,13 +30,9 @@ async def decoded(pipeline: Pipeline, body: bytes, each: bytes, parsing: Parsing
 
     Raises `Unavailable` where there is no room for them, and what `parsing` raises.
     """
-    try:
-        with pipeline.expecting(about(body, each)):
-            await in_turns(parsing.steps())
-            return parsing.parsed()
-    except Unavailable:
-        await turn()  # many are told so at once, and come again at once: others have their turn in between
-        raise
+    with pipeline.expecting(about(body, each)):
+        await in_turns(parsing.steps())
+        return parsing.parsed()
 
 
 def about(body: bytes, each: bytes) -> int:
