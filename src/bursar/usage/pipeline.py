@@ -51,6 +51,13 @@ WORTH = BATCH
 """Events for which another flusher sets out beside one at work; fewer are as soon stored by its next flush."""
 OVERDUE = 0.05
 """Seconds after which one sets out all the same: the one at work may be waiting for a lock that these need not."""
+LULL = 0.001
+"""Seconds for which none sets out behind a flush of many requests: who is told so sends the next ones, and a flush of
+twice as many takes hardly longer."""
+MANY = 4
+"""Requests of such a flush. A sender who is alone waits for nobody."""
+ENOUGH = 2000
+"""Events that are worth a flush, whoever may come."""
 FEW = 100
 """Events of a request that are freed with it; more are let go of behind it."""
 ATTEMPTS = 20
@@ -132,6 +139,8 @@ class Pipeline:
         """How many more flushes look which ids are taken, before one does not."""
         self._idle: list[asyncio.Event] = []
         self._reminder: asyncio.TimerHandle | None = None
+        self._lull: asyncio.TimerHandle | None = None
+        """It is over then; None where there is none."""
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._folding = Folding(db)
@@ -158,8 +167,9 @@ class Pipeline:
             self._idle.pop().set()
         await asyncio.gather(*self._tasks)
         await self._folding.stop()
-        if self._reminder is not None:
-            self._reminder.cancel()
+        for timer in (self._reminder, self._lull):
+            if timer is not None:
+                timer.cancel()
 
     def admits(self, events: int = 0) -> None:
         """Raise `Unavailable` where more waits already than a sender should wait for, with `events` more.
@@ -227,15 +237,17 @@ class Pipeline:
 
     async def _work(self) -> None:
         flusher = _Flusher(self._db.session(*SETUP), Views(), random.randrange(SLOTS))  # noqa: S311 - guards nothing
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 # The others that are at work; this one is not among the idle.
                 batch = self._take() if self._due(self._flushers - len(self._idle) - 1) else []
                 if batch:
-                    more, began = bool(self._queue), asyncio.get_running_loop().time()
+                    more, began = bool(self._queue), loop.time()
                     if await self._flush(batch, flusher) and more:
-                        events = sum(waiting.size for waiting in batch)
-                        self._pace.add(events, began, asyncio.get_running_loop().time())
+                        self._pace.add(sum(waiting.size for waiting in batch), began, loop.time())
+                    if len(batch) >= MANY and self._lull is None:
+                        self._lull = loop.call_later(LULL, self._lulled)
                 elif self._stopping:
                     return
                 else:
@@ -249,7 +261,9 @@ class Pipeline:
         """Whether a flusher should set out while `busy` others are at work. Where not, it is asked again in time."""
         if not self._queue:
             return False
-        if not busy or self._stopping or self._queued >= WORTH:
+        if not busy and (self._lull is None or self._queued >= ENOUGH):
+            return True
+        if self._stopping or self._queued >= WORTH:
             return True
         loop = asyncio.get_running_loop()
         if loop.time() - self._queue[0].since >= OVERDUE:
@@ -257,6 +271,10 @@ class Pipeline:
         if self._reminder is None:
             self._reminder = loop.call_later(OVERDUE, self._remind, True)
         return False
+
+    def _lulled(self) -> None:
+        self._lull = None
+        self._remind()
 
     def _remind(self, timed: bool = False) -> None:
         """Send an idle flusher out where it is time to."""

@@ -1,0 +1,109 @@
+"""Behind a flush of many requests the next waits a moment for those who were answered; a lone sender never waits."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from bursar.db.database import Database
+from bursar.usage import pipeline as pipelines
+from bursar.usage.event import parse_batch
+from bursar.usage.flush import Submission
+from bursar.usage.pipeline import MANY, Pipeline
+from tests.conftest import Server, Tenant
+from tests.http.togai.catalog import customer, event, meter, schema
+
+AT = "2024-05-10T09:01:00Z"
+
+
+@pytest.fixture
+def tenant(server: Server) -> Tenant:
+    made = server.workspace(clock=datetime(2024, 5, 10, 12, tzinfo=UTC))
+    customer(made.http)
+    schema(made.http)
+    meter(made.http)
+    return made
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many requests each flush has from now on, as they begin."""
+    sizes: list[int] = []
+    flush = pipelines.__dict__["flush"]
+
+    async def watched(*arguments: object, **rest: object) -> object:
+        submissions = arguments[2]
+        assert isinstance(submissions, Sequence)
+        sizes.append(len(submissions))
+        return await flush(*arguments, **rest)
+
+    monkeypatch.setattr(pipelines, "flush", watched)
+    monkeypatch.setattr(pipelines, "OVERDUE", 600.0)
+    return sizes
+
+
+def sent(tenant: Tenant, name: str, count: int = 1) -> Submission:
+    body = json.dumps({"events": [event(f"{name}-{n}", AT, tokens=1) for n in range(count)]}).encode()
+    return Submission(tenant.caller.workspace, None, parse_batch(body))
+
+
+async def first(pipeline: Pipeline, tenant: Tenant, count: int) -> None:
+    """A flush of so many requests."""
+    await asyncio.gather(*(pipeline.submit(sent(tenant, f"first{n}")) for n in range(count)))
+
+
+def test_those_who_come_behind_many_are_stored_together(
+    server: Server, tenant: Tenant, flushed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipelines, "LULL", 1.0)
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC)) as pipeline:
+            await first(pipeline, tenant, MANY)
+            waiting = []
+            for number in range(3):
+                waiting.append(asyncio.create_task(pipeline.submit(sent(tenant, f"next{number}"))))
+                await asyncio.sleep(0.05)
+            assert flushed == [MANY], "they wait"
+            await asyncio.wait_for(asyncio.gather(*waiting), 10)
+
+    server.run(work)
+    assert flushed == [MANY, 3]
+
+
+@pytest.mark.parametrize(
+    ("before", "events"),
+    [(MANY - 1, 1), (MANY, 20)],
+    ids=["behind few", "with many events"],
+)
+def test_others_do_not_wait(
+    server: Server, tenant: Tenant, flushed: list[int], monkeypatch: pytest.MonkeyPatch, before: int, events: int
+) -> None:
+    monkeypatch.setattr(pipelines, "LULL", 600.0)
+    monkeypatch.setattr(pipelines, "ENOUGH", 20)
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC)) as pipeline:
+            await first(pipeline, tenant, before)
+            await asyncio.wait_for(pipeline.submit(sent(tenant, "next", events)), 10)
+
+    server.run(work)
+    assert flushed == [before, 1]
+
+
+def test_a_pipeline_that_ends_waits_for_nobody(
+    server: Server, tenant: Tenant, flushed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipelines, "LULL", 600.0)
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC)) as pipeline:
+            await first(pipeline, tenant, MANY)
+            waiting = asyncio.create_task(pipeline.submit(sent(tenant, "last")))
+            await asyncio.sleep(0.05)
+        await asyncio.wait_for(waiting, 10)
+
+    server.run(work)
+    assert flushed == [MANY, 1]
