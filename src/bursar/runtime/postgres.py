@@ -52,10 +52,9 @@ def settings() -> dict[str, str]:
         # Not what starts a checkpoint: right after one, pages go to the log whole, the more the larger the tables are.
         # It did, at 4 GB and 75 million events, and up to 6 KB went to the log for each new one.
         "max_wal_size": "16GB",
-        # Files of the log that are used again instead of made anew.
+        # Files of the log that are used again; to make a new one holds everybody up. Without zeros it would not, but
+        # then a full disk would stop PostgreSQL in the middle of one instead of refusing what needs more room.
         "min_wal_size": "2GB",
-        # To fill a new one with zeros, and to bring them to disk, holds everybody up for 60 ms and more.
-        "wal_init_zero": "off",
         # Before it goes through its log it brings its files to disk: at once, instead of one by one of a thousand.
         **({"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {}),
         "fsync": "on",
