@@ -1,7 +1,6 @@
 """Behind a flush of many requests the next waits a moment for those who were answered; a lone sender never waits."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -9,22 +8,14 @@ import pytest
 
 from bursar.db.database import Database
 from bursar.usage import pipeline as pipelines
-from bursar.usage.event import parse_batch
-from bursar.usage.flush import Submission
 from bursar.usage.pipeline import MANY, Pipeline
 from tests.conftest import Server, Tenant
-from tests.http.togai.catalog import customer, event, meter, schema
-
-AT = "2024-05-10T09:01:00Z"
+from tests.http.test_flushers import ready, sent
 
 
 @pytest.fixture
 def tenant(server: Server) -> Tenant:
-    made = server.workspace(clock=datetime(2024, 5, 10, 12, tzinfo=UTC))
-    customer(made.http)
-    schema(made.http)
-    meter(made.http)
-    return made
+    return ready(server)
 
 
 @pytest.fixture
@@ -42,11 +33,6 @@ def flushed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(pipelines, "flush", watched)
     monkeypatch.setattr(pipelines, "OVERDUE", 600.0)
     return sizes
-
-
-def sent(tenant: Tenant, name: str, count: int = 1) -> Submission:
-    body = json.dumps({"events": [event(f"{name}-{n}", AT, tokens=1) for n in range(count)]}).encode()
-    return Submission(tenant.caller.workspace, None, parse_batch(body))
 
 
 async def first(pipeline: Pipeline, tenant: Tenant, count: int) -> None:
@@ -87,7 +73,7 @@ def test_others_do_not_wait(
     async def work(db: Database) -> None:
         async with Pipeline(db, lambda: datetime.now(UTC)) as pipeline:
             await first(pipeline, tenant, before)
-            await asyncio.wait_for(pipeline.submit(sent(tenant, "next", events)), 10)
+            await asyncio.wait_for(pipeline.submit(sent(tenant, *(f"next{n}" for n in range(events)))), 10)
 
     server.run(work)
     assert flushed == [before, 1]

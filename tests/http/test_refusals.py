@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from bursar.runtime.server import application
 from bursar.usage.pipeline import Pipeline
 from tests.conftest import Server, Tenant
 
+ROUNDING = 1e-9
+"""Seconds by which sums of floats may differ."""
 BODY = b'{"events":[%b]}' % b",".join([b'{"accountId":"acme","id":"0123456789"}'] * 1000)
 
 
@@ -37,19 +40,19 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pipeline, "admits", admits)
 
 
-@given(st.lists(st.floats(0, 2 * LONGEST), min_size=1, max_size=400))
+@given(st.lists(st.floats(0, 2 * EVERY) | st.floats(0, 2 * LONGEST), min_size=1, max_size=400))
 def test_they_go_out_apart_and_none_waits_for_long(pauses: list[float]) -> None:
     spacing, now, sent = Spacing(), 0.0, list[float]()
     for pause in pauses:
         now += pause
         wait = spacing.wait(now)
-        assert 0 <= wait <= LONGEST * 1.000001
-        if not sent or now >= sent[-1] + EVERY:
+        assert 0 <= wait <= LONGEST + ROUNDING
+        if not sent or now > sent[-1] + EVERY + ROUNDING:
             assert wait == 0, "nobody else is to be told"
-        elif wait < LONGEST * 0.999999:
-            assert now + wait - sent[-1] == pytest.approx(EVERY)
+        elif wait < LONGEST - ROUNDING:
+            assert now + wait - sent[-1] == pytest.approx(EVERY, abs=ROUNDING)
         sent.append(now + wait)
-    assert sent == sorted(sent)
+    assert all(later > sooner - ROUNDING for sooner, later in pairwise(sent))
 
 
 def test_many_at_once_are_told_one_after_the_other(tenant: Tenant, full: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,9 +62,7 @@ def test_many_at_once_are_told_one_after_the_other(tenant: Tenant, full: None, m
     with ThreadPoolExecutor(9) as pool:
         answers = list(pool.map(lambda _: (tenant.http.post("/ingestBatch", content=BODY), time.monotonic()), range(9)))
     assert {(answer.status_code, answer.headers["retry-after"]) for answer, _ in answers} == {(503, "1")}
-    ended = sorted(at - began for _, at in answers)
-    assert ended[-1] - ended[0] > 0.3, "eight of 0.05 s"
-    assert ended[0] < 0.3
+    assert max(at for _, at in answers) - began >= 0.4, "eight of 0.05 s, in any order"
 
 
 async def test_a_body_is_given_up_before_its_refusal_waits(

@@ -5,7 +5,7 @@ are asked to come two thousand times a second, and leave half of a processor to 
 """
 
 EVERY = 0.004
-"""Seconds between two refusals, so that they take a twentieth of a processor."""
+"""Seconds between two refusals, so that they take a twentieth of a processor, unless more than a hundred wait."""
 LONGEST = 0.5
 """Seconds after which a request is refused at the latest, however many there are."""
 
