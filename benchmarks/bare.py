@@ -8,7 +8,7 @@ import asyncio
 import struct
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from datetime import UTC, datetime
 
 import uvloop
 
@@ -18,6 +18,7 @@ from bursar.runtime import collector, logs, server
 from bursar.runtime.child import told
 from bursar.usage.event import id_digest
 from bursar.usage.flush import Receipt, Submission
+from bursar.usage.flusher import Flusher
 from bursar.usage.pipeline import Pipeline
 from bursar.usage.rows import micros
 from bursar.usage.states import State
@@ -40,8 +41,14 @@ class Bare(Pipeline):
         """Begin to flush, without folding: that would be what the server beside has left."""
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._flushers)]
 
-    async def _commit(self, submissions: list[Submission], flusher: Any) -> list[Receipt]:
-        received = micros(self._clock())
+    def _flusher(self) -> Flusher:
+        return _Copier(self._db, self._clock, None, self._caution)
+
+
+class _Copier(Flusher):
+    async def commit(self, submissions: list[Submission]) -> list[Receipt]:
+        """Copy what was sent."""
+        received = micros(datetime.now(UTC))
         parts = [_HEAD]
         receipts = []
         for submission in submissions:
@@ -53,7 +60,7 @@ class Bare(Pipeline):
             states = {State.COMPLETED_EVENT_METERED: len(submission.parsed.events)}
             receipts.append(Receipt(states))
         parts.append(_TAIL)
-        async with flusher.session.transaction() as connection:
+        async with self.session.transaction() as connection:
             await connection.copy_to_table(TABLE, source=_once(b"".join(parts)), format="binary")
         return receipts
 

@@ -13,9 +13,10 @@ import psycopg
 import pytest
 
 from bursar.db.database import Database
+from bursar.usage import at_once, repeats, rows
 from bursar.usage import flush as flushes
+from bursar.usage import flusher as flushers
 from bursar.usage import pipeline as pipelines
-from bursar.usage import repeats, rows
 from bursar.usage.event import parse_batch
 from bursar.usage.flush import Submission
 from bursar.usage.pipeline import Pipeline
@@ -44,21 +45,29 @@ def sent(tenant: Tenant, *names: str) -> Submission:
 
 
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each flush from now on looks which ids are taken, as they come."""
+    """Whether each flush from now on looks which ids are taken, as they come; one at once never does."""
     looked: list[bool] = []
-    flush = pipelines.__dict__["flush"]
+    flush, at_once = flushers.__dict__["flush"], flushers.__dict__["flush_at_once"]
 
     async def watched(*arguments: object, look: bool = True) -> object:
         looked.append(look)
         return await flush(*arguments, look=look)
 
-    monkeypatch.setattr(pipelines, "flush", watched)
+    async def watched_at_once(*arguments: object) -> object:
+        looked.append(False)
+        receipts = await at_once(*arguments)
+        if receipts is None:
+            looked.pop()
+        return receipts
+
+    monkeypatch.setattr(flushers, "flush", watched)
+    monkeypatch.setattr(flushers, "flush_at_once", watched_at_once)
     return looked
 
 
 def test_repeats_are_repeats_whether_or_not_anybody_looked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids at random, some new and some not, through flushes of which some look and some meet what is there."""
-    monkeypatch.setattr(pipelines, "CAUTION", 2)
+    monkeypatch.setattr(flushers, "CAUTION", 2)
     tenant, chance, seen = ready(server), random.Random(7), set[str]()
     told, expected = Counter[State](), Counter[State]()
 
@@ -82,7 +91,7 @@ def test_repeats_are_repeats_whether_or_not_anybody_looked(server: Server, monke
 
 def test_a_flusher_looks_for_as_long_as_it_meets_repeats(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = looks(monkeypatch)
-    monkeypatch.setattr(pipelines, "CAUTION", 2)
+    monkeypatch.setattr(flushers, "CAUTION", 2)
     tenant = ready(server)
 
     async def work(db: Database) -> None:
@@ -115,7 +124,7 @@ def test_events_do_not_wait_behind_those_of_another_workspace(server: Server) ->
 
 def test_an_import_looks_once_it_met_what_is_there(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = looks(monkeypatch)
-    monkeypatch.setattr(pipelines, "CAUTION", 1)
+    monkeypatch.setattr(flushers, "CAUTION", 1)
     tenant = ready(server)
     known = []
 
@@ -198,7 +207,7 @@ def test_others_have_their_turn_while_a_large_flush_is_stored(server: Server, mo
         summed[rounds.number] += len(some)
         add(sums, some)
 
-    def writing(values: list[int]) -> str:
+    def writing(values: list[Any]) -> str:
         written[rounds.number] += len(values)
         return array(values)
 
@@ -206,6 +215,7 @@ def test_others_have_their_turn_while_a_large_flush_is_stored(server: Server, mo
     monkeypatch.setattr(rows.__dict__["_Packer"], "packed", packing)
     monkeypatch.setattr(Sums, "add", adding)
     monkeypatch.setattr(rows, "array", writing)
+    monkeypatch.setattr(rows, "integers", writing)
     monkeypatch.setattr(rows, "STRETCH", 10)
     monkeypatch.setattr(rows, "SORTED", 20)
     monkeypatch.setattr(rows, "CELLS", 5)
@@ -283,6 +293,7 @@ def test_a_large_flush_asks_for_a_few_ids_before_it_relies_on_none_being_taken(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flushes, "SAMPLED_FROM", 100)
+    monkeypatch.setattr(at_once, "MOST", 99)
     monkeypatch.setattr(flushes, "SAMPLE", 20)
     tenant, looked, runs = ready(server), looks(monkeypatch), list[int]()
     names = [f"e{number}" for number in range(100)]
@@ -294,12 +305,12 @@ def test_a_large_flush_asks_for_a_few_ids_before_it_relies_on_none_being_taken(
                 (names, 100),  # every fifth is asked for: known before anything is stored twice
                 ([f"new-{name}" for name in names], 0),
             ):
-                pipeline.__dict__["_cautious"] = 0
+                pipeline.__dict__["_caution"].flushes = 0
                 receipt = await pipeline.submit(sent(tenant, *batch))
                 assert receipt.states.get(REPEATED, 0) == known
                 runs.append(len(looked))
             # A repeat that is not among those is met by its unique key: run again, with a look.
-            pipeline.__dict__["_cautious"] = 0
+            pipeline.__dict__["_caution"].flushes = 0
             receipt = await pipeline.submit(sent(tenant, *(f"last-{name}" for name in names[:99]), "e7"))
             assert receipt.states == {NEW: 99, REPEATED: 1}
 

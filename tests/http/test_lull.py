@@ -1,13 +1,14 @@
 """Behind a flush of many requests the next waits a moment for those who were answered; a lone sender never waits."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
 
 from bursar.db.database import Database
 from bursar.usage import pipeline as pipelines
+from bursar.usage.flush import Receipt, Submission
+from bursar.usage.flusher import Flusher
 from bursar.usage.pipeline import MANY, Pipeline
 from tests.conftest import Server, Tenant
 from tests.http.test_flushers import ready, sent
@@ -22,15 +23,13 @@ def tenant(server: Server) -> Tenant:
 def flushed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many requests each flush has from now on, as they begin."""
     sizes: list[int] = []
-    flush = pipelines.__dict__["flush"]
+    commit = Flusher.commit
 
-    async def watched(*arguments: object, **rest: object) -> object:
-        submissions = arguments[2]
-        assert isinstance(submissions, Sequence)
+    async def watched(self: Flusher, submissions: list[Submission]) -> list[Receipt]:
         sizes.append(len(submissions))
-        return await flush(*arguments, **rest)
+        return await commit(self, submissions)
 
-    monkeypatch.setattr(pipelines, "flush", watched)
+    monkeypatch.setattr(Flusher, "commit", watched)
     monkeypatch.setattr(pipelines, "OVERDUE", 600.0)
     return sizes
 

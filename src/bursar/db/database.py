@@ -276,10 +276,17 @@ class Session:
 
         `first`: a statement without parameters, for locks, that is sent along with BEGIN.
         """
+        async with (
+            self.alone() as connection,
+            _begun(connection, None, also=f"; {first}" if first else "", waits=True),
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Connection]:
+        """The connection, for statements each of which is a transaction. Raises as `transaction`."""
         try:
-            connection = await self._open()
-            async with _begun(connection, None, also=f"; {first}" if first else "", waits=True):
-                yield connection
+            yield await self._open()
         except _OUTAGES as error:
             if self._connection is not None:
                 self._connection.terminate()

@@ -70,6 +70,8 @@ class Tenant:
     now: datetime
     timezone: str
     grace_days: int
+    clock: datetime | None = None
+    """Where its own clock stands; None where it has none and `now` is the wall time."""
     chunk: int = 0
     """The number under which the flush at hand keeps the workspace's bodies."""
     schemas: dict[str, Schema] = field(default_factory=dict)
@@ -78,6 +80,8 @@ class Tenant:
     wanted: frozenset[Reference] = frozenset()
     """The settings that the schemas depend on."""
     settings: Settings = field(default_factory=Settings)
+    resolved: set[str] = field(default_factory=set)
+    """The names of which everything is known: where they lead, those accounts and their settings."""
     routes: dict[str, Route] = field(default_factory=dict)
     """The route found last for each name, dropped with the copies that it was found by."""
 

@@ -20,6 +20,8 @@ from bursar.usage.event import raws_of
 queries = Queries("bursar.usage", "bodies.sql")
 
 _LEVEL = 1
+# One for the process, in whose loop alone bodies are compressed: to make it takes longer than a small body.
+_compressor = zstandard.ZstdCompressor(level=_LEVEL)
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(list[bytes])
 
@@ -50,8 +52,7 @@ async def make_partitions(connection: Connection, wall: datetime) -> None:
 
 def compressed(chunks: list[Chunk]) -> list[bytes]:
     """The content of chunks as it is kept."""
-    compressor = zstandard.ZstdCompressor(level=_LEVEL)
-    return [compressor.compress(_pack.encode(chunk.bodies)) for chunk in chunks]
+    return [_compressor.compress(_pack.encode(chunk.bodies)) for chunk in chunks]
 
 
 def columns(chunks: list[Chunk], contents: list[bytes] | None = None) -> list[list[Any]]:

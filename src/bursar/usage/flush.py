@@ -7,7 +7,7 @@ last word: where another flush was faster, this one is run again. What it return
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice
@@ -127,9 +127,8 @@ async def flush(
         names[submissions[index].workspace] |= submissions[index].parsed.accounts
     for workspace, wanted in names.items():
         await views.resolve(connection, tenants[workspace], wanted)
-    rows, chunks = await _judged(tenants, submissions, accepted)
+    rows, chunks = await judged(tenants, submissions, accepted)
     rows = _identified(rows, submissions, receipts)
-    crash.point("events judged")
     order, stored = await _taken(connection, rows, look=look)
     if sift is not None:
         rows = await sift(connection, Judged(tenants, rows, receipts, stored, submissions, order is not None), wall)
@@ -148,8 +147,8 @@ async def flush(
     return receipts
 
 
-async def _judged(
-    tenants: dict[int, Tenant], submissions: list[Submission], accepted: list[int]
+async def judged(
+    tenants: dict[int, Tenant], submissions: Sequence[Submission], accepted: Collection[int]
 ) -> tuple[list[EventRow], list[bodies.Chunk]]:
     """Every event with its verdict, and the bodies of each workspace; others may do something in between."""
     rows: list[EventRow] = []
@@ -169,6 +168,7 @@ async def _judged(
             _judge(rows, tenant, submission, index, chunk.events, events[at : at + STRETCH])
         chunk.bodies.append(submission.parsed.body)
         chunk.events += submission.parsed.size
+    crash.point("events judged")
     return rows, list(chunks.values())
 
 

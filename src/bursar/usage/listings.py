@@ -11,7 +11,7 @@ from typing import Any
 from bursar.db.database import Connection, Row
 from bursar.db.queries import Queries
 from bursar.usage.event import uuid_of_digest
-from bursar.usage.rows import EventRow, columns, micros
+from bursar.usage.rows import EventRow, columns, integers, micros, uuids
 
 queries = Queries("bursar.usage", "listings.sql")
 
@@ -38,10 +38,7 @@ Columns = list[list[Any]]
 
 
 class Entries:
-    """Events of a flush that are to be listed. Those without an account have no list.
-
-    Arrays are texts: as for `array`, but made whole where that takes less time.
-    """
+    """Events of a flush that are to be listed. Those without an account have no list."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[int, int], list[EventRow]] = {}
@@ -65,9 +62,9 @@ class Entries:
             owners = [row.verdict.account or 0 for row in group]
             if len(group) < LONG * len(set(owners)):
                 yield
-                texts = _text(owners), _text([row.occurred for row in group])
+                texts = integers(owners), integers([row.occurred for row in group])
                 yield
-                self._unlisted.append((workspace, chunk, len(group), *texts, _ids_of(group)))
+                self._unlisted.append((workspace, chunk, len(group), *texts, uuids([row.id_digest for row in group])))
                 continue
             yield
             made = 0
@@ -76,7 +73,16 @@ class Entries:
                     part = some[at : at + LONGEST]
                     times = [row.occurred for row in part]
                     bounds = min(times), max(times), chunk
-                    self._listed.append((workspace, account, len(part), *bounds, _text(times), _ids_of(part)))
+                    self._listed.append(
+                        (
+                            workspace,
+                            account,
+                            len(part),
+                            *bounds,
+                            integers(times),
+                            uuids([row.id_digest for row in part]),
+                        )
+                    )
                     made += len(part)
                     if made >= STEP:
                         made = 0
@@ -222,11 +228,3 @@ def _by_account(rows: Sequence[EventRow]) -> dict[int, list[EventRow]]:
             group = groups[account] = []
         group.append(row)
     return groups
-
-
-def _ids_of(rows: Sequence[EventRow]) -> str:
-    return "{" + b"".join([row.id_digest for row in rows]).hex(",", 16) + "}"
-
-
-def _text(values: list[int]) -> str:
-    return "{" + str(values)[1:-1] + "}"

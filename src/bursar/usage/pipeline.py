@@ -5,8 +5,7 @@ that only the request at fault fails; one that fails because PostgreSQL is away 
 """
 
 import asyncio
-import random
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,15 +16,14 @@ import asyncpg
 import structlog
 from prometheus_client import Counter, Histogram
 
-from bursar.accounts import gate
 from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.core.heavy import let_go
-from bursar.db.database import Database, Session
-from bursar.usage.flush import SETUP, Receipt, Sift, Submission, flush
+from bursar.db.database import Database
+from bursar.usage.flush import Receipt, Sift, Submission
+from bursar.usage.flusher import Caution, Flusher
 from bursar.usage.folding import Folding
 from bursar.usage.states import TERM, State
-from bursar.usage.views import Views
 
 _log = structlog.get_logger()
 
@@ -60,13 +58,6 @@ ENOUGH = 2000
 """Events that are worth a flush, whoever may come."""
 FEW = 100
 """Events of a request that are freed with it; more are let go of behind it."""
-ATTEMPTS = 20
-"""How often a flush that met another one on the same ids is run. Each time it gets past the id that it met."""
-CAUTION = 20
-"""Flushes that look first which ids are taken, after one that met such an id: where there is one, there are more."""
-RACES = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-SLOTS = 32_000
-"""Flushers draw their counter rows from so many, so that two processes hardly ever share one."""
 
 
 @dataclass(slots=True)
@@ -99,15 +90,6 @@ class _Pace:
         return min(QUEUE, max(QUEUE_LEAST, int(QUEUE_SECONDS * self._events / self._seconds)))
 
 
-@dataclass(slots=True)
-class _Flusher:
-    """What one flusher keeps between its flushes."""
-
-    session: Session
-    views: Views
-    slot: int
-
-
 class Pipeline:
     """Admission for one process. `start`, then `submit` from any task, then `stop`."""
 
@@ -135,8 +117,7 @@ class Pipeline:
         self._bytes = 0
         self._expected = 0
         self._pace = _Pace()
-        self._cautious = 0
-        """How many more flushes look which ids are taken, before one does not."""
+        self._caution = Caution()
         self._idle: list[asyncio.Event] = []
         self._reminder: asyncio.TimerHandle | None = None
         self._lull: asyncio.TimerHandle | None = None
@@ -235,8 +216,11 @@ class Pipeline:
             raise Unavailable("the events could not be stored in time; send them again with the same ids")
         return [_outcome(one) for one in done]
 
+    def _flusher(self) -> Flusher:
+        return Flusher(self._db, self._clock, self._sift, self._caution)
+
     async def _work(self) -> None:
-        flusher = _Flusher(self._db.session(*SETUP), Views(), random.randrange(SLOTS))  # noqa: S311 - guards nothing
+        flusher = self._flusher()
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -255,7 +239,7 @@ class Pipeline:
                     self._idle.append(wake)
                     await wake.wait()
         finally:
-            await flusher.session.close()
+            await flusher.close()
 
     def _due(self, busy: int) -> bool:
         """Whether a flusher should set out while `busy` others are at work. Where not, it is asked again in time."""
@@ -294,15 +278,16 @@ class Pipeline:
         self._bytes -= sum(len(waiting.submission.parsed.body) for waiting in batch)
         return batch
 
-    async def _flush(self, batch: list[_Waiting], flusher: "_Flusher") -> bool:
+    async def _flush(self, batch: list[_Waiting], flusher: Flusher) -> bool:
         """Commit a batch and answer its senders; returns whether it went through as a whole."""
         try:
-            receipts = await self._commit([waiting.submission for waiting in batch], flusher)
+            with FLUSH_SECONDS.time():
+                receipts = await flusher.commit([waiting.submission for waiting in batch])
         except Unavailable as error:
-            flusher.views.forget()
+            flusher.forget()
             _settle(batch, error)
         except (asyncpg.PostgresError, ValueError, OverflowError, ArithmeticError) as error:
-            flusher.views.forget()
+            flusher.forget()
             if len(batch) > 1:
                 middle = len(batch) // 2
                 await self._flush(batch[:middle], flusher)
@@ -316,11 +301,8 @@ class Pipeline:
         else:
             crash.point("events committed")
             self._folding.added(waiting.submission.workspace for waiting in batch)
+            _count(receipts)
             for waiting, receipt in zip(batch, receipts, strict=True):
-                for state, count in receipt.states.items():
-                    EVENTS.labels(TERM[state]).inc(count)
-                    if state < 0:
-                        REFUSED.labels(state.name).inc(count)
                 if not waiting.done.done():
                     waiting.done.set_result(receipt)
                 if waiting.size > FEW:
@@ -328,24 +310,17 @@ class Pipeline:
             return True
         return False
 
-    async def _commit(self, submissions: list[Submission], flusher: "_Flusher") -> list[Receipt]:
-        gates = gate.passing({submission.workspace for submission in submissions})
-        with FLUSH_SECONDS.time():
-            for _ in range(ATTEMPTS):
-                look = self._cautious > 0
-                try:
-                    async with flusher.session.transaction(gates) as connection:
-                        receipts = await flush(
-                            connection, flusher.views, submissions, self._clock(), flusher.slot, self._sift, look=look
-                        )
-                except RACES:
-                    self._cautious = CAUTION
-                    flusher.views.forget()
-                else:
-                    repeated = any(one.known or State.FAILED_DUPLICATE_EVENT in one.states for one in receipts)
-                    self._cautious = CAUTION if repeated else max(0, self._cautious - 1)
-                    return receipts
-            raise Unavailable("the same event ids are arriving from many senders at once; send them again shortly")
+
+def _count(receipts: list[Receipt]) -> None:
+    """Add to the metrics: once for a flush, as each time costs as much as to judge an event."""
+    counts: dict[State, int] = defaultdict(int)
+    for receipt in receipts:
+        for state, count in receipt.states.items():
+            counts[state] += count
+    for state, count in counts.items():
+        EVENTS.labels(TERM[state]).inc(count)
+        if state < 0:
+            REFUSED.labels(state.name).inc(count)
 
 
 def _outcome(done: asyncio.Future[Receipt]) -> Receipt | Exception:

@@ -2,7 +2,7 @@
 
 import struct
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -271,7 +271,7 @@ class Sums:
                 made = 0
                 yield
             made += len(part[0])
-            self._deltas.append((*key, *map(array, part)))
+            self._deltas.append((*key, *map(integers, part[:4]), array(part[4])))
 
     def columns(self) -> Deltas:
         """`deltas`, of what the steps made."""
@@ -287,7 +287,8 @@ class Sums:
                 for meter_version, total in cell.items()
             ]
         )
-        return [array(column) for column in zip(*ordered, strict=True)]
+        columns = list(zip(*ordered, strict=True))
+        return [*map(integers, columns[:5]), *map(array, columns[5:])]
 
 
 def summed(rows: Iterable[EventRow]) -> Sums:
@@ -308,6 +309,16 @@ def array(values: Iterable[int | str | Decimal]) -> str:
     PostgreSQL reads it in less time than its driver takes to look at every element of a list.
     """
     return "{" + ",".join(map(str, values)) + "}"
+
+
+def integers(values: Collection[int]) -> str:
+    """As `array`, of integers, in half of the time."""
+    return "{" + str(list(values))[1:-1] + "}"
+
+
+def uuids(digests: Iterable[bytes]) -> str:
+    """As `array`, of 16 bytes each."""
+    return "{" + b"".join(digests).hex(",", 16) + "}"
 
 
 @dataclass(slots=True)

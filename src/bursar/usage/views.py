@@ -58,7 +58,8 @@ class Views:
             elif tenant.version != row["version"]:
                 await self._apply(connection, tenant)
             tenant.version = row["version"]
-            tenant.now = row["clock_at"] or wall
+            tenant.clock = row["clock_at"]
+            tenant.now = tenant.clock or wall
             if tenant.grace_days != row["grace_days"]:
                 tenant.grace_days = row["grace_days"]
                 tenant.routes.clear()
@@ -66,12 +67,23 @@ class Views:
             result[tenant.key] = tenant
         return result, {token for row in rows for token in row["ended"]}
 
+    def known(self, key: int, names: set[str], wall: datetime) -> Tenant | None:
+        """A workspace as it stood when it was last read; None where the copies lack it, or one of the names."""
+        tenant = self._tenants.get(key)
+        if tenant is None or not names <= tenant.resolved:
+            return None
+        tenant.now = tenant.clock or wall
+        return tenant
+
     async def resolve(self, connection: Connection, tenant: Tenant, names: set[str]) -> None:
         """Read the names and accounts that the copies lack. A name that leads nowhere is not remembered."""
+        if names <= tenant.resolved:
+            return
         if len(tenant.names) > NAMES_LIMIT or len(tenant.routes) > NAMES_LIMIT:
             tenant.names.clear()
             tenant.accounts.clear()
             tenant.routes.clear()
+            tenant.resolved.clear()
             tenant.settings.own.clear()
         missing = [name for name in names if name not in tenant.names]
         if missing:
@@ -84,19 +96,24 @@ class Views:
             await _load_accounts(connection, tenant, unknown)
         if tenant.wanted and (lacking := sorted(wanted - tenant.settings.own.keys())):
             await settings.load_own(connection, tenant.key, tenant.settings, tenant.wanted, lacking)
+        tenant.resolved |= names & tenant.names.keys()
 
     async def _apply(self, connection: Connection, tenant: Tenant) -> None:
         for row in await connection.fetch(queries.changes_since, tenant.key, tenant.version):
             if row["kind"] == "catalog":
                 await _load_schemas(connection, tenant)
+                tenant.resolved.clear()
             elif row["kind"] == "setting":
                 tenant.settings = await settings.load_shared(connection, tenant.key, tenant.wanted)
+                tenant.resolved.clear()
             elif row["kind"] == "account":
-                tenant.accounts.pop(row["object"], None)
+                if tenant.accounts.pop(row["object"], None) is not None:
+                    tenant.resolved.clear()
                 tenant.settings.own.pop(row["object"], None)
                 tenant.routes.clear()
             elif row["kind"] == "name":
                 tenant.names.pop(row["name"], None)
+                tenant.resolved.discard(row["name"])
                 tenant.routes.pop(row["name"], None)
 
 

@@ -697,6 +697,20 @@ create table price_plan_currency (
 
 create sequence event_chunk;
 
+-- Pass the gate of a workspace until the transaction ends, as `enter_gate`, and tell whether it stands at this version still
+-- and none of the tokens has ended by then. What is asked for behind the gate is as those who held it left it, because each
+-- statement of a function sees what was committed before it. The lock is taken in an expression: that is no statement.
+create function gate_passed(place int, expected bigint, tokens bigint[], wall timestamptz) returns boolean
+    language plpgsql as $$
+begin
+    if pg_advisory_xact_lock_shared(7215002, place) is null then
+        return false;
+    end if;
+    return exists (select from workspace w where w.key = place and w.version = expected
+        and not exists (
+            select from token t where t.key = any(tokens) and (t.revoked_at is not null or t.expires_at <= wall)));
+end $$;
+
 -- One row per event id and workspace: this key decides what is new. Not partitioned by time, so that an id stays taken.
 create table event_key (
     id_hash uuid not null,
