@@ -13,6 +13,7 @@ from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.db.database import Database, outage
 from bursar.runtime import collector, logs
+from bursar.runtime.checkpointing import keep_log_short
 from bursar.runtime.child import PRIVATE_CALLBACKS, told
 from bursar.runtime.deliveries import keep_delivering
 from bursar.runtime.due import run_everything_due
@@ -29,14 +30,17 @@ RETRY_SECONDS = 2.0
 async def work(dsn: str, heads: Path | None = None, *, private_callbacks: bool = False) -> None:
     """Run what is due every minute, jobs and deliveries within seconds, and seal the audit trail, until told to stop.
 
-    The heads of the trail's chains are noted in the file `heads`. `private_callbacks`: requests to subscribers may go
-    to private addresses. While PostgreSQL is away, it tries again shortly.
+    The heads of the trail's chains are noted in the file `heads`, beside a PostgreSQL of the server's own, whose log is
+    kept short then. `private_callbacks`: requests to subscribers may go to private addresses. While PostgreSQL is away,
+    it tries again shortly.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    own = [keep_log_short(dsn, stopping)] if heads is not None else []
     await asyncio.gather(
+        *own,
         _run_due(dsn, stopping),
         keep_running(dsn, stopping),
         keep_sealing(dsn, heads, stopping),
