@@ -101,7 +101,7 @@ def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
                         rates[name].append(weighed(own, load, f"{name}-{number}", seconds))
                         plain = load._replace(duplicates=0)
                         ceilings[name].append(weighed(other, plain, f"{name}-{number}", seconds))
-                    # Last in a round: not in the wake of the bare server at its fastest, for whose pages the disk is busy.
+                    # Last in a round: not in the wake of the bare server at its fastest, which keeps the disk busy.
                     say(f"ingest: round {number + 1} of {rounds}, answers at half load")
                     half = rates[HALVED][-1].rate / LOADS[HALVED].batch / 2
                     paced.append(send(url, LOADS[HALVED], f"half-{number}", PACED * seconds, half))

@@ -37,7 +37,7 @@ from bursar.purchases.service import Associate, associate
 from bursar.runtime.datadir import DataDir
 from bursar.runtime.postgres import Cluster
 
-SEGMENTS = 128
+SEGMENTS = 64
 """Files of the log, of 16 MB each."""
 CARDS = 10
 BUCKETS = 12
