@@ -9,12 +9,16 @@ with passed as materialized (
 ), events as (
     insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, workspace,
         event_schema, position, state)
-    select e.id_hash, e.body_hash, e.account, $2, timestamptz '2000-01-01 00:00:00+00'
-            + (e.tick / 86400000000)::double precision * interval '24 hours'
-            + (e.tick % 86400000000)::double precision * interval '1 microsecond',
-        $4, p.chunk, $1, e.event_schema, e.position, e.state
-    from passed p cross join unnest(p.ids, p.accounts, p.ticks, $8::text::bigint[], $9::text::int[], $10::text::int[],
-        $11::text::smallint[]) as e (id_hash, account, tick, body_hash, position, event_schema, state)
+    select id_hash, body_hash, account, $2, timestamptz '2000-01-01 00:00:00+00'
+            + (tick / 86400000000)::double precision * interval '24 hours'
+            + (tick % 86400000000)::double precision * interval '1 microsecond',
+        $4, chunk, $1, event_schema, position, state
+    from (
+        select chunk, unnest(ids) as id_hash, unnest(accounts) as account, unnest(ticks) as tick,
+            unnest($8::text::bigint[]) as body_hash, unnest($9::text::int[]) as position,
+            unnest($10::text::int[]) as event_schema, unnest($11::text::smallint[]) as state
+        from passed
+    ) e
 ), counters as (
     insert into usage_counter (workspace, day, flusher, received, metered, unmetered, duplicate, rejected, pending,
         reverted)

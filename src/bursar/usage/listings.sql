@@ -15,9 +15,9 @@ with taken as (
     select account, count(*)::int as events, min(chunk) as first_chunk, max(chunk) as last_chunk,
         array_agg(tick) as ticks, array_agg(id) as ids
     from (
-        select t.chunk, e.account, e.tick, e.id
-        from taken t cross join lateral unnest(t.accounts, t.ticks, t.ids) as e (account, tick, id)
-        order by e.account, e.tick
+        select chunk, account, tick, id
+        from (select chunk, unnest(accounts) as account, unnest(ticks) as tick, unnest(ids) as id from taken) e
+        order by account, tick
     ) entries
     group by account
 ), kept as (

@@ -51,9 +51,9 @@ where id_hash = $1;
 -- an hour since 2000; PostgreSQL multiplies an interval by a double, and whole quarters of an hour are exact in one beyond
 -- the year 9999.
 with s as materialized (
-    select workspace, account, meter_version, bucket, events, quantity
-    from unnest($1::text::int[], $2::text::bigint[], $3::text::int[], $4::text::bigint[], $5::text::bigint[],
-        $6::text::numeric[]) as s (workspace, account, meter_version, bucket, events, quantity)
+    select unnest($1::text::int[]) as workspace, unnest($2::text::bigint[]) as account,
+        unnest($3::text::int[]) as meter_version, unnest($4::text::bigint[]) as bucket,
+        unnest($5::text::bigint[]) as events, unnest($6::text::numeric[]) as quantity
 ), quarters as (
     insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)
     select workspace, account, meter_version, timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes',
@@ -77,11 +77,9 @@ on conflict (workspace, account, meter_version, day) do update set quantity = us
 with events as (
     insert into event_key (id_hash, body_hash, account, catalog_version, occurred_at, received_at, chunk, workspace,
         event_schema, position, state, reason)
-    select id_hash, body_hash, account, catalog_version, occurred_at, $1, chunk, workspace, event_schema, position, state,
-        reason
-    from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bigint[], $8::int[],
-        $9::int[], $10::int[], $11::smallint[], $12::text[]) as e (id_hash, body_hash, account, catalog_version,
-        occurred_at, chunk, workspace, event_schema, position, state, reason)
+    select unnest($2::uuid[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::bigint[]), unnest($6::timestamptz[]),
+        $1, unnest($7::bigint[]), unnest($8::int[]), unnest($9::int[]), unnest($10::int[]), unnest($11::smallint[]),
+        unnest($12::text[])
     returning 1
 ), counters as (
     insert into usage_counter (workspace, day, flusher, received, metered, unmetered, duplicate, rejected, pending,
@@ -131,10 +129,12 @@ with taken as (
         select key from usage_delta where workspace = $1 order by key limit $2) first)
     returning accounts, meter_versions, buckets, events, quantities
 ), summed as materialized (
-    select s.account, s.meter_version, s.bucket, sum(s.events) as events, sum(s.quantity) as quantity
-    from taken t
-    cross join lateral unnest(t.accounts, t.meter_versions, t.buckets, t.events, t.quantities)
-        as s (account, meter_version, bucket, events, quantity)
+    select account, meter_version, bucket, sum(events) as events, sum(quantity) as quantity
+    from (
+        select unnest(accounts) as account, unnest(meter_versions) as meter_version, unnest(buckets) as bucket,
+            unnest(events) as events, unnest(quantities) as quantity
+        from taken
+    ) s
     group by 1, 2, 3
 ), quarters as (
     insert into usage_rollup (workspace, account, meter_version, bucket, events, quantity)

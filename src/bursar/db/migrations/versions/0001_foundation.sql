@@ -768,11 +768,11 @@ alter table event_listing alter column ticks set storage external, alter column 
 comment on column event_listing.ids is 'hashes of the ids of its events, one for each of its ticks';
 
 create view event_entry with (security_invoker = true) as
-select l.workspace, l.account, l.first_tick, l.last_tick, l.first_chunk, l.last_chunk, e.tick, e.id_hash
-from event_listing l cross join lateral unnest(l.ticks, l.ids) as e (tick, id_hash)
+select workspace, account, first_tick, last_tick, first_chunk, last_chunk, unnest(ticks) as tick, unnest(ids) as id_hash
+from event_listing
 union all
-select u.workspace, e.account, e.tick, e.tick, u.chunk, u.chunk, e.tick, e.id_hash
-from event_unlisted u cross join lateral unnest(u.accounts, u.ticks, u.ids) as e (account, tick, id_hash);
+select workspace, account, tick, tick, chunk, chunk, tick, id_hash
+from (select workspace, chunk, unnest(accounts) as account, unnest(ticks) as tick, unnest(ids) as id_hash from event_unlisted) u;
 
 -- Deliveries of an id that was already taken, and attempts that a later one replaced.
 create table event_repeat (
@@ -880,11 +880,13 @@ comment on column usage_delta.buckets is 'quarters of an hour since the year 200
 
 -- Sum by sum. An interval times a double: whole quarters of an hour are exact in one beyond the year 9999.
 create view usage_delta_sum with (security_invoker = true) as
-select d.workspace, d.share, s.account, s.meter_version,
-    timestamptz '2000-01-01 00:00:00+00' + s.bucket * interval '15 minutes' as bucket, s.events, s.quantity
-from usage_delta d
-cross join lateral unnest(d.accounts, d.meter_versions, d.buckets, d.events, d.quantities)
-    as s (account, meter_version, bucket, events, quantity);
+select workspace, share, account, meter_version,
+    timestamptz '2000-01-01 00:00:00+00' + bucket * interval '15 minutes' as bucket, events, quantity
+from (
+    select workspace, share, unnest(accounts) as account, unnest(meter_versions) as meter_version,
+        unnest(buckets) as bucket, unnest(events) as events, unnest(quantities) as quantity
+    from usage_delta
+) s;
 
 create table usage_counter (
     workspace int not null,
