@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from bursar.db import checkpoints
-from bursar.db.checkpoints import MOST, Log, Watch
+from bursar.db.checkpoints import MOST_RECORDS, MOST_ROWS, Log, Watch
 from bursar.runtime import checkpointing
 from bursar.runtime.checkpointing import keep_log_short
 from tests.conftest import Server
@@ -18,23 +18,26 @@ from tests.conftest import Server
 START = datetime(2024, 5, 10, tzinfo=UTC)
 
 
-def log(second: float, records: int, *, pages: int = 0, checkpoint: float = 0) -> Log:
-    return Log(START + timedelta(seconds=second), records, pages, START + timedelta(seconds=checkpoint))
+def log(second: float, rows: int, records: int = 0, *, pages: int = 0, checkpoint: float = 0) -> Log:
+    at, began = START + timedelta(seconds=second), START + timedelta(seconds=checkpoint)
+    return Log(at, rows, max(rows, records), pages, began)
 
 
 @pytest.mark.parametrize(
     ("last", "due"),
     [
-        (log(10, MOST), True),
-        (log(10, MOST - 1), False),
-        (log(10, MOST, pages=MOST // 9), True),
-        (log(10, MOST, pages=MOST // 8), False),
-        (log(26.9, MOST), True),
-        (log(27, MOST), False),  # PostgreSQL is about to begin one by itself
-        (log(36, 2 * MOST), False),  # and writes it now
+        (log(10, MOST_ROWS), True),
+        (log(10, MOST_ROWS - 1), False),
+        (log(10, MOST_ROWS - 1, MOST_RECORDS - 1), False),  # several records for each: they take less
+        (log(10, MOST_ROWS - 1, MOST_RECORDS), True),
+        (log(10, MOST_ROWS, pages=MOST_ROWS // 9), True),
+        (log(10, MOST_ROWS, pages=MOST_ROWS // 8), False),
+        (log(26.9, MOST_ROWS), True),
+        (log(27, MOST_ROWS), False),  # PostgreSQL is about to begin one by itself
+        (log(36, 2 * MOST_ROWS), False),  # and writes it now
     ],
 )
-def test_a_checkpoint_is_due_where_many_records_and_few_whole_pages_lie_behind_the_last(last: Log, due: bool) -> None:
+def test_a_checkpoint_is_due_where_many_rows_and_few_whole_pages_lie_behind_the_last(last: Log, due: bool) -> None:
     watch = Watch()
     assert not watch.due(log(0, 0))
     assert watch.due(last) == due
@@ -42,19 +45,19 @@ def test_a_checkpoint_is_due_where_many_records_and_few_whole_pages_lie_behind_t
 
 def test_what_came_before_a_checkpoint_began_does_not_count() -> None:
     watch = Watch()
-    assert [watch.due(log(second, second * 100_000)) for second in range(17)] == [False] * 15 + [True] * 2
+    assert [watch.due(log(second, second * 100_000)) for second in range(17)] == [False] * 13 + [True] * 4
     # It is finished at 19, and began at 16: three seconds lie behind it by then.
     assert [watch.due(log(second, second * 100_000, checkpoint=16)) for second in range(19, 33)] == (
-        [False] * 12 + [True] * 2
+        [False] * 10 + [True] * 4
     )
 
 
 def test_a_postgresql_that_began_anew_counts_anew() -> None:
     watch = Watch()
-    assert not watch.due(log(0, 10 * MOST))
-    assert not watch.due(log(5, MOST // 2))
-    assert not watch.due(log(6, MOST))
-    assert watch.due(log(7, 2 * MOST))
+    assert not watch.due(log(0, 10 * MOST_ROWS))
+    assert not watch.due(log(5, MOST_ROWS // 2))
+    assert not watch.due(log(6, MOST_ROWS))
+    assert watch.due(log(7, 2 * MOST_ROWS))
 
 
 @contextmanager
@@ -76,7 +79,7 @@ def kept_short(server: Server) -> Iterator[Any]:
 
 def test_a_checkpoint_is_written_when_it_is_due(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpointing, "EVERY_SECONDS", 0.05)
-    monkeypatch.setattr(checkpoints, "MOST", 2000)
+    monkeypatch.setattr(checkpoints, "MOST_RECORDS", 2000)
     monkeypatch.setattr(checkpoints, "WHOLE", 1.0)
     monkeypatch.setattr(checkpoints, "SOON", timedelta(days=1))
     with kept_short(server) as asked, psycopg.connect(server.dsn, autocommit=True) as other:
