@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,7 +11,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from bursar.db.database import Connection, Database
+from bursar.db.database import Connection, Database, Session
 from bursar.usage import folding, quantities, rows
 from bursar.usage.event import parse_batch
 from bursar.usage.flush import Submission
@@ -243,6 +244,47 @@ def test_a_fold_that_fails_is_tried_again(server: Server, tenant: Tenant, monkey
 
     server.run(work)
     assert server.broken(tenant, CHECKS) == []
+
+
+def test_what_takes_long_beside_others_is_done_at_their_cost_for_a_while(
+    server: Server, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By which sessions it is done: gently at first, and again some times later."""
+    monkeypatch.setattr(folding, "BEAT", timedelta(milliseconds=10))
+    monkeypatch.setattr(folding, "HURRIED", 2)
+    gentle: list[bool] = []
+    made = Database.session
+
+    def session(db: Database, *setup: str, gentle: bool = False) -> Session:
+        found = made(db, *setup, gentle=gentle)
+        if gentle or folding.LAZILY in setup:
+            monkeypatch.setattr(found, "transaction", noted(found.transaction, gentle))
+        return found
+
+    def noted(transaction: Callable[[str], AbstractAsyncContextManager[Connection]], kind: bool) -> object:
+        def begun(first: str = "") -> AbstractAsyncContextManager[Connection]:
+            if first:
+                gentle.append(kind)
+            return transaction(first)
+
+        return begun
+
+    async def work(db: Database) -> None:
+        async with Pipeline(db, lambda: datetime.now(UTC), flushers=1) as pipeline:
+            for n in range(5):
+                with psycopg.connect(server.dsn, autocommit=True) as other:
+                    if n == 1:
+                        other.execute("select pg_advisory_lock(7215006, %s)", [tenant.caller.workspace])
+                    await pipeline.submit(some(tenant, n * 20, 20))
+                    await asyncio.sleep(folding.SLOW + 0.2 if n == 1 else 0)
+                await folded(db, tenant)
+                while len(gentle) < 2 * n + 2:  # to fold and to list
+                    await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(Database, "session", session)
+    server.run(work)
+    by_beat = [set(gentle[at : at + 2]) for at in range(0, 10, 2)]
+    assert by_beat == [{True}, {True}, {False}, {False}, {True}]
 
 
 async def waiting_of(db: Database, tenant: Tenant) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 import asyncpg
 
 from bursar.core.errors import Unavailable
+from bursar.db.niceness import give_way
 from bursar.db.readers import Readers
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ LOOKUPS = 4
 """Connections for what comes before a workspace is known. Who asks the same at once shares an answer."""
 KEPT = 10_000_000
 """Statements after which a connection is made anew: one of groups would be every half minute, with all its plans."""
+GENTLE_ATTEMPTS = 3
+GENTLE_PAUSE = 0.15
+"""Seconds behind which Linux gives another process its weight."""
 SESSION = {"search_path": SCHEMA, "timezone": "UTC", "application_name": "bursar"}
 
 Row = asyncpg.Record
@@ -223,9 +227,12 @@ class Database:
                 await asyncio.sleep(0.01 * (attempt + 1))
         raise AssertionError("unreachable")
 
-    def session(self, *setup: str) -> "Session":
-        """A connection outside the pool that keeps state of its own, made by the statements of `setup`."""
-        return Session(self._dsn, setup)
+    def session(self, *setup: str, gentle: bool = False) -> "Session":
+        """A connection outside the pool that keeps state of its own, made by the statements of `setup`.
+
+        `gentle`: what PostgreSQL does for it gives way to others, where it runs on this machine.
+        """
+        return Session(self._dsn, setup, gentle=gentle)
 
 
 class _Several(Exception):
@@ -265,9 +272,10 @@ class Session:
     Connects when first used, and again after PostgreSQL was away.
     """
 
-    def __init__(self, dsn: str, setup: tuple[str, ...]) -> None:
+    def __init__(self, dsn: str, setup: tuple[str, ...], *, gentle: bool = False) -> None:
         self._dsn = dsn
         self._setup = setup
+        self._gentle = gentle
         self._connection: asyncpg.Connection[Row] | None = None
 
     @asynccontextmanager
@@ -305,7 +313,16 @@ class Session:
             for statement in self._setup:
                 await connection.execute(statement)
             self._connection = connection
+            if self._gentle:
+                await _give_way(self._dsn, connection.get_server_pid())
         return self._connection
+
+
+async def _give_way(dsn: str, backend: int) -> None:
+    for _ in range(GENTLE_ATTEMPTS):
+        if not give_way(dsn, backend):
+            return
+        await asyncio.sleep(GENTLE_PAUSE)
 
 
 @asynccontextmanager

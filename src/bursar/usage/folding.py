@@ -3,18 +3,19 @@
 Of many flushes together it is a tenth of the work. A flush has hardly two events for one rollup, and all flushes raise
 the same ones, those of this quarter of an hour: one would wait for the other. So each keeps its sums (`usage_delta`)
 and what is to be listed (`event_unlisted`) beside, in the transaction of its events, and readers look at both. Nothing
-depends on when they are folded in, or by which process.
+depends on when they are folded in, or by which process, and a crash that undoes it loses nothing.
 """
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 
 import structlog
 
 from bursar.core.errors import Unavailable
-from bursar.db.database import Database
+from bursar.db.database import Database, Session
 from bursar.db.queries import Queries
 from bursar.usage import listings
 from bursar.usage.flush import SETUP
@@ -26,6 +27,12 @@ BEAT = timedelta(seconds=1)
 """How long sums gather. More of them are less work to fold in, and more for readers to count."""
 AT_ONCE = 1000
 """Rows in one transaction."""
+SLOW = 1
+"""Seconds that it may take beside others that want the processors: what gathers meanwhile is work for readers."""
+HURRIED = 10
+"""How often it gives way to nobody, behind a time that was slow."""
+LAZILY = "set synchronous_commit = off"
+"""It waits for no disk: where a crash undoes it, what it took away is there again, and is folded in by the next one."""
 _ALONE = "select pg_advisory_xact_lock(7215006, {:d})"
 """One folds a workspace at a time: two would wait for each other's rollups."""
 
@@ -34,7 +41,10 @@ class Folding:
     """Folding for one process. `start`, then `added` after each flush, then `stop`."""
 
     def __init__(self, db: Database) -> None:
-        self._session = db.session(*SETUP)
+        self._gentle = db.session(*SETUP, LAZILY, gentle=True)
+        self._urgent = db.session(*SETUP, LAZILY)
+        self._hurried = 0
+        """How many more times it gives way to nobody."""
         self._noted: set[int] = set()
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -51,11 +61,17 @@ class Folding:
 
     async def stop(self) -> None:
         """Fold what is left, once, then end."""
+        self._hurried = max(1, self._hurried)
         self._stopping.set()
         self._woken.set()
         if self._task is not None:
             await self._task
-        await self._session.close()
+        await self._gentle.close()
+        await self._urgent.close()
+
+    @property
+    def _session(self) -> Session:
+        return self._urgent if self._hurried else self._gentle
 
     async def _work(self) -> None:
         asked = await self._left()
@@ -64,7 +80,7 @@ class Folding:
                 await asyncio.wait_for(self._stopping.wait(), BEAT.total_seconds())
             self._woken.clear()
             if asked:
-                await self._fold()
+                await self._fold_in_time()
             else:
                 asked = await self._left()
             if self._stopping.is_set():
@@ -81,6 +97,12 @@ class Folding:
             _say(error)
             return False
         return True
+
+    async def _fold_in_time(self) -> None:
+        """As `_fold`; what would take long beside others is done at their cost."""
+        began = time.monotonic()
+        await self._fold()
+        self._hurried = HURRIED if time.monotonic() - began > SLOW else max(0, self._hurried - 1)
 
     async def _fold(self) -> None:
         """Everything that is noted; what fails stays noted, and is asked to come again."""
