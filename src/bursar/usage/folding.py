@@ -8,6 +8,7 @@ depends on when they are folded in, or by which process, and a crash that undoes
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import Iterable
 from datetime import timedelta
@@ -29,8 +30,9 @@ AT_ONCE = 1000
 """Rows in one transaction."""
 SLOW = 1
 """Seconds that it may take beside others that want the processors: what gathers meanwhile is work for readers."""
-HURRIED = 10
-"""How often it gives way to nobody, behind a time that was slow."""
+HURRY = 5
+"""Seconds for which it gives way to nobody, behind a time that was slow."""
+SECOND = 1_000_000_000
 LAZILY = "set synchronous_commit = off"
 """It waits for no disk: where a crash undoes it, what it took away is there again, and is folded in by the next one."""
 _ALONE = "select pg_advisory_xact_lock(7215006, {:d})"
@@ -43,8 +45,8 @@ class Folding:
     def __init__(self, db: Database) -> None:
         self._gentle = db.session(*SETUP, LAZILY, gentle=True)
         self._urgent = db.session(*SETUP, LAZILY)
-        self._hurried = 0
-        """How many more times it gives way to nobody."""
+        self._hurried_until = 0
+        """Nanoseconds of the monotonic clock: until then it gives way to nobody."""
         self._noted: set[int] = set()
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -61,7 +63,7 @@ class Folding:
 
     async def stop(self) -> None:
         """Fold what is left, once, then end."""
-        self._hurried = max(1, self._hurried)
+        self._hurried_until = sys.maxsize
         self._stopping.set()
         self._woken.set()
         if self._task is not None:
@@ -71,7 +73,7 @@ class Folding:
 
     @property
     def _session(self) -> Session:
-        return self._urgent if self._hurried else self._gentle
+        return self._urgent if time.monotonic_ns() < self._hurried_until else self._gentle
 
     async def _work(self) -> None:
         asked = await self._left()
@@ -100,9 +102,11 @@ class Folding:
 
     async def _fold_in_time(self) -> None:
         """As `_fold`; what would take long beside others is done at their cost."""
-        began = time.monotonic()
+        began = time.monotonic_ns()
         await self._fold()
-        self._hurried = HURRIED if time.monotonic() - began > SLOW else max(0, self._hurried - 1)
+        ended = time.monotonic_ns()
+        if ended - began > SLOW * SECOND:
+            self._hurried_until = max(self._hurried_until, ended + HURRY * SECOND)
 
     async def _fold(self) -> None:
         """Everything that is noted; what fails stays noted, and is asked to come again."""
