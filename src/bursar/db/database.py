@@ -32,9 +32,9 @@ LOOKUPS = 4
 """Connections for what comes before a workspace is known. Who asks the same at once shares an answer."""
 KEPT = 10_000_000
 """Statements after which a connection is made anew: one of groups would be every half minute, with all its plans."""
-GENTLE_ATTEMPTS = 3
+GENTLE_ATTEMPTS = 10
 GENTLE_PAUSE = 0.15
-"""Seconds behind which Linux gives another process its weight."""
+"""Seconds behind which Linux gives another session its weight; several may want one as a server starts."""
 SESSION = {"search_path": SCHEMA, "timezone": "UTC", "application_name": "bursar"}
 
 Row = asyncpg.Record
