@@ -16,10 +16,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux says who 
 
 
 def niceness(process: int) -> list[int]:
-    """Of a process, and of its session where Linux weighs those."""
+    """Of a process, and of its session where Linux weighs those; of the one that Linux began in it shows nothing."""
     session = Path(f"/proc/{process}/autogroup")
-    shown = [session.read_text().rsplit(" ", 1)[1]] if session.exists() else []
-    return [os.getpriority(os.PRIO_PROCESS, process), *map(int, shown)]
+    shown = session.read_text().split() if session.exists() else []
+    return [os.getpriority(os.PRIO_PROCESS, process), *map(int, shown[-1:])]
+
+
+def test_of_any_process_niceness_is_known() -> None:
+    for process in (1, os.getpid()):  # the first one is in the session that Linux began in
+        assert niceness(process)[0] == os.getpriority(os.PRIO_PROCESS, process)
 
 
 @pytest.mark.parametrize("gentle", [True, False])
