@@ -148,7 +148,7 @@ def parse_batch(body: bytes) -> Parsed:
 def _whole(body: bytes) -> Parsed:
     """The body of events that all have the right shape. Raises `Invalid`, or as msgspec does, where one has not."""
     events = _batch.decode(body).events
-    _settle_all(events, escaped=b"\\u0000" in body)
+    _settle_all(events, escaped=_has_nul(body))
     return Parsed(body, list(enumerate(events)), [], len(events))
 
 
@@ -157,7 +157,7 @@ class Parsing:
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        self._escaped = b"\\u0000" in body
+        self._escaped = False
         self._size = 0
         self._events: list[tuple[int, Event]] = []
         self._refused: list[Refused] = []
@@ -169,6 +169,7 @@ class Parsing:
         if not raws:
             raise Invalid("events", "must hold at least one event")
         self._size = len(raws)
+        self._escaped = _has_nul(self._body)
         for first in range(0, len(raws), PART):
             yield
             self._add(first, raws[first : first + PART])
@@ -226,7 +227,7 @@ def parse_each(raws: Sequence[bytes], *, sound: bool = False) -> Parsed:
     for index, raw in enumerate(raws):
         try:
             event = _event.decode(raw)
-            if event.timestamp.tzinfo is not UTC or b"\\u0000" in raw:
+            if event.timestamp.tzinfo is not UTC or _has_nul(raw):
                 _settle(event)
         except _MISSHAPEN:
             refused.append(Refused(index, _id_of(raw), _misshapen(raw)))
@@ -234,6 +235,11 @@ def parse_each(raws: Sequence[bytes], *, sound: bool = False) -> Parsed:
             events.append(event)
             fine.append(raw)
     return Parsed(b'{"events":[%b]}' % b",".join(fine), list(enumerate(events)), refused, len(events))
+
+
+def _has_nul(body: bytes) -> bool:
+    """Whether a NUL may be written in it. Hardly any has a backslash, and to look for one takes a sixtieth of it."""
+    return b"\\" in body and b"\\u0000" in body
 
 
 def _misshapen(raw: bytes) -> str:
