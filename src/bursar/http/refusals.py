@@ -4,8 +4,8 @@ A refusal takes 0.2 ms, a body of 200 kB with it. Told as soon as they come, a h
 are asked to come two thousand times a second, and leave half of a processor to the events for which there is room.
 """
 
-EVERY = 0.004
-"""Seconds between two refusals, so that they take a twentieth of a processor, unless more than a hundred wait."""
+EVERY = 0.008
+"""Seconds between two refusals, so that they take a fortieth of a processor, unless more than sixty wait."""
 LONGEST = 0.5
 """Seconds after which a request is refused at the latest, however many there are."""
 
