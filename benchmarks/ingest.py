@@ -163,7 +163,7 @@ def _bare(folder: Path, processes: int) -> Iterator[str]:
 @contextmanager
 def _alone(folder: Path) -> Iterator[str]:
     """A single server process on a free port, over the PostgreSQL of a running server."""
-    with _processes(folder, 1, "bursar.runtime.server", "0", "1", "600", "600") as url:
+    with _processes(folder, 1, "bursar.runtime.server", "0", "0", "1", "600", "600") as url:
         yield url
 
 

@@ -59,3 +59,8 @@ class TooLarge(BursarError):
 
 class Unavailable(BursarError):
     """The service cannot do this right now; try again shortly."""
+
+    def __init__(self, message: str = "", retry_after: int = 1) -> None:
+        """`retry_after`: seconds in which there is no use in another try."""
+        self.retry_after = retry_after
+        super().__init__(message)

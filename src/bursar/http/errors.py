@@ -55,6 +55,8 @@ def failure(error: BaseException) -> Failure:
         status = 503 if outage(error) else 500
     if isinstance(error, BursarError):
         retry = RETRY_AFTER if status == 503 else None
+        if isinstance(error, Unavailable):
+            retry = error.retry_after
         if isinstance(error, TooMany):
             return Failure(status, error.message, None, error.retry_after, error.headers)
         return Failure(status, error.message, error.field if isinstance(error, Invalid) else None, retry)

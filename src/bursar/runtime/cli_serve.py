@@ -11,6 +11,17 @@ from bursar.http.yeti.lifetimes import Lifetimes
 from bursar.runtime.output import DataDirOption, JsonOption, PrivateCallbacksOption, UrlOption, note, show
 from bursar.runtime.serve import Parent
 
+IngestLimitOption = Annotated[
+    int,
+    typer.Option(
+        help="Events per second that are let in, by all server processes together, so that senders do not keep the "
+        "machine from everybody else; 0: as many as can be stored.",
+        min=0,
+        max=2_000_000_000,
+        envvar="BURSAR_INGEST_LIMIT",
+    ),
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Add `serve`."""
@@ -37,6 +48,7 @@ def serve(
             envvar="BURSAR_RATE_LIMIT",
         ),
     ] = PER_MINUTE,
+    ingest_limit: IngestLimitOption = 0,
     admin_token_lifetime: Annotated[
         int,
         typer.Option(
@@ -63,4 +75,16 @@ def serve(
     say = (lambda text: show({"message": text}, text, as_json=True)) if as_json else note
     processes = workers or min(2, os.cpu_count() or 1)
     lives = Lifetimes(admin_token_lifetime, customer_token_lifetime)
-    Parent(host, port, data_dir, database_url, processes, rate_limit, lives, worker, allow_private_callbacks, say).run()
+    Parent(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        url=database_url,
+        workers=processes,
+        rate_limit=rate_limit,
+        ingest_limit=ingest_limit,
+        lifetimes=lives,
+        worker=worker,
+        private_callbacks=allow_private_callbacks,
+        say=say,
+    ).run()

@@ -52,6 +52,8 @@ class Parent:
     """Server processes that share the port."""
     rate_limit: int
     """Requests per minute and token; 0: no limit."""
+    ingest_limit: int
+    """Events per second that are let in; 0: as many as can be stored."""
     lifetimes: Lifetimes
     """Of the tokens of people who log in."""
     worker: bool
@@ -143,7 +145,7 @@ class Parent:
         module, _, number = kind.partition(" ")
         life = self.lifetimes
         handles = [self._listeners[int(number) - 1].fileno()] if number else []
-        settings = [*handles, self.rate_limit, self.workers, life.admin, life.customer]
+        settings = [*handles, self.rate_limit, self.ingest_limit, self.workers, life.admin, life.customer]
         arguments = list(map(str, settings if handles else []))
         if module == "worker":
             arguments += [str(self._heads)] if self._heads is not None else []

@@ -21,6 +21,7 @@ from bursar.runtime import child, collector, logs
 from bursar.runtime.due import services
 from bursar.runtime.together import Protocol
 from bursar.runtime.wall import wall
+from bursar.usage.allowance import Allowance
 from bursar.usage.pipeline import Pipeline
 
 DRAIN_SECONDS = 5
@@ -33,13 +34,17 @@ PATIENCE_SECONDS = 4.5
 
 @asynccontextmanager
 async def application(
-    dsn: str, limiter: Limiter | None = None, lifetimes: Lifetimes | None = None, processes: int = 1
+    dsn: str,
+    limiter: Limiter | None = None,
+    lifetimes: Lifetimes | None = None,
+    processes: int = 1,
+    allowance: Allowance | None = None,
 ) -> AsyncIterator[Application]:
     """The application over a database, with what it keeps running; `processes` of them share the work."""
     db = await Database.open(dsn, size=POOL)
     try:
         async with (
-            Pipeline(db, wall, patience=PATIENCE_SECONDS) as pipeline,
+            Pipeline(db, wall, patience=PATIENCE_SECONDS, allowance=allowance) as pipeline,
             Desk(db, wall, patience=PATIENCE_SECONDS) as desk,
         ):
             doorkeeper = Doorkeeper(db, lifetimes, processes)
@@ -59,10 +64,17 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def serve(dsn: str, handle: int, limiter: Limiter, lifetimes: Lifetimes, processes: int) -> None:
+async def serve(
+    dsn: str,
+    handle: int,
+    limiter: Limiter,
+    lifetimes: Lifetimes,
+    processes: int,
+    allowance: Allowance | None = None,
+) -> None:
     """Answer requests on the listening socket `handle` until told to stop; then drain."""
     collector.settle()
-    async with application(dsn, limiter, lifetimes, processes) as app:
+    async with application(dsn, limiter, lifetimes, processes, allowance) as app:
         config = uvicorn.Config(
             app,
             fd=handle,
@@ -79,6 +91,7 @@ async def serve(dsn: str, handle: int, limiter: Limiter, lifetimes: Lifetimes, p
 if __name__ == "__main__":
     logs.configure()
     crash.arm(os.environ.get("BURSAR_CRASH_DIR"))
-    handle, rate_limit, processes, admin_life, customer_life = map(int, sys.argv[1:])
+    handle, rate_limit, ingest_limit, processes, admin_life, customer_life = map(int, sys.argv[1:])
+    limiter, allowance = Limiter(rate_limit, processes), Allowance(ingest_limit, processes)
     lifetimes = Lifetimes(admin_life, customer_life)
-    uvloop.run(serve(child.told(), handle, Limiter(rate_limit, processes), lifetimes, processes))
+    uvloop.run(serve(child.told(), handle, limiter, lifetimes, processes, allowance))

@@ -20,6 +20,7 @@ from bursar.core import crash
 from bursar.core.errors import Unavailable
 from bursar.core.heavy import let_go
 from bursar.db.database import Database
+from bursar.usage.allowance import Allowance
 from bursar.usage.flush import Receipt, Sift, Submission
 from bursar.usage.flusher import Caution, Flusher
 from bursar.usage.folding import Folding
@@ -102,12 +103,13 @@ class Pipeline:
         batch: int = BATCH,
         patience: float | None = None,
         sift: Sift | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         """`batch`: events in one transaction, unless one request alone has more.
 
         `patience`: seconds after which a submission is told to come again; None waits as long as it takes.
 
-        `sift` has a say in what goes on in every flush; None lets everything.
+        `sift` has a say in what goes on in every flush; None lets everything. `allowance`: what may come; None: all.
         """
         self._db = db
         self._sift = sift
@@ -116,6 +118,7 @@ class Pipeline:
         self._queued = 0
         self._bytes = 0
         self._expected = 0
+        self._allowance = allowance or Allowance()
         self._pace = _Pace()
         self._caution = Caution()
         self._idle: list[asyncio.Event] = []
@@ -167,6 +170,7 @@ class Pipeline:
             full = full or waited > QUEUE_SECONDS or events > self._pace.limit()
         if full:
             raise Unavailable("more events are waiting than can be stored in time; send them again shortly")
+        self._allowance.check(self._expected)
 
     @contextmanager
     def expecting(self, events: int) -> Iterator[None]:
@@ -197,6 +201,7 @@ class Pipeline:
         self.admits(size)
         loop = asyncio.get_running_loop()
         since = loop.time()
+        self._allowance.take(size)
         waiting = [_Waiting(one, len(one.parsed.events), loop.create_future(), since) for one in submissions]
         self._queue.extend(waiting)
         self._queued += size
