@@ -8,6 +8,7 @@ import pytest
 
 from bursar.invoicing.billing import bill
 from bursar.invoicing.document import Document
+from bursar.invoicing.opening import open_cycles
 from bursar.invoicing.service import Filters, list_invoices
 from bursar.invoicing.store import queries
 from bursar.invoicing.verify import CHECKS
@@ -116,3 +117,39 @@ async def test_a_batch_is_found_without_a_look_at_all_that_is_due(make_world: Ma
     # thinks them few. Once for each invoice of a batch, that is as much as the square of their number.
     assert " on invoice e" in steps
     assert "invoice_due on invoice e" not in steps
+
+
+async def test_a_run_ends_behind_those_that_have_invoices_in_hand(make_world: MakeWorld) -> None:
+    world = await make_world(at(2024, 2, 10))
+    plan = await world.plan("plan", [], commitment=1)
+    for number in range(12):
+        await world.account(f"a{number}")
+        await world.associate(f"a{number}", plan, date(2024, 1, 1))
+    holds = "select count(*) from pg_locks where relation = 'bursar.invoice_document'::regclass and not granted"
+    async with world.db.transaction(None) as holder:
+        await holder.execute("lock table bursar.invoice_document in share mode")
+        first = asyncio.create_task(bill(world.db, world.caller))
+        while not await holder.fetchval(holds):
+            await asyncio.sleep(0.01)
+        # It has all of them in hand, and nothing is left for the other.
+        second = asyncio.create_task(bill(world.db, world.caller))
+        await asyncio.wait([second], timeout=0.5)
+        assert not second.done()
+    assert (await second).issued == 0
+    assert len(await issued(world)) == 12
+    assert (await first).issued == 12
+
+
+async def test_a_run_issues_what_another_lets_go(make_world: MakeWorld) -> None:
+    world = await make_world(at(2024, 2, 10))
+    plan = await world.plan("plan", [], commitment=1)
+    await world.account("a")
+    await world.associate("a", plan, date(2024, 1, 1))
+    await open_cycles(world.db, world.caller, world.caller.now)
+    async with world.db.transaction(world.caller.workspace) as other:
+        await other.execute(queries.join_runs, world.caller.workspace)
+        await other.execute("select from invoice where status = 'DRAFT' for update")
+        run = asyncio.create_task(bill(world.db, world.caller))
+        await asyncio.wait([run], timeout=0.5)
+        assert not run.done()
+    assert (await run).issued == 1

@@ -1,8 +1,8 @@
 """The bill run: what is due is issued, exactly once.
 
 Two phases, each in transactions of its own. First the periods are closed: behind the gate, so that every event of
-theirs is committed or refused from then on. Then batches of invoices are drawn up, posted, numbered and frozen. What a
-run leaves undone, because it was killed or because another run was at it, the next one finds.
+theirs is committed or refused from then on. Then batches of invoices are drawn up, posted, numbered and frozen. What
+another run has in hand is waited for in the end; what one that was killed has left undone, the next one finds.
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -76,8 +76,7 @@ async def bill(
     if moment > caller.now:
         raise Invalid("asOf", f"lies ahead of the workspace's clock, which shows {show_instant(caller.now)}")
     report = BillReport(moment, await open_cycles(db, caller, moment))
-    async with db.transaction(caller.workspace) as connection:
-        due: int = await connection.fetchval(queries.count_due, caller.workspace, moment)
+    due = await _count_due(db, caller, moment)
 
     def told(count: int) -> None:
         report.issued += count
@@ -92,7 +91,12 @@ async def bill(
         parts = await together(hand(told) for hand in [issue, *others])
     if None in parts:
         parts.append(await issue(told))
-    whole = await issue_customs(db, caller, moment, told, batch)
+    parts.append(await issue_customs(db, caller, moment, told, batch))
+    if await _count_due(db, caller, moment):
+        # Another run may have them in hand: whoever asked for this one is to find them issued, not about to be.
+        parts.append(await issue_due(db, caller, moment, told, batch, alone=True))
+        parts.append(await issue_customs(db, caller, moment, told, batch, alone=True))
+    whole = Issued()
     for part in parts:
         whole.add(part or Issued())
     report.first, report.last = (None if n is None else sequence_id(n) for n in (whole.first, whole.last))
@@ -100,6 +104,12 @@ async def bill(
     await merge_due(db, caller, moment)
     await release_due(db, caller, moment)
     return report
+
+
+async def _count_due(db: Database, caller: Caller, as_of: datetime) -> int:
+    async with db.transaction(caller.workspace) as connection:
+        count: int = await connection.fetchval(queries.count_due, caller.workspace, as_of)
+        return count
 
 
 async def _close_some(db: Database, caller: Caller, as_of: datetime) -> int:

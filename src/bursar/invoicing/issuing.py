@@ -51,13 +51,14 @@ class Issued:
 
 
 async def issue_due(
-    db: Database, caller: Caller, as_of: datetime, told: Callable[[int], None], batch: int = BATCH
-) -> Issued:
-    """Issue the due invoices of closed periods until there is none that nobody else is at.
+    db: Database, caller: Caller, as_of: datetime, told: Callable[[int], None], batch: int = BATCH, *,
+    alone: bool = False,
+) -> Issued:  # fmt: skip
+    """Issue the due invoices of closed periods until none is left that nobody else is at; `alone`: until none is left.
 
     `told` hears of each batch how many it was. Safe to race and to kill.
     """
-    run = _Run(caller, as_of, batch)
+    run = _Run(caller, as_of, batch, alone=alone)
     issued = Issued()
 
     async def issue() -> None:
@@ -65,17 +66,23 @@ async def issue_due(
             issued.add(_committed(numbers))
             told(len(numbers))
 
-    await together(issue() for _ in range(min(_ABREAST, db.size)))
+    await together(issue() for _ in range(1 if alone else min(_ABREAST, db.size)))
     issued.failed = sorted(run.failed.values())
     return issued
 
 
 async def issue_customs(
-    db: Database, caller: Caller, as_of: datetime, told: Callable[[int], None], batch: int = BATCH
-) -> Issued:
+    db: Database, caller: Caller, as_of: datetime, told: Callable[[int], None], batch: int = BATCH, *,
+    alone: bool = False,
+) -> Issued:  # fmt: skip
     """Issue the custom drafts that advance by themselves and are due, as `issue_due` does the others."""
     issued = Issued()
-    while numbers := await db.run(caller.workspace, lambda one: _issue_some_customs(one, caller, as_of, batch)):
+
+    async def issue_some(connection: Connection) -> range:
+        await connection.execute(queries.await_runs if alone else queries.join_runs, caller.workspace)
+        return await _issue_some_customs(connection, caller, as_of, batch)
+
+    while numbers := await db.run(caller.workspace, issue_some):
         issued.add(_committed(numbers))
         told(len(numbers))
     return issued
@@ -112,8 +119,9 @@ class _Run:
     They are written in the order in which they were chosen, so that numbers rise with due dates.
     """
 
-    def __init__(self, caller: Caller, as_of: datetime, limit: int) -> None:
+    def __init__(self, caller: Caller, as_of: datetime, limit: int, *, alone: bool) -> None:
         self._caller = caller
+        self._join = queries.await_runs if alone else queries.join_runs
         self._as_of = as_of
         self._limit = limit
         self._choosing = asyncio.Lock()
@@ -142,6 +150,7 @@ class _Run:
                 written.set()
 
     async def _choose(self, connection: Connection) -> list[int]:
+        await connection.execute(self._join, self._caller.workspace)
         rows = await connection.fetch(
             queries.lock_due, self._caller.workspace, self._as_of, list(self.failed), self._limit
         )

@@ -170,6 +170,14 @@ order by i.due_at, i.key limit $3;
 select exists (select from schedule_segment
     where workspace = $1 and account = any($2::bigint[]) and opens_at <= $3);
 
+-- name: join_runs
+-- Choose invoices as other runs of the workspace do: whoever has some in hand is found by `await_runs` until it commits.
+select pg_advisory_xact_lock_shared(7215007, $1);
+
+-- name: await_runs
+-- Wait until no other run of the workspace has invoices in hand, and keep others from choosing some meanwhile.
+select pg_advisory_xact_lock(7215007, $1);
+
 -- name: lock_due
 -- The next due drafts of closed periods, at most one of an account and type so that its cycles are issued in order;
 -- those that another run holds are left to it. Fees in advance need no closing, but schedules that are settled; what was
