@@ -1,28 +1,19 @@
 """Files of events: CSV, a JSON object per line, Parquet. Each gives its rows in batches, from a place on."""
 
-import csv
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
-from msgspec import Raw
-
 from bursar.core.errors import BursarError, Invalid
 from bursar.core.period import show_instant
+from bursar.runtime.import_lines import Batch, CsvFile, JsonLines, add, hash_prefix, header_of
 from bursar.runtime.import_mapping import Columns, translation
 from bursar.usage.event import BATCH_LIMIT
 from bursar.usage.import_marks import Place
-
-BOM = b"\xef\xbb\xbf"
-READ = 1 << 20
-"""Bytes that are read at a time where they are only looked through."""
 
 
 class MissingParquet(BursarError):
@@ -44,30 +35,6 @@ _SUFFIXES = {
     ".json": Format.NDJSON,
     ".parquet": Format.PARQUET,
 }
-
-
-_NOWHERE = Place(0, 0, b"")
-
-
-@dataclass(slots=True)
-class Batch:
-    """Rows that follow one another in a file."""
-
-    lines: list[int] = field(default_factory=list)
-    """The line in which each row ends, or its number where there are no lines."""
-    rows: list[Any] = field(default_factory=list)
-    events: list[bytes] = field(default_factory=list)
-    """JSON of the rows that may be events."""
-    places: list[int] = field(default_factory=list)
-    """Which rows these are."""
-    sound: bool = True
-    """Whether each of `events` is known to be JSON of one value."""
-    refused: list[tuple[int, str]] = field(default_factory=list)
-    """The others, with why."""
-    end: Place = _NOWHERE
-    """Where the row that follows begins."""
-    size: int = 0
-    """What of the source's `size` it is."""
 
 
 class Source(Protocol):
@@ -101,7 +68,7 @@ def format_of(path: Path, named: str | None) -> Format:
 def names_of(path: Path, kind: Format) -> Sequence[str]:
     """The columns of a file; none of a format whose rows name their own. Raises as `open_source` does."""
     if kind is Format.CSV:
-        return _header(path)
+        return header_of(path)
     return list(_parquet(path).schema_arrow.names) if kind is Format.PARQUET else ()
 
 
@@ -112,175 +79,6 @@ def open_source(path: Path, kind: Format, mapping: Columns | None) -> Source:
     if mapping is None:
         raise Invalid("--schema", "and the other columns must be named for a file of this format")
     return CsvFile(path, mapping) if kind is Format.CSV else ParquetFile(path, mapping)
-
-
-class _Lines:
-    """The lines of a file from a place on, and the place behind the last one that was read."""
-
-    def __init__(self, path: Path, start: Place | None) -> None:
-        self._path = path
-        self.position, self.line = (0, 0) if start is None else (start.position, start.line)
-        self._hash = hashlib.blake2b(digest_size=16)
-        self._read: list[bytes] = []
-        """What is not in the hash yet: a line by itself costs as much as ten."""
-        if start is not None:
-            _hash_prefix(self._hash, path, start.position)
-
-    @property
-    def place(self) -> Place:
-        """Where the next line begins."""
-        self._hash.update(b"".join(self._read))
-        self._read.clear()
-        return Place(self.position, self.line, self._hash.digest())
-
-    def __iter__(self) -> Iterator[bytes]:
-        with self._path.open("rb") as handle:
-            handle.seek(self.position)
-            for line in handle:
-                first = self.position == 0 and line.startswith(BOM)
-                self.position += len(line)
-                self.line += 1
-                self._read.append(line)
-                yield line[len(BOM) :] if first else line
-
-
-def _hash_prefix(digest: Any, path: Path, length: int) -> int:
-    """Add the first bytes of a file to a digest; returns how many there were."""
-    left = length
-    with path.open("rb") as handle:
-        while left and (part := handle.read(min(READ, left))):
-            digest.update(part)
-            left -= len(part)
-    return length - left
-
-
-def _has_lines(path: Path, place: Place) -> bool:
-    digest = hashlib.blake2b(digest_size=16)
-    return _hash_prefix(digest, path, place.position) == place.position and digest.digest() == place.digest
-
-
-def _batches(
-    rows: Iterator[tuple[int, Any]],
-    lines: _Lines,
-    event: Callable[[Any], bytes],
-    sound: Callable[[Batch], bool] = lambda _: True,
-) -> Iterator[Batch]:
-    """Rows with their lines in batches; `event` makes JSON of a row, or raises `Invalid` or `ValueError`."""
-    while True:
-        before, batch = lines.position, Batch()
-        for line, row in islice(rows, BATCH_LIMIT):
-            _add(batch, line, row, event)
-        if not batch.rows:
-            return
-        batch.end, batch.size, batch.sound = lines.place, lines.position - before, sound(batch)
-        yield batch
-
-
-def _add(batch: Batch, line: int, row: Any, event: Callable[[Any], bytes]) -> None:
-    place = len(batch.rows)
-    batch.lines.append(line)
-    batch.rows.append(row)
-    try:
-        batch.events.append(event(row))
-        batch.places.append(place)
-    except (Invalid, ValueError) as error:
-        batch.refused.append((place, str(error)))
-
-
-_encode = msgspec.json.Encoder().encode
-
-
-class CsvFile:
-    """Comma-separated values behind a line of names."""
-
-    unit = "bytes"
-
-    def __init__(self, path: Path, mapping: Columns) -> None:
-        self._path = path
-        self.size = path.stat().st_size
-        self.columns = _header(path)
-        self._translation = translation(mapping, self.columns, by_name=False)
-
-    def has(self, place: Place) -> bool:
-        """Whether everything before a place is what it was."""
-        return _has_lines(self._path, place)
-
-    def batches(self, start: Place | None) -> Iterator[Batch]:
-        """Its rows; empty ones are none."""
-        lines = _Lines(self._path, start)
-        rows = _csv_rows(self._path, lines)
-        if start is None:
-            next(rows, None)
-        event = self._translation.event
-        yield from _batches(((lines.line, row) for row in rows if row), lines, lambda row: _encode(event(row)))
-
-    def cells(self, row: Any) -> Sequence[str]:
-        """The row, without what stands behind the last column."""
-        return list(row[: len(self.columns)])
-
-
-def _header(path: Path) -> Sequence[str]:
-    return next(_csv_rows(path, _Lines(path, None)), [])
-
-
-def _csv_rows(path: Path, lines: _Lines) -> Iterator[list[str]]:
-    try:
-        yield from csv.reader(line.decode("utf-8", "replace") for line in lines)
-    except csv.Error as error:
-        raise Invalid(f"{path.name}, line {lines.line}", str(error)) from None
-
-
-class JsonLines:
-    """An object per line: an event as the API takes it or, with a mapping, fields that the mapping names."""
-
-    unit = "bytes"
-    columns: Sequence[str] = ("content",)
-
-    def __init__(self, path: Path, mapping: Columns | None) -> None:
-        self._path = path
-        self.size = path.stat().st_size
-        self._translation = None if mapping is None else translation(mapping, (), by_name=True)
-
-    def has(self, place: Place) -> bool:
-        """Whether everything before a place is what it was."""
-        return _has_lines(self._path, place)
-
-    def batches(self, start: Place | None) -> Iterator[Batch]:
-        """Its lines; empty ones are none."""
-        lines = _Lines(self._path, start)
-        rows = ((lines.line, line) for raw in lines if (line := raw.strip()))
-        return _batches(rows, lines, self._event, _sound if self._translation is None else lambda _: True)
-
-    def cells(self, row: Any) -> Sequence[str]:
-        """The line."""
-        return [row.decode("utf-8", "replace")]
-
-    def _event(self, line: bytes) -> bytes:
-        return line if self._translation is None else _encode(self._translation.event(_flat(line)))
-
-
-_fields = msgspec.json.Decoder(dict[str, Raw])
-_value = msgspec.json.Decoder(Raw)
-_string = msgspec.json.Decoder(str)
-
-
-def _sound(batch: Batch) -> bool:
-    """Whether each line of a batch is JSON of one value, of whatever shape."""
-    try:
-        for line in batch.events:
-            _value.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
-def _flat(line: bytes) -> dict[str, str]:
-    """The fields of an object as texts, numbers with their digits. Raises `ValueError`."""
-    try:
-        fields = {name: bytes(raw) for name, raw in _fields.decode(line).items()}
-        return {name: _string.decode(raw) if raw[:1] == b'"' else raw.decode() for name, raw in fields.items()}
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(f"not a JSON object: {error}") from None
 
 
 class ParquetFile:
@@ -294,7 +92,7 @@ class ParquetFile:
         self.columns: Sequence[str] = list(self._file.schema_arrow.names)
         self._translation = translation(mapping, self.columns, by_name=True)
         digest = hashlib.blake2b(digest_size=16)
-        _hash_prefix(digest, path, path.stat().st_size)
+        hash_prefix(digest, path, path.stat().st_size)
         self._digest = digest.digest()
 
     def has(self, place: Place) -> bool:
@@ -313,7 +111,7 @@ class ParquetFile:
             batch = Batch()
             for row in _texts(table)[max(0, first - (seen - table.num_rows)) :]:
                 done += 1
-                _add(batch, done, row, lambda row: _encode(event(row)))
+                add(batch, done, row, event)
             batch.end, batch.size = Place(done, done, self._digest), len(batch.rows)
             yield batch
 

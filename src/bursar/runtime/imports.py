@@ -21,8 +21,9 @@ from bursar.core import crash
 from bursar.db.database import Database
 from bursar.runtime.import_admitting import Outcome
 from bursar.runtime.import_hands import Admitter, admitters
+from bursar.runtime.import_lines import Batch
 from bursar.runtime.import_mapping import Columns
-from bursar.runtime.import_sources import Batch, Format, Source
+from bursar.runtime.import_sources import Format, Source
 from bursar.runtime.wall import wall
 from bursar.usage.import_marks import Mark, Place, drop_mark, find_mark, keep_mark
 
