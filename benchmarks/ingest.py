@@ -86,7 +86,6 @@ def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
     folder.chmod(0o755)
     rates: dict[str, list[Sent]] = {name: [] for name in LOADS}
     ceilings: dict[str, list[Sent]] = {name: [] for name in LOADS}
-    paced: list[Sent] = []
     try:
         with postgres(folder):
             pass  # made, and its log with it
@@ -101,10 +100,7 @@ def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
                         rates[name].append(weighed(own, load, f"{name}-{number}", seconds))
                         plain = load._replace(duplicates=0)
                         ceilings[name].append(weighed(other, plain, f"{name}-{number}", seconds))
-                    # Last in a round: not in the wake of the bare server at its fastest, which keeps the disk busy.
-                    say(f"ingest: round {number + 1} of {rounds}, answers at half load")
-                    half = rates[HALVED][-1].rate / LOADS[HALVED].batch / 2
-                    paced.append(send(url, LOADS[HALVED], f"half-{number}", PACED * seconds, half))
+            paced = _paced(url, statistics.median(sent.rate for sent in rates[HALVED]) / 2, rounds, PACED * seconds)
             memory = memory_of(os.getpid())
             kept = asyncio.run(_count(DataDir(folder).dsn()))
     finally:
@@ -118,6 +114,20 @@ def measure(rounds: int, seconds: float = SECONDS) -> dict[str, Any]:
         "ack_p99_ms_of_rounds": [round(sent.p99, 1) for sent in paced],
     }
     return found | {"largest_server_mb": memory, **kept}
+
+
+def _paced(url: str, rate: float, rounds: int, length: float) -> list[Sent]:
+    """What comes of so many windows, one behind the other, at `rate` events per second.
+
+    A window that does not count goes first: what full loads and bare ones have left to be written is not of this load.
+    Its own checkpoints are: five windows of 6 s are as long as from one of them to the next.
+    """
+    load = LOADS[HALVED]
+    windows = []
+    for number in range(-1, rounds):
+        say(f"ingest: answers at half load, {number + 1} of {rounds}")
+        windows.append(send(url, load, f"half-{number}", length, rate / load.batch))
+    return windows[1:]
 
 
 def weighed(url: str, load: Load, prefix: str, length: float) -> Sent:
